@@ -1,0 +1,182 @@
+-- The whole schema as it is today. `migrations/` leads to it step by step; a test proves them equal.
+-- Times are timestamptz (UTC), ids 24 hex, durations in seconds.
+
+-- Tenants.
+create table projects (
+    id          text primary key,
+    name        text not null,
+    created_at  timestamptz not null,
+    updated_at  timestamptz not null,
+    deleted_at  timestamptz
+);
+
+-- Who may call the API for a project. The key itself is never stored.
+create table api_keys (
+    id           text primary key,
+    project_id   text not null references projects (id),
+    name         text not null,
+    prefix       text not null,               -- first characters, to tell keys apart in lists
+    hash         bytea not null unique,       -- SHA-256; the key has 256 bits of its own
+    scopes       text[] not null,             -- ingest, read, manage
+    created_at   timestamptz not null,
+    expires_at   timestamptz,
+    last_used_at timestamptz,                 -- to the minute
+    deleted_at   timestamptz
+);
+create index api_keys_by_project on api_keys (project_id, id desc) where deleted_at is null;
+
+-- Who wants which events, where.
+create table subscriptions (
+    id              text primary key,
+    project_id      text not null references projects (id),
+    url             text not null,
+    types           text[] not null,          -- patterns, in order and spelling as written
+    description     text not null default '',
+    headers         bytea,                    -- static headers as encrypted JSON: they may hold credentials
+    headers_key_id  text,
+    profile         text not null default 'planner-2022',
+    expand          text[] not null default '{}',
+    max_in_flight   integer,
+    timeout_seconds double precision not null default 15,
+    retry_schedule  double precision[],       -- null: the default
+    status          text not null default 'active' check (status in ('active', 'paused', 'disabled')),
+    status_reason   text,
+    status_at       timestamptz not null,
+    failures_reset_at timestamptz,            -- failure counts from before do not count
+    created_by      text not null,
+    created_at      timestamptz not null,
+    updated_at      timestamptz not null,
+    deleted_at      timestamptz,
+    version         bigint not null default 1
+);
+create index subscriptions_by_project on subscriptions (project_id, id desc) where deleted_at is null;
+
+-- What signs, encrypted with a key from the environment.
+create table secrets (
+    id              text primary key,
+    subscription_id text not null references subscriptions (id),
+    scheme          text not null check (scheme in ('v1', 'v1a')),
+    key_id          text not null,            -- of the key that encrypts, so that it can be rotated
+    ciphertext      bytea not null,
+    public_key      bytea,                    -- v1a
+    created_at      timestamptz not null,
+    expires_at      timestamptz               -- null: until rotated
+);
+create index secrets_by_subscription on secrets (subscription_id);
+
+-- Workers hear of a change at once; they re-read everything each minute in case this was lost.
+create function notify_subscription() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('webhooks_subscriptions',
+        case tg_table_name when 'secrets' then coalesce(new.subscription_id, old.subscription_id)
+        else coalesce(new.id, old.id) end);
+    return null;
+end $$;
+create trigger subscriptions_notify after insert or update or delete on subscriptions
+    for each row execute function notify_subscription();
+create trigger secrets_notify after insert or update or delete on secrets
+    for each row execute function notify_subscription();
+
+-- Fencing numbers: a write under an epoch that is over changes nothing.
+create table partitions (
+    topic        text not null,
+    partition    integer not null,
+    epoch        bigint not null,
+    worker       text not null,
+    committed    bigint,                      -- a copy of the group's offset, which expires in Kafka
+    updated_at   timestamptz not null default now(),
+    primary key (topic, partition)
+);
+
+-- Deliveries that failed and will be tried again. One row per failure, never per event.
+create table retries (
+    subscription_id text not null,
+    topic           text not null,
+    partition       integer not null,
+    "offset"        bigint not null,
+    event_id        text not null,            -- part of the key: a recreated topic uses offsets again
+    project_id      text not null,
+    type            text not null,
+    content_type    text not null,
+    body            bytea not null,
+    order_key       text,
+    timestamp_ms    bigint not null,
+    traceparent     text,
+    replay          text,
+    number          integer not null,         -- of the attempt to come
+    due_at          timestamptz,              -- null: in flight at its owner
+    outcome         text,                     -- of the attempt before; null: none was made
+    status          integer,
+    parked_at       timestamptz not null default now(),
+    primary key (topic, partition, "offset", subscription_id, event_id)
+);
+create index retries_due on retries (topic, partition, due_at);
+create index retries_by_subscription on retries (subscription_id);
+
+-- Deliveries that were given up, with the last answer.
+create table dead_letters (
+    subscription_id text not null,
+    topic           text not null,
+    partition       integer not null,
+    "offset"        bigint not null,
+    event_id        text not null,
+    project_id      text not null,
+    type            text not null,
+    content_type    text not null,
+    body            bytea not null,
+    order_key       text,
+    timestamp_ms    bigint not null,
+    traceparent     text,
+    replay          text,
+    attempts        integer not null,
+    reason          text not null,
+    outcome         text,
+    status          integer,
+    error           text,
+    response        bytea not null default '',
+    dead_at         timestamptz not null default now(),
+    primary key (topic, partition, "offset", subscription_id, event_id)
+);
+create index dead_letters_by_subscription on dead_letters (subscription_id, dead_at desc);
+
+-- Ranges that were not delivered, and why. No other case of a missing event exists.
+create table gaps (
+    id              bigint generated always as identity primary key,
+    topic           text not null,
+    partition       integer not null,
+    from_offset     bigint not null,
+    to_offset       bigint not null,
+    reason          text not null check (reason in ('retention', 'skipped')),
+    recorded_at     timestamptz not null
+);
+
+-- Signs of life, and of trouble: written by workers every two seconds where something changed.
+create table workers (
+    worker      text primary key,
+    partitions  integer not null,
+    updated_at  timestamptz not null default now()
+);
+create table health (
+    worker          text not null,
+    subscription_id text not null,
+    failure_count   integer not null,
+    outcome         text not null,
+    status          integer,
+    since           timestamptz not null,
+    updated_at      timestamptz not null default now(),
+    primary key (subscription_id, worker)
+);
+
+-- Answers to requests with an Idempotency-Key, kept for 24 hours.
+create table idempotency (
+    caller       text not null,               -- id of the API key, or 'admin'
+    key          text not null,
+    request_hash bytea not null,              -- method, path and body
+    status       integer,                     -- null: still running
+    headers      jsonb,
+    body         bytea,                       -- encrypted: it may hold a secret that is shown once
+    body_key_id  text,
+    created_at   timestamptz not null,
+    primary key (caller, key)
+);
+create index idempotency_by_age on idempotency (created_at);

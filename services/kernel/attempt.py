@@ -1,0 +1,68 @@
+"""One request: how it ended, and what we do next."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from services.kernel.value import value
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"  #: 2xx
+    HTTP = "http"  #: any other status
+    TIMEOUT = "timeout"  #: the time limit ran out, connecting included
+    CONNECT = "connect"  #: refused or unreachable
+    DNS = "dns"  #: the name has no address
+    TLS = "tls"  #: no handshake, or a certificate that doesn't verify
+    RESET = "reset"  #: the connection broke, or the answer was no HTTP
+    BLOCKED = "blocked"  #: an address we refuse
+
+
+@value
+class Attempt:
+    """One request and its answer. Data for whatever the receiver did."""
+
+    outcome: Outcome
+    started_at: float
+    """Unix seconds."""
+    seconds: float
+    """From the start to the end of the answer, or to what ended it."""
+    status: int | None = None
+    retry_after: float | None = None
+    """Seconds the receiver asked us to wait, capped at an hour; from `Retry-After`."""
+    excerpt: bytes = b""
+    """The beginning of the answer's body, up to 1 KiB."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of the answer, capped; filled where the outcome isn't `ok`, and in test calls."""
+    address: str | None = None
+    """`ip:port` that was connected to, where known."""
+    error: str | None = None
+    """What happened, in a sentence; None for an HTTP answer."""
+
+
+class Acknowledged(NamedTuple):
+    """The receiver has it."""
+
+
+class RetryAt(NamedTuple):
+    """Try again, not before this moment."""
+
+    due_at: datetime
+
+
+class Dead(NamedTuple):
+    """Give up: a dead letter."""
+
+    reason: str
+    """`exhausted`, `disabled` …: a closed set."""
+
+
+class Disable(NamedTuple):
+    """The receiver said 410: disable the subscription; the event is a dead letter."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Acknowledged | RetryAt | Dead | Disable

@@ -1,0 +1,64 @@
+"""One event due to one subscription, and the ways that ends."""
+
+from enum import StrEnum
+
+from services.kernel.event import Position
+from services.kernel.ids import SubscriptionId
+from services.kernel.value import value
+
+
+class Settlement(StrEnum):
+    """How a delivery stopped being open. Only the first is settled in memory alone."""
+
+    ACKNOWLEDGED = "acknowledged"  #: the receiver answered 2xx
+    PARKED = "parked"  #: its retry row is committed
+    DEAD = "dead"  #: its dead-letter row is committed
+    GONE = "gone"  #: its subscription was deleted (the audit says by whom)
+
+
+class Trigger(StrEnum):
+    """Why a request is made."""
+
+    LIVE = "live"  #: the feed read the event
+    RETRY = "retry"  #: an earlier attempt failed
+    REPLAY = "replay"  #: someone moved the offsets back
+    TEST = "test"  #: someone asked for a test call
+    PROBE = "probe"  #: someone asked whether a URL can be reached
+
+
+@value
+class Delivery:
+    """One event due to one subscription: the pair that gets settled."""
+
+    position: Position
+    epoch: int
+    """Of the partition's assignment; a late answer of an older one moves nothing."""
+    subscription_id: SubscriptionId
+    event_id: str
+    """`webhook-id`: the same on retries, repeats and replays."""
+    type: str
+    """The name that the subscription asked for: `planner-event-type`."""
+    body: bytes
+    """Rendered once per event, profile, name and `expand`; exactly these bytes are signed."""
+    content_type: str
+    key: str | None
+    """Order key."""
+    project_id: str
+    timestamp_ms: int
+    """Of the record: produced to received is measured from here."""
+    number: int = 1
+    """Of the attempt to come."""
+    trigger: Trigger = Trigger.LIVE
+    replay: str | None = None
+    """Id of the replay this belongs to: `planner-replay`."""
+    retry_reason: str | None = None
+    """Outcome of the attempt before: `planner-retry-reason`."""
+    traceparent: str | None = None
+
+    @property
+    def pair(self) -> tuple[Position, SubscriptionId]:
+        """What is settled."""
+        return self.position, self.subscription_id
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.position} → {self.subscription_id} #{self.number} {self.type}>"

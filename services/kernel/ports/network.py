@@ -1,0 +1,44 @@
+"""Requests to receivers, the one way out."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from services.kernel.attempt import Attempt, Outcome
+from services.kernel.delivery import Delivery
+from services.kernel.subscription import Subscription
+
+
+class Sender(Protocol):
+    """Signs and sends; used by the outboxes, by test calls and by probes."""
+
+    async def deliver(self, delivery: Delivery, subscription: Subscription) -> Attempt:
+        """Make one request with *subscription*'s present URL, secrets and time limit.
+
+        Never raises for what a receiver does; cancelled only when a drain ends.
+        """
+
+
+class Answer(NamedTuple):
+    """What came of a request, before it is judged."""
+
+    outcome: Outcome
+    status: int | None
+    headers: tuple[tuple[str, str], ...]
+    excerpt: bytes
+    address: str | None
+    error: str | None
+
+
+class HttpClient(Protocol):
+    """The door to the network: checks addresses, bounds time and size, follows nothing."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+    ) -> Answer:
+        """Make one request and read the answer up to its cap. Never raises for what a server does."""

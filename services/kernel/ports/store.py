@@ -1,0 +1,161 @@
+"""Postgres, as workers see it. Every call may raise StoreGoneError: wait, then repeat it.
+
+Every write to rows of a partition carries the epoch under which it was decided, and is conditional
+on it in the same statement: a worker that slept through the loss of its partition changes nothing.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from services.kernel.attempt import Attempt
+from services.kernel.delivery import Delivery
+from services.kernel.event import Partition, Position
+from services.kernel.ids import SubscriptionId
+from services.kernel.subscription import Subscription
+from services.kernel.value import value
+
+
+class SettledRow(NamedTuple):
+    """A delivery that a retry row or a dead letter stands for: it isn't due when read again."""
+
+    offset: int
+    subscription_id: SubscriptionId
+    event_id: str
+    """Told apart by it, so that a recreated topic's new events aren't taken for settled."""
+    dead: bool
+
+
+class Usage(NamedTuple):
+    """What the retry rows of one subscription on one partition take of its budget."""
+
+    rows: int
+    bytes: int
+
+
+@value
+class Assignment:
+    """A partition as a new owner finds it."""
+
+    epoch: int
+    """The new one; larger than any before."""
+    committed: int | None
+    """Last offset known to Postgres, None if the partition was never owned."""
+    committed_epoch: int
+    """The epoch that was in force before; 0 if the partition was never owned."""
+    settled: Sequence[SettledRow]
+    """Rows at or above the floor that was asked for."""
+    usage: Mapping[SubscriptionId, Usage]
+
+
+class PartitionStore(Protocol):
+    """Table `partitions`: the fencing numbers."""
+
+    async def assign(
+        self, floors: Mapping[Partition, int], *, worker: str
+    ) -> Mapping[Partition, Assignment]:
+        """Begin a new epoch of each partition and load its rows at or above its floor.
+
+        One transaction. Rows parked "in flight" by the owner before become due now.
+        """
+
+    async def release(self, epochs: Mapping[Partition, int]) -> None:
+        """End these epochs: the owner is done and writes no more."""
+
+    async def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
+        """Keep (epoch, offset) of each, for when the group's offsets expire in Kafka."""
+
+    async def record_gap(
+        self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
+    ) -> None:
+        """Keep that [from_offset, to_offset) was not delivered and why: `retention` `skipped`."""
+
+
+class Park(NamedTuple):
+    """Write or overwrite the retry row of a delivery."""
+
+    delivery: Delivery
+    """`number` is that of the attempt to come."""
+    due_at: datetime | None
+    """None: a request is in flight; only a new epoch makes the row due."""
+    attempt: Attempt | None
+    """The failed one before; None if there was none."""
+
+
+class Remove(NamedTuple):
+    """Delete the retry row of a delivery: it was acknowledged."""
+
+    delivery: Delivery
+
+
+class Bury(NamedTuple):
+    """Write a dead letter and delete the retry row."""
+
+    delivery: Delivery
+    reason: str
+    attempt: Attempt | None
+
+
+RowChange = Park | Remove | Bury
+
+
+class RetryStore(Protocol):
+    """Tables `retries` and `dead_letters`."""
+
+    async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
+        """Make *changes* durable in one transaction, then return; order within a pair is kept.
+
+        Returns the partitions whose epoch is over: of those nothing was written.
+        """
+
+    async def due(
+        self,
+        epochs: Mapping[Partition, int],
+        *,
+        now: datetime,
+        limit: int,
+        skip: Collection[tuple[Position, SubscriptionId]],
+    ) -> Sequence[Delivery]:
+        """Return up to *limit* due rows of these partitions, oldest due first, without *skip*.
+
+        Rows of paused and disabled subscriptions are not due. Each Delivery carries the epoch given
+        here, trigger `retry` (`live` if no attempt was made yet) and the outcome before.
+        """
+
+
+class SubscriptionSource(Protocol):
+    """All subscriptions that are not deleted, and word of changes."""
+
+    async def load_all(self) -> Sequence[Subscription]:
+        """Return all of them, secrets decrypted."""
+
+    async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
+        """Return those of *ids* that exist; the others were deleted."""
+
+    def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
+        """Yield ids as they change; None whenever notifications may have been missed.
+
+        Ends never; survives the loss of its connection by itself.
+        """
+
+    async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:
+        """Disable it if it is active; tell whether that changed anything."""
+
+
+class HealthRow(NamedTuple):
+    """What one worker knows of one unhealthy subscription."""
+
+    subscription_id: SubscriptionId
+    failure_count: int
+    """Failures in a row; 0 deletes the row."""
+    outcome: str
+    status: int | None
+    since: datetime
+    """Of the first failure in that row."""
+
+
+class HealthStore(Protocol):
+    """Tables `health` and `workers`: what the API knows of the workers."""
+
+    async def report(self, *, worker: str, partitions: int, rows: Sequence[HealthRow]) -> None:
+        """Upsert the changed rows of this worker and its sign of life, in one statement."""

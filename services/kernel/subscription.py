@@ -1,0 +1,78 @@
+"""Who wants which events, where they go and how they are signed."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.kernel.ids import ProjectId, SubscriptionId
+from services.kernel.value import value
+
+
+class Profile(StrEnum):
+    """The shape of the body that a receiver chose (`schemas/events`, section "profiles")."""
+
+    PLANNER_2022 = "planner-2022"  #: the event as it is; the default
+    PLANNER_V2 = "planner-v2"  #: five fields; a route is a `driver`
+    HIGHWAY_V1 = "highway-v1"  #: five fields; a stop is a `service`
+    ROUTAL_2 = "routal-2"  #: the successor's envelope
+    CLOUDEVENTS = "cloudevents"  #: CloudEvents 1.0, structured
+    STANDARD_WEBHOOKS = "standard-webhooks"  #: `{type, timestamp, data}`
+
+
+class Status(StrEnum):
+    """Whether a subscription is sent to."""
+
+    ACTIVE = "active"  #: delivered to
+    PAUSED = "paused"  #: stopped by its owner; nothing is lost meanwhile
+    DISABLED = "disabled"  #: stopped by us: 410, or days without a success
+
+
+class SignatureScheme(StrEnum):
+    """How requests are signed, by the names of Standard Webhooks."""
+
+    V1 = "v1"  #: HMAC-SHA256 over a shared secret
+    V1A = "v1a"  #: ed25519; the receiver holds the public key alone
+
+
+class SigningKey(NamedTuple):
+    """One valid secret. While one is rotated there are two, and both sign."""
+
+    scheme: SignatureScheme
+    key: bytes
+    """v1: 24 to 64 random bytes; v1a: the 32-byte ed25519 seed. Never logged."""
+    expires_at: float | None = None
+    """Unix seconds; None: until rotated."""
+
+    def __repr__(self) -> str:
+        return f"SigningKey(scheme={self.scheme}, key=***, expires_at={self.expires_at})"
+
+
+@value
+class Subscription:
+    """One subscription as workers hold it in memory: under 2 kB each, of 100,000."""
+
+    id: SubscriptionId
+    project_id: ProjectId
+    url: str
+    types: tuple[str, ...]
+    """Patterns in the order and spelling they were written in."""
+    keys: tuple[SigningKey, ...]
+    """Newest first; all that have not expired sign."""
+    profile: Profile = Profile.PLANNER_2022
+    expand: tuple[str, ...] = ()
+    """`stops`, `routes`: kept in `plan.*` and `route.*` up to the size limit."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Static headers to add."""
+    status: Status = Status.ACTIVE
+    max_in_flight: int | None = None
+    """Ceiling of requests at once and worker; None: from the settings."""
+    timeout_seconds: float = 15.0
+    """From the start of the request to the end of the answer or its first 64 KiB."""
+    retry_schedule: tuple[float, ...] | None = None
+    """Waits in seconds after the 1st, 2nd … failure; None: the default; empty: one attempt."""
+    created_ms: int = 0
+    """Unix milliseconds; events from before are never sent without being asked for."""
+    version: int = 0
+    """Grows with every change."""
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.id} {self.status} {' '.join(self.types)}>"

@@ -1,0 +1,230 @@
+"""Everything configurable, read once from `WEBHOOKS_SECTION__FIELD`, frozen.
+
+Durations are numbers with the unit in the name. Only `run` and `cli` read settings; the stages get
+values. All faults are reported at once, and an unknown `WEBHOOKS_` variable with the nearest name.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "WEBHOOKS_"
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+def _words(text: object) -> object:
+    return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class Kafka(_Section):
+    """The log. Any Apache Kafka from 2.5 on."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Host and port of some brokers, comma-separated."""
+    group: str = "webhooks"
+    """The consumer group, whose offsets are where delivery stands."""
+    topics: Words = ("planner.events", "planner.master", "planner.positions")
+    """Topics to read; `webhooks.ops` is always among them."""
+    quarantine_topic: str = "webhooks.quarantine"
+    """Where records go that are no events."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: str | None = None
+    """PEM file of the authorities that sign the brokers' certificates; default: the system's."""
+    ssl_certfile: str | None = None
+    """PEM file of our own certificate, where brokers ask for one."""
+    ssl_keyfile: str | None = None
+    ssl_check_hostname: bool = True
+    session_timeout_seconds: Positive = 10.0
+    """A member that is silent for so long loses its partitions."""
+    rebalance_timeout_seconds: Positive = 30.0
+    """How long members may drain when partitions move."""
+    fetch_max_wait_ms: Count = 100
+    max_partition_fetch_bytes: Count = 524_288
+    fetch_max_bytes: Count = 16_777_216
+    max_record_bytes: Count = 1_048_576
+    """Larger records are quarantined."""
+    replication_factor: Count = 1
+    """Of the topics that `migrate` creates."""
+
+    _split = field_validator("topics", mode="before")(_words)
+
+
+class Postgres(_Section):
+    """Configuration, retries, dead letters."""
+
+    dsn: SecretStr = SecretStr("postgresql://127.0.0.1/webhooks")
+    """`postgresql://user:password@host:port/database?sslmode=…`"""
+    pool_size: Count = 4
+    timeout_seconds: Positive = 10.0
+    """Of one statement."""
+
+
+class Api(_Section):
+    """The REST API."""
+
+    listen: str = "127.0.0.1:8080"
+    """Address and port; port 0 takes a free one."""
+    admin_key: SecretStr | None = None
+    """Key of the operator; without one nobody has the scope `admin`."""
+    max_body_bytes: Count = 5_242_880
+    """Larger requests are refused with 413 before they are read whole."""
+    idempotency_hours: Positive = 24.0
+
+
+class Secrets(_Section):
+    """Signing secrets are encrypted at rest with these."""
+
+    key: SecretStr | None = None
+    """32 bytes, base64; `planner-webhooks settings --new-key` prints one."""
+    previous_keys: SecretStr = SecretStr("")
+    """Older keys, comma-separated, still able to decrypt."""
+
+
+class Deliver(_Section):
+    """Requests to receivers."""
+
+    allow_networks: Words = ()
+    """Networks (CIDR) that may be called although they are loopback, private or reserved."""
+    allow_http: bool = False
+    """Whether plain http:// URLs are accepted."""
+    connect_timeout_seconds: Positive = 5.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 15.0
+    """Default of a subscription's time limit, 1 to 30."""
+    max_in_flight: Count = 2_000
+    """Requests at once of one worker."""
+    max_in_flight_per_subscription: Count = 64
+    """Default and ceiling of a subscription's `max_in_flight`, per worker."""
+    max_body_bytes: Count = 262_144
+    """Expanded bodies larger than this are sent slim, with `meta.truncated`."""
+    response_bytes: Count = 65_536
+    """How much of an answer is read."""
+    idle_seconds: Positive = 30.0
+    """Kept-alive connections are closed after so long without a request."""
+    ca_file: str | None = None
+    """PEM file of further authorities that may sign receivers' certificates."""
+    user_agent_url: str = "https://github.com/planner-webhooks"
+
+    _split = field_validator("allow_networks", mode="before")(_words)
+
+    @field_validator("allow_networks")
+    @classmethod
+    def _networks(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            (IPv6Network if ":" in word else IPv4Network)(word)
+        return words
+
+
+class Retry(_Section):
+    """What follows a failure."""
+
+    schedule_seconds: Annotated[tuple[Positive, ...], NoDecode] = (
+        5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
+    )  # fmt: skip
+    """Waits after the 1st, 2nd … failure, in seconds; after the last a dead letter."""
+    poll_seconds: Positive = 0.5
+    """How often due rows are looked for."""
+    budget_rows: Count = 10_000
+    """Retry rows of one subscription in one worker; beyond it its feed waits."""
+    budget_bytes: Count = 16_777_216
+
+    @field_validator("schedule_seconds", mode="before")
+    @classmethod
+    def _numbers(cls, text: object) -> object:
+        return _words(text)
+
+
+class Dispatch(_Section):
+    """The worker."""
+
+    instance: str | None = None
+    """Name of this worker, stable over restarts (`group.instance.id`); default: host name."""
+    commit_interval_ms: Count = 100
+    """Offsets are committed so often, where something changed."""
+    drain_seconds: Positive = 10.0
+    """On SIGTERM: how long requests in flight are waited for."""
+    revoke_seconds: Positive = 2.0
+    """On a rebalance: how long requests in flight are waited for."""
+    park_after_seconds: Positive = 2.0
+    """A request in flight for so long is written down, so that it holds up no offset."""
+    overflow_seconds: Positive = 5.0
+    """A delivery that waited so long for its turn is written down, within the budget."""
+    window_open: Count = 1_000
+    """Open offsets of a partition at which its feed waits."""
+    window_offsets: Count = 50_000
+    """Offsets between the committed one and the read position at which the feed waits."""
+    window_bytes: Count = 67_108_864
+    """Bytes of bodies held per partition at which its feed waits."""
+    reload_seconds: Positive = 60.0
+    """How often all subscriptions are read again, in case a notification was lost."""
+    start_timeout_seconds: Positive = 60.0
+    """How long Kafka and Postgres are waited for at start."""
+
+
+class Observe(_Section):
+    """Seen from outside."""
+
+    listen: str | None = None
+    """Address and port of /healthz, /readyz and /metrics; none: not served."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+
+class Cli(_Section):
+    """Defaults of the command line."""
+
+    api: str = "http://127.0.0.1:8080"
+    """Where the API is."""
+    key: SecretStr | None = None
+    """API key."""
+
+
+class Settings(BaseSettings):
+    """All sections."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    kafka: Kafka = Kafka()
+    postgres: Postgres = Postgres()
+    api: Api = Api()
+    secrets: Secrets = Secrets()
+    deliver: Deliver = Deliver()
+    retry: Retry = Retry()
+    dispatch: Dispatch = Dispatch()
+    observe: Observe = Observe()
+    cli: Cli = Cli()
+
+
+def variables() -> Iterator[tuple[str, str, str]]:
+    """Yield (variable, section, field) of everything that can be set."""
+    for section, info in Settings.model_fields.items():
+        model = info.annotation
+        assert isinstance(model, type) and issubclass(model, BaseModel)  # noqa: PT018, S101
+        for field in model.model_fields:
+            yield f"{PREFIX}{section}__{field}".upper(), section, field
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Say, a sentence each, which `WEBHOOKS_` variables are ignored, with the nearest known name."""
+    known = [variable for variable, _, _ in variables()]
+    sentences = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name.upper() not in known and "_TEST_" not in name:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            sentences.append(f"{name} is not a setting and was ignored{hint}")
+    return sentences
