@@ -1,0 +1,123 @@
+"""The commit's metadata: which offsets above the committed one are settled already.
+
+`v1|epoch|base|codec|map`, at most 4,096 ASCII characters (the broker's default limit). The map holds
+the *open* offsets, of which there are few: the distance to the end, then from each open offset to
+the next, as varints; codec `d` is their base64url, `z` that of their deflated bytes, whichever is
+shorter. 1,000 random holes in 50,000 offsets take 1,450 characters.
+
+Decoding never raises: metadata is a hint. Whatever can't be read, was written by others or belongs
+to another offset (a mirroring tool translates offsets and copies metadata) settles nothing.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+VERSION = "v1"
+MAX_CHARS = 4096
+MAX_OFFSETS = 1 << 20
+_MAX_INFLATED = 1 << 16
+_HEAD = re.compile(r"v1\|([0-9]{1,18})\|([0-9]{1,18})\|([dz]?)\|([A-Za-z0-9_=-]*)\Z", re.ASCII)
+
+
+class SettledMap(NamedTuple):
+    """Offsets that an earlier epoch settled: those in (base, end) that are not open."""
+
+    base: int
+    end: int
+    open: frozenset[int]
+
+    def __contains__(self, offset: object) -> bool:
+        return isinstance(offset, int) and self.base < offset < self.end and offset not in self.open
+
+
+NOTHING_SETTLED = SettledMap(0, 0, frozenset())
+
+
+class Metadata(NamedTuple):
+    """What the metadata of a committed offset says."""
+
+    epoch: int | None
+    """Of the commit; None where the metadata isn't ours."""
+    settled: SettledMap
+
+
+FOREIGN = Metadata(None, NOTHING_SETTLED)
+
+
+def encode(*, epoch: int, base: int, open_offsets: Sequence[int], end: int) -> tuple[str, bool]:
+    """Return the metadata for a commit of *base*, and whether the map fitted.
+
+    *open_offsets* ascend within [base, end). A map that doesn't fit is left out: a restart then
+    repeats more, and nothing ever stalls on it.
+    """
+    head = f"{VERSION}|{epoch}|{base}|"
+    if end <= base + 1 and len(open_offsets) <= 1:
+        return head + "|", True  # nothing above the base is known
+    plain = bytes(_varints(_distances(base, open_offsets, end)))
+    deflated = zlib.compress(plain, 6) if len(plain) > 64 else plain  # noqa: PLR2004 - too short to gain
+    codec, packed = ("z", deflated) if len(deflated) < len(plain) else ("d", plain)
+    text = f"{head}{codec}|{base64.urlsafe_b64encode(packed).decode('ascii')}"
+    return (text, True) if len(text) <= MAX_CHARS else (head + "|", False)
+
+
+def decode(metadata: str, *, committed: int) -> Metadata:
+    """Read *metadata* found beside the offset *committed*. Never raises."""
+    found = _HEAD.match(metadata)
+    if found is None:
+        return FOREIGN
+    epoch, base = int(found[1]), int(found[2])
+    nothing = Metadata(epoch, NOTHING_SETTLED)
+    if base != committed or not found[3]:
+        return nothing
+    try:
+        packed = base64.b64decode(found[4], altchars=b"-_", validate=True)
+        plain = _inflate(packed) if found[3] == "z" else packed
+    except (binascii.Error, zlib.error, ValueError):
+        return nothing
+    numbers = list(_numbers(plain))
+    if not numbers or sum(numbers[1:]) > numbers[0] or not 0 < numbers[0] <= MAX_OFFSETS:
+        return nothing
+    offset, still = base, []
+    for distance in numbers[1:]:
+        offset += distance
+        still.append(offset)
+    return Metadata(epoch, SettledMap(base, base + numbers[0], frozenset(still)))
+
+
+def _distances(base: int, open_offsets: Sequence[int], end: int) -> Iterator[int]:
+    yield end - base
+    for offset in open_offsets:
+        yield offset - base
+        base = offset
+
+
+def _varints(numbers: Iterable[int]) -> Iterator[int]:
+    for number in numbers:
+        rest = number
+        while rest >= 128:  # noqa: PLR2004 - seven bits a byte
+            yield rest & 127 | 128
+            rest >>= 7
+        yield rest
+
+
+def _numbers(plain: bytes) -> Iterator[int]:
+    number = shift = 0
+    for byte in plain:
+        number |= (byte & 127) << shift
+        if byte & 128:
+            shift += 7
+        else:
+            yield number
+            number = shift = 0
+
+
+def _inflate(packed: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    plain = inflater.decompress(packed, _MAX_INFLATED)
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ValueError("longer than any map of ours")
+    return plain

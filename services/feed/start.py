@@ -1,0 +1,112 @@
+"""Where a new owner of a partition begins. Pure; `tests/unit/feed/test_start.py` has the table."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode
+from services.kernel.errors import StoreWentBackError
+from services.kernel.event import Partition
+from services.kernel.ports.broker import Bounds, Commit
+from services.kernel.ports.store import Assignment
+
+
+class Why(StrEnum):
+    """What was found."""
+
+    NEW = "new"  #: neither Kafka nor Postgres knows the partition: from its beginning
+    RESUMED = "resumed"  #: at the group's offset, as the owner before left it
+    EXPIRED = "expired"  #: the group's offset is gone from Kafka; Postgres kept a copy
+    RESET_BACK = "reset_back"  #: a person moved the group back: what lies below is a replay
+    RESET_FORWARD = "reset_forward"  #: a person moved the group forward: what was passed is a gap
+
+
+class Gap(NamedTuple):
+    """Offsets that will not be delivered."""
+
+    from_offset: int
+    to_offset: int
+    reason: str
+    """`retention`, `skipped`, `recreated`."""
+
+
+class Start(NamedTuple):
+    """Where to begin, and what to say about it."""
+
+    offset: int
+    why: Why
+    settled: SettledMap
+    trust_rows: bool
+    """Whether retry rows and dead letters at or above the offset are settled deliveries."""
+    trust_dead: bool
+    """The same for dead letters: a person who moves back asks for those again."""
+    replay_below: int | None
+    """Events below this offset were delivered before and are marked as a replay."""
+    gaps: tuple[Gap, ...]
+
+
+def seen_epoch(commit: Commit | None) -> int:
+    """Return the epoch of the last commit, 0 where it isn't known."""
+    if commit is None:
+        return 0
+    return decode(commit.metadata, committed=commit.offset).epoch or 0
+
+
+def begin(
+    partition: Partition, *, commit: Commit | None, assignment: Assignment, bounds: Bounds
+) -> Start:
+    """Decide where to begin.
+
+    Raises StoreWentBackError where the commit was made under an epoch that Postgres doesn't know:
+    then its rows are older than what was settled, and going on would lose what they stood for.
+    """
+    if seen_epoch(commit) > assignment.committed_epoch:
+        raise StoreWentBackError(
+            f"{partition}: the offset in Kafka was committed under epoch {seen_epoch(commit)}, and"
+            f" Postgres knows {assignment.committed_epoch}: it was restored from an older state."
+            " Stop all workers and run `planner-webhooks reset-offsets --to-datetime"
+            " <time of the dump - 10 min>`; nothing is lost, what was sent since is sent again"
+        )
+    return _within(bounds, _found(commit, assignment, bounds))
+
+
+def _found(commit: Commit | None, assignment: Assignment, bounds: Bounds) -> Start:
+    known = assignment.committed
+    if commit is None:
+        if known is None:
+            return _start(bounds.start, Why.NEW)
+        return _start(known, Why.EXPIRED)
+    if commit.metadata:
+        settled = decode(commit.metadata, committed=commit.offset).settled
+        return _start(commit.offset, Why.RESUMED)._replace(settled=settled)
+    if known is None or commit.offset == known:
+        return _start(commit.offset, Why.RESUMED)
+    if commit.offset < known:
+        return _start(commit.offset, Why.RESET_BACK)._replace(
+            replay_below=known, trust_dead=False
+        )
+    gap = Gap(known, commit.offset, "skipped")
+    return _start(commit.offset, Why.RESET_FORWARD)._replace(gaps=(gap,))
+
+
+def _start(offset: int, why: Why) -> Start:
+    return Start(
+        offset, why, NOTHING_SETTLED, trust_rows=True, trust_dead=True, replay_below=None, gaps=()
+    )
+
+
+def _within(bounds: Bounds, start: Start) -> Start:
+    """Keep *start* inside of the log; what falls outside is a gap."""
+    if start.offset > bounds.end:  # the topic was made anew, or lost its end
+        gap = Gap(bounds.start, bounds.end, "recreated")
+        return start._replace(
+            offset=bounds.end,
+            settled=NOTHING_SETTLED,
+            trust_rows=False,
+            trust_dead=False,
+            replay_below=None,
+            gaps=(*start.gaps, gap),
+        )
+    if start.offset < bounds.start:
+        gap = Gap(start.offset, bounds.start, "retention")
+        return start._replace(offset=bounds.start, gaps=(*start.gaps, gap))
+    return start
