@@ -81,9 +81,7 @@ def _found(commit: Commit | None, assignment: Assignment, bounds: Bounds) -> Sta
     if known is None or commit.offset == known:
         return _start(commit.offset, Why.RESUMED)
     if commit.offset < known:
-        return _start(commit.offset, Why.RESET_BACK)._replace(
-            replay_below=known, trust_dead=False
-        )
+        return _start(commit.offset, Why.RESET_BACK)._replace(replay_below=known, trust_dead=False)
     gap = Gap(known, commit.offset, "skipped")
     return _start(commit.offset, Why.RESET_FORWARD)._replace(gaps=(gap,))
 

@@ -44,4 +44,6 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """Return *moment* as the API writes it: RFC 3339, UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+    return (
+        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+    )

@@ -33,6 +33,15 @@ class Usage(NamedTuple):
     bytes: int
 
 
+class Floor(NamedTuple):
+    """What Kafka says of a partition that is about to be assigned."""
+
+    offset: int
+    """The group's offset, 0 where there is none: rows below it needn't be loaded."""
+    epoch: int
+    """Under which that offset was committed, 0 where it isn't known."""
+
+
 @value
 class Assignment:
     """A partition as a new owner finds it."""
@@ -52,11 +61,14 @@ class PartitionStore(Protocol):
     """Table `partitions`: the fencing numbers."""
 
     async def assign(
-        self, floors: Mapping[Partition, int], *, worker: str
+        self, floors: Mapping[Partition, Floor], *, worker: str
     ) -> Mapping[Partition, Assignment]:
         """Begin a new epoch of each partition and load its rows at or above its floor.
 
-        One transaction. Rows parked "in flight" by the owner before become due now.
+        One transaction. Rows parked "in flight" by the owner before become due now. A partition
+        whose epoch in Postgres is below that of its floor is left as it is, `epoch` equal to
+        `committed_epoch`: Postgres went back in time, and each start that bumped the epoch would
+        bring it nearer to hiding that.
         """
 
     async def release(self, epochs: Mapping[Partition, int]) -> None:

@@ -1,0 +1,43 @@
+"""Where the stages meet: the worker, from Kafka's records to settled offsets.
+
+                 member.poll                outboxes.deliver             sender
+    Kafka ──▶ consume ──▶ flow.deliver ──▶ one outbox per subscription ──▶ receiver
+                 │           decode · match · render                          │
+                 │                                                            ▼
+    Kafka ◀── commit ◀── tracker.settle ◀───────────── flow.settle ◀──────  attempt
+              100 ms          ▲                            │ not acknowledged
+                              └── when committed ◀── parking (Postgres) ──▶ due again
+
+    flow           the way of an event on one screen: out by `deliver`, back by `settle`
+    owned          one owned partition under one epoch
+    ownership      taking partitions and letting go of them: assign, revoke, drain
+    consume        the one task that polls; keeps the window
+    commit         the lowest open offset of each partition, ten times a second
+    parking        failures become rows in Postgres, in batches; only then are they settled
+    retries        due rows come back
+    overdue        what is in flight or waits for too long is parked
+    subscriptions  all of them in memory: loaded, notified, re-read
+    quarantine     what is no event goes to its topic; only then is it settled
+    health         failures in a row, for the API to show
+    worker         all of the above as tasks of one group
+
+Guarantees, by the numbers of the invariants in the design:
+
+1. Nothing is committed past an open offset: `Tracker`.
+2. *Durable, then settled.* Parked and dead count only when Postgres has committed the row.
+3. *Epochs.* Each spell of owning a partition has a number that Postgres gives out. Every delivery
+   and every row change carries it; a late answer of an older one moves nothing but metrics, and a
+   worker that slept through the loss of its partition can write nothing.
+6. *Bounded window.* At `window_open` open offsets (or the other bounds) the feed of the partition
+   waits. What is in flight for 2 s, or waits for its turn for 5 s, is written down as a retry row and
+   holds up nothing, within the budget of its subscription. Beyond the budget it waits in memory.
+7. *Repeats.* None after a graceful stop but of requests still open when the drain time ends: what
+   is partly delivered is parked, so that it isn't read again.
+
+On failure: *Postgres gone*: deliveries go on; failures are tried again from memory while the window
+lasts, then the partition waits. *Kafka gone*: what is in memory is finished, commits wait. *A bug*:
+the task group ends the process, and the next one goes on from the committed offsets.
+
+The seam for lanes: `Parking.admits` says whether a delivery that can't go out now may become a
+row; where it says no, a lane takes over one day, and today the delivery stays open.
+"""

@@ -1,0 +1,167 @@
+"""A worker from its ports. `run.dispatch` puts in the real ones, the simulation its fakes."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.budget import Budget
+from services.dispatch.changes import Changes
+from services.dispatch.commit import Committer
+from services.dispatch.consume import Consumer
+from services.dispatch.flow import Flow
+from services.dispatch.health import Health
+from services.dispatch.limits import Limits
+from services.dispatch.overdue import Overdue
+from services.dispatch.owned import OwnedPartitions
+from services.dispatch.ownership import Ownership
+from services.dispatch.parking import Parking
+from services.dispatch.quarantine import Quarantine
+from services.dispatch.retries import Retries
+from services.dispatch.subscriptions import Subscriptions
+from services.dispatch.worker import Membership, Worker
+from services.feed.conform import Conformity
+from services.feed.decode import Decoder
+from services.kernel.clock import Clock
+from services.kernel.ports.broker import Member, Offsets, Producer
+from services.kernel.ports.network import Sender
+from services.kernel.ports.store import (
+    HealthStore,
+    PartitionStore,
+    RetryStore,
+    SubscriptionSource,
+)
+from services.kernel.value import value
+from services.match.index import Matcher
+
+
+@value
+class Ports:
+    """What a worker needs from outside."""
+
+    make_member: Callable[[], Member]
+    offsets: Offsets
+    producer: Producer
+    partitions: PartitionStore
+    retries: RetryStore
+    subscriptions: SubscriptionSource
+    health: HealthStore
+    sender: Sender
+    clock: Clock
+    chance: Callable[[], float]
+
+
+@value
+class Options:
+    """What a worker is told, beside its limits."""
+
+    worker: str
+    quarantine_topic: str
+    schedule: Sequence[float]
+    max_in_flight: int
+    max_in_flight_per_subscription: int
+    max_record_bytes: int
+    drain_seconds: float
+
+
+def assemble(
+    ports: Ports,
+    options: Options,
+    limits: Limits,
+    *,
+    extras: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> Worker:
+    """Build a worker; nothing is started."""
+    clock = ports.clock
+    partitions = OwnedPartitions()
+    budget = Budget(rows=limits.budget_rows, bytes_=limits.budget_bytes)
+    membership = Membership(ports.make_member)
+    health = Health(store=ports.health, worker=options.worker)
+    parking = Parking(store=ports.retries, partitions=partitions, budget=budget, clock=clock)
+    outboxes = Outboxes(
+        sender=ports.sender,
+        on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),
+        clock=clock,
+        max_in_flight=options.max_in_flight,
+        max_in_flight_per_subscription=options.max_in_flight_per_subscription,
+    )
+    changes = Changes(outboxes=outboxes, parking=parking, budget=budget, health=health)
+    subscriptions = Subscriptions(
+        source=ports.subscriptions,
+        matcher=Matcher(),
+        clock=clock,
+        reload_seconds=limits.reload,
+        on_change=changes,
+    )
+    quarantine = Quarantine(
+        producer=ports.producer,
+        topic=options.quarantine_topic,
+        partitions=partitions,
+        clock=clock,
+    )
+    flow = Flow(
+        owner=partitions,
+        decoder=Decoder(max_bytes=options.max_record_bytes),
+        conformity=Conformity(),
+        subscriptions=subscriptions,
+        outboxes=outboxes,
+        parking=parking,
+        quarantine=quarantine,
+        health=health,
+        schedule=options.schedule,
+        max_body_bytes=limits.max_body_bytes,
+        clock=clock,
+        chance=ports.chance,
+    )
+    committer = Committer(
+        membership=membership,
+        partitions=partitions,
+        store=ports.partitions,
+        clock=clock,
+        interval=limits.commit_interval,
+    )
+    return Worker(
+        membership=membership,
+        partitions=partitions,
+        subscriptions=subscriptions,
+        consumer=Consumer(
+            membership=membership, partitions=partitions, flow=flow, clock=clock, limits=limits
+        ),
+        ownership=Ownership(
+            worker=options.worker,
+            membership=membership,
+            offsets=ports.offsets,
+            store=ports.partitions,
+            partitions=partitions,
+            outboxes=outboxes,
+            parking=parking,
+            budget=budget,
+            committer=committer,
+            clock=clock,
+            revoke_seconds=limits.revoke,
+        ),
+        committer=committer,
+        outboxes=outboxes,
+        parking=parking,
+        retries=Retries(
+            store=ports.retries,
+            partitions=partitions,
+            subscriptions=subscriptions,
+            outboxes=outboxes,
+            parking=parking,
+            budget=budget,
+            clock=clock,
+            poll_seconds=limits.retry_poll,
+        ),
+        overdue=Overdue(
+            outboxes=outboxes,
+            parking=parking,
+            subscriptions=subscriptions,
+            clock=clock,
+            limits=limits,
+        ),
+        quarantine=quarantine,
+        health=health,
+        extras=extras,
+        clock=clock,
+        drain_seconds=options.drain_seconds,
+    )

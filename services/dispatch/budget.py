@@ -1,0 +1,66 @@
+"""How many retry rows each subscription may have in this worker, in count and bytes."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from services.kernel.delivery import Delivery
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import Usage
+
+NONE = Usage(0, 0)
+
+
+class Budget:
+    """Counts rows as they are decided on, and gives them back as they go."""
+
+    def __init__(self, *, rows: int, bytes_: int) -> None:
+        self._rows = rows
+        self._bytes = bytes_
+        self._used: dict[SubscriptionId, Usage] = {}
+        self._by_partition: dict[Partition, dict[SubscriptionId, Usage]] = defaultdict(dict)
+
+    @property
+    def any_rows(self) -> bool:
+        """Whether there may be a row at all: saves asking Postgres for due ones."""
+        return bool(self._used)
+
+    def admits(self, delivery: Delivery) -> bool:
+        """Tell whether one more row fits."""
+        used = self._used.get(delivery.subscription_id, NONE)
+        return used.rows < self._rows and used.bytes + len(delivery.body) <= self._bytes
+
+    def load(self, partition: Partition, usage: Mapping[SubscriptionId, Usage]) -> None:
+        """Take over the rows that a partition came with."""
+        self.release(partition)
+        for id_, used in usage.items():
+            self._change(partition, id_, used.rows, used.bytes)
+
+    def add(self, delivery: Delivery) -> None:
+        """Count one more row."""
+        self._change(delivery.position.partition, delivery.subscription_id, 1, len(delivery.body))
+
+    def remove(self, delivery: Delivery) -> None:
+        """Give one row back."""
+        self._change(delivery.position.partition, delivery.subscription_id, -1, -len(delivery.body))
+
+    def release(self, partition: Partition) -> None:
+        """Give back all rows of a partition."""
+        for id_, used in list(self._by_partition[partition].items()):
+            self._change(partition, id_, -used.rows, -used.bytes)
+        del self._by_partition[partition]
+
+    def forget(self, id_: SubscriptionId) -> None:
+        """Give back all rows of a deleted subscription."""
+        for partition, by_id in self._by_partition.items():
+            if id_ in by_id:
+                self._change(partition, id_, -by_id[id_].rows, -by_id[id_].bytes)
+
+    def _change(self, partition: Partition, id_: SubscriptionId, rows: int, size: int) -> None:
+        for counts in (self._used, self._by_partition[partition]):
+            used = counts.get(id_, NONE)
+            left = Usage(max(0, used.rows + rows), max(0, used.bytes + size))
+            if left.rows:
+                counts[id_] = left
+            else:
+                counts.pop(id_, None)

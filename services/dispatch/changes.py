@@ -1,0 +1,33 @@
+"""A subscription changed: what that means for what is queued for it."""
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.budget import Budget
+from services.dispatch.health import Health
+from services.dispatch.parking import Parking
+from services.kernel.delivery import Settlement
+from services.kernel.subscription import Status, Subscription
+
+
+class Changes:
+    """Called by `Subscriptions`, synchronously, between two events."""
+
+    def __init__(
+        self, *, outboxes: Outboxes, parking: Parking, budget: Budget, health: Health
+    ) -> None:
+        self._outboxes = outboxes
+        self._parking = parking
+        self._budget = budget
+        self._health = health
+
+    def __call__(self, before: Subscription, after: Subscription | None) -> None:
+        """Take the change over to outboxes and rows."""
+        if after is None:
+            for delivery in self._outboxes.forget(before.id):
+                self._parking.discard(delivery, Settlement.GONE)
+            self._budget.forget(before.id)
+            self._health.forget(before.id)
+        elif after.status is Status.ACTIVE:
+            self._outboxes.update(after)
+        else:
+            for delivery in self._outboxes.forget(before.id):
+                self._parking.shelve(delivery, after)

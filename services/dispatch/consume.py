@@ -1,0 +1,121 @@
+"""The one task that polls. It takes what comes to the flow in slices, and keeps the window."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import structlog
+
+from services.dispatch.commit import Membership
+from services.dispatch.flow import Flow
+from services.dispatch.limits import Limits
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.kernel.clock import Clock
+from services.kernel.errors import MembershipLostError
+from services.kernel.event import Batch, Partition, Record
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+FULL_SECONDS = 0.1
+"""A partition is paused when its window was full for so long: pausing throws away what was fetched."""
+NAP_SECONDS = 0.01
+
+
+class Consumer:
+    """From the member to the flow."""
+
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        partitions: OwnedPartitions,
+        flow: Flow,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._membership = membership
+        self._partitions = partitions
+        self._flow = flow
+        self._clock = clock
+        self._limits = limits
+        self.polled_at = clock.monotonic()
+        """When the last poll returned, monotonic: a watch on this loop goes by it."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Poll until *stopping*, or until the consumer is beyond repair."""
+        wait = timedelta(seconds=self._limits.poll_wait)
+        while not stopping.is_set():
+            await self._keep_window()
+            # Never cancelled and never wrapped: a cancelled poll leaks inside the client.
+            try:
+                batches = await self._membership.member.poll(
+                    limit=self._limits.poll_records, wait=wait
+                )
+            except MembershipLostError as error:
+                log.warning("membership_lost", error=str(error))
+                return
+            self.polled_at = self._clock.monotonic()
+            await self._take(batches)
+
+    async def _take(self, batches: Mapping[Partition, Batch]) -> None:
+        work: list[tuple[Owned, Batch]] = []
+        for partition, batch in batches.items():
+            owned = self._partitions.current(partition)
+            if owned is None or owned.closing:
+                continue  # it will be read again, by whoever owns it then
+            fresh = Batch(_from(batch, owned.tracker.read_pos), batch.next_offset)
+            # Everything is registered before the first await: nothing can be committed past it.
+            owned.tracker.register(
+                (record.position.offset for record in fresh.records),
+                next_offset=max(batch.next_offset, owned.tracker.read_pos),
+            )
+            metrics.records_read(partition.topic, len(fresh.records))
+            work.append((owned, fresh))
+        size = self._limits.slice_records
+        for owned, batch in work:
+            for begin in range(0, len(batch.records), size):
+                if not (self._partitions.is_held(owned) and owned.active):
+                    break
+                self._flow.deliver(owned, batch.records[begin : begin + size])
+                await asyncio.sleep(0)
+
+    async def _keep_window(self) -> None:
+        """Wait a little for room; pause what stays full, resume what has room again."""
+        until = self._clock.monotonic() + FULL_SECONDS
+        while any(self._is_full(owned) for owned in self._feeding()):
+            if self._clock.monotonic() >= until:
+                break
+            await self._clock.sleep(NAP_SECONDS)
+        full = [owned for owned in self._feeding() if self._is_full(owned)]
+        if full:
+            self._membership.member.pause([owned.partition for owned in full])
+        for owned in full:
+            owned.paused = True
+        room = [owned for owned in self._partitions.loaded() if owned.paused and self._room(owned)]
+        if room:
+            self._membership.member.resume([owned.partition for owned in room])
+        for owned in room:
+            owned.paused = False
+
+    def _feeding(self) -> list[Owned]:
+        return [owned for owned in self._partitions.loaded() if not owned.paused]
+
+    def _is_full(self, owned: Owned, share: float = 1.0) -> bool:
+        tracker, limits = owned.tracker, self._limits
+        return (
+            tracker.open_count >= limits.window_open * share
+            or owned.held_bytes >= limits.window_bytes * share
+            or (tracker.open_count > 0 and tracker.span >= limits.window_offsets * share)
+        )
+
+    def _room(self, owned: Owned) -> bool:
+        return not self._is_full(owned, share=0.5)
+
+
+def _from(batch: Batch, position: int) -> Sequence[Record]:
+    """Leave out what was read before: after a seek the client may still hand out old records."""
+    records = batch.records
+    if not records or records[0].position.offset >= position:
+        return records
+    return [record for record in records if record.position.offset >= position]

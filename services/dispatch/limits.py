@@ -1,0 +1,24 @@
+"""The bounds of a worker, as plain values."""
+
+from services.kernel.value import value
+
+
+@value
+class Limits:
+    """Times in seconds. What each is for stands in the settings of the same name."""
+
+    commit_interval: float = 0.1
+    revoke: float = 2.0
+    park_after: float = 2.0
+    overflow: float = 5.0
+    retry_poll: float = 0.5
+    reload: float = 60.0
+    window_open: int = 1_000
+    window_offsets: int = 50_000
+    window_bytes: int = 64 << 20
+    budget_rows: int = 10_000
+    budget_bytes: int = 16 << 20
+    max_body_bytes: int = 256 << 10
+    poll_records: int = 500
+    poll_wait: float = 0.2
+    slice_records: int = 200

@@ -1,0 +1,52 @@
+"""What takes too long is written down: it holds up no offset, and nothing else waits for it."""
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.limits import Limits
+from services.dispatch.parking import Parking
+from services.dispatch.subscriptions import Subscriptions
+from services.kernel.clock import Clock
+from services.kernel.delivery import Settlement
+from services.kernel.subscription import Status
+
+INTERVAL_SECONDS = 0.25
+
+
+class Overdue:
+    """Looks four times a second."""
+
+    def __init__(
+        self,
+        *,
+        outboxes: Outboxes,
+        parking: Parking,
+        subscriptions: Subscriptions,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._outboxes = outboxes
+        self._parking = parking
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._limits = limits
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._clock.sleep(INTERVAL_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Write down what is overdue; send again what can only be sent from memory."""
+        for delivery in self._outboxes.in_flight_for(self._limits.park_after):
+            self._parking.set_down(delivery)
+        for delivery in self._outboxes.queued_for(self._limits.overflow):
+            if not self._parking.holds(delivery) and self._parking.postpone(delivery):
+                self._outboxes.take_back(delivery)
+        for delivery in self._parking.due_from_memory():
+            subscription = self._subscriptions.get(delivery.subscription_id)
+            if subscription is None:
+                self._parking.discard(delivery, Settlement.GONE)
+            elif subscription.status is Status.ACTIVE:
+                self._outboxes.deliver(delivery, subscription)
+            else:
+                self._parking.shelve(delivery, subscription)

@@ -1,0 +1,131 @@
+"""One owned partition under one epoch."""
+
+from services.feed.start import Start
+from services.feed.tracker import Tracker
+from services.kernel.event import Event, Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import Assignment
+from services.kernel.subscription import Subscription
+
+
+class Owned:
+    """What a worker holds of a partition, from assign to revoke.
+
+    Made when the group assigns the partition; `begin` follows when its state is loaded. Until then
+    nothing is taken in. Whoever awaits checks `current` afterwards: the object, not the partition,
+    is what an epoch is about.
+    """
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self.epoch = 0
+        self.tracker = Tracker(start=0)
+        self.loaded = False
+        self.closing = False
+        """Being let go of: nothing new is taken in, and queued deliveries aren't sent."""
+        self.paused = False
+        """The consumer fetches no more of it, since its window is full."""
+        self.full_since: float | None = None
+        """Since when the window has been full, monotonic seconds."""
+        self.held_bytes = 0
+        """Of the bodies of open deliveries."""
+        self.saved: int | None = None
+        """The committed offset that Postgres has."""
+        self.committed: int | None = None
+        """The committed offset that Kafka has."""
+        self.refused = False
+        """Postgres refused a write: another worker bumped the epoch. Reload, if still a member."""
+        self._replay_below = 0
+        self._settled: dict[tuple[int, str], str] = {}
+
+    def begin(self, start: Start, assignment: Assignment) -> None:
+        """Take the state that was loaded; from now on records are taken in."""
+        self.epoch = assignment.epoch
+        self.tracker = Tracker(start=start.offset, settled=start.settled)
+        # Commit at once: after a person's reset the metadata becomes ours again.
+        self.tracker.changed = True
+        self._replay_below = start.replay_below or 0
+        if start.trust_rows:
+            self._settled = {
+                (row.offset, row.subscription_id): row.event_id
+                for row in assignment.settled
+                if start.trust_dead or not row.dead
+            }
+        self.saved = assignment.committed
+        self.refused = False
+        self.loaded = True
+
+    @property
+    def active(self) -> bool:
+        """Whether records are taken in and deliveries sent."""
+        return self.loaded and not self.closing
+
+    def replays(self, offset: int) -> bool:
+        """Tell whether *offset* was delivered before a person moved the group back."""
+        return offset < self._replay_below
+
+    def is_due(self, event: Event, subscription: Subscription) -> bool:
+        """Tell whether a matching event is due: not stood for by a row, not from before its start."""
+        offset = event.position.offset
+        if self._settled and self._settled.get((offset, subscription.id)) == event.id:
+            return False
+        # Nobody is sent events from before its subscription because a person moved the group back.
+        return not self.replays(offset) or event.timestamp_ms >= subscription.created_ms
+
+    def open(self, offset: int, subscription_id: SubscriptionId, size: int) -> None:
+        """Note a delivery of *size* bytes that now has to be settled."""
+        self.tracker.open(offset, subscription_id)
+        self.held_bytes += size
+
+    def settle(self, offset: int, subscription_id: SubscriptionId, size: int) -> bool:
+        """Settle a delivery; tell whether it was open."""
+        if self.tracker.settle(offset, subscription_id):
+            self.held_bytes -= size
+            return True
+        return False
+
+    def __repr__(self) -> str:
+        state = "closing" if self.closing else "loaded" if self.loaded else "loading"
+        return f"<Owned {self.partition} epoch {self.epoch} {state} {self.tracker!r}>"
+
+
+class OwnedPartitions:
+    """All partitions that the group has given to this worker, loaded or not."""
+
+    def __init__(self) -> None:
+        self._owned: dict[Partition, Owned] = {}
+
+    def add(self, partition: Partition) -> Owned:
+        """Begin to hold *partition*; whatever was held of it before is over."""
+        owned = self._owned[partition] = Owned(partition)
+        return owned
+
+    def drop(self, owned: Owned) -> None:
+        """End *owned*, if it has not been replaced already."""
+        if self._owned.get(owned.partition) is owned:
+            del self._owned[owned.partition]
+
+    def is_held(self, owned: Owned) -> bool:
+        """Tell whether *owned* still stands: ask after every await."""
+        return self._owned.get(owned.partition) is owned
+
+    def current(self, partition: Partition) -> Owned | None:
+        """Return the partition as it is owned now, if its state is loaded."""
+        owned = self._owned.get(partition)
+        return owned if owned is not None and owned.loaded else None
+
+    def held(self, partition: Partition) -> Owned | None:
+        """Return the partition as it is owned now, loaded or not."""
+        return self._owned.get(partition)
+
+    def loaded(self) -> list[Owned]:
+        """Return those whose state is loaded."""
+        return [owned for owned in self._owned.values() if owned.loaded]
+
+    def all(self) -> list[Owned]:
+        """Return all of them."""
+        return list(self._owned.values())
+
+    def epochs(self) -> dict[Partition, int]:
+        """Return the epochs of those that take part in delivering."""
+        return {owned.partition: owned.epoch for owned in self._owned.values() if owned.active}

@@ -1,0 +1,249 @@
+"""Taking partitions and letting go of them: assign, revoke, drain.
+
+    assigned ──▶ loading ──▶ active ──▶ closing ──▶ gone
+                    │  ▲        │
+                    │  └────────┘ Postgres refused the epoch, and we are still a member: load again
+                    └── Kafka or Postgres gone: wait, the records stay in the log
+
+Letting go, in this order, each step bounded in time: take nothing more in; take back what is queued;
+wait for requests in flight; write down what is still in flight, and of the queued what is partly
+delivered (read again, it would repeat); commit; end the epoch in Postgres.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.budget import Budget
+from services.dispatch.commit import Committer, Membership
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.dispatch.parking import Parking
+from services.feed.start import Start, begin, seen_epoch
+from services.kernel.clock import Clock
+from services.kernel.delivery import Delivery
+from services.kernel.errors import BrokerGoneError, StoreGoneError
+from services.kernel.event import Partition
+from services.kernel.ports.broker import Bounds, Commit, Offsets
+from services.kernel.ports.store import Assignment, Floor, PartitionStore
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+NAP_SECONDS = 0.02
+WRITE_SECONDS = 5.0
+"""For the last writes of a partition that is let go of; without them more is repeated, none lost."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Ownership:
+    """The member's listener: what the group gives and takes."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        membership: Membership,
+        offsets: Offsets,
+        store: PartitionStore,
+        partitions: OwnedPartitions,
+        outboxes: Outboxes,
+        parking: Parking,
+        budget: Budget,
+        committer: Committer,
+        clock: Clock,
+        revoke_seconds: float,
+    ) -> None:
+        self._worker = worker
+        self._membership = membership
+        self._offsets = offsets
+        self._store = store
+        self._partitions = partitions
+        self._outboxes = outboxes
+        self._parking = parking
+        self._budget = budget
+        self._committer = committer
+        self._clock = clock
+        self._revoke_seconds = revoke_seconds
+        self._draining = False
+        self.spawn: Spawn = _no_group
+
+    async def assigned(self, partitions: Collection[Partition]) -> None:
+        """Take *partitions*; their state is loaded beside the poll, which goes on meanwhile."""
+        metrics.REBALANCES.inc()
+        log.info("partitions_assigned", partitions=sorted(map(str, partitions)))
+        if self._draining:
+            return
+        taken = [self._partitions.add(partition) for partition in partitions]
+        if taken:
+            self.spawn(self._load(taken))
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """Let go of *partitions* within the time for it."""
+        held = [owned for p in partitions if (owned := self._partitions.held(p)) is not None]
+        if self._draining:
+            await self._outlast_drain(held)
+        else:
+            await self.let_go(held, seconds=self._revoke_seconds)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Let go of everything for good: the process ends."""
+        self._draining = True
+        await self.let_go(self._partitions.all(), seconds=seconds)
+
+    async def let_go(self, held: Sequence[Owned], *, seconds: float) -> None:
+        """Drain *held* for up to *seconds*, write down the rest, commit, end the epochs."""
+        if not held:
+            return
+        closing = [owned for owned in held if owned.loaded]
+        for owned in held:
+            owned.closing = True
+        queued = [d for owned in closing for d in self._outboxes.withdraw(owned.partition)]
+        left = await self._wait_for_answers(closing, seconds)
+        for delivery in left:
+            self._parking.leave_in_flight(delivery)
+        for delivery in queued:
+            self._keep_partly_delivered(delivery)
+        with suppress(TimeoutError, StoreGoneError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._parking.flush()
+        committed = await self._committer.commit(closing)
+        with suppress(TimeoutError, StoreGoneError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._committer.save(closing)
+                await self._store.release({owned.partition: owned.epoch for owned in closing})
+        for owned in held:
+            self._partitions.drop(owned)
+            self._parking.release(owned)
+        log.info(
+            "partitions_released",
+            partitions=sorted(str(owned.partition) for owned in held),
+            still_in_flight=len(left),
+            committed=committed,
+        )
+
+    def abandon(self) -> None:
+        """Let go of everything without a commit: the membership is lost, others may own it now."""
+        for owned in self._partitions.all():
+            owned.closing = True
+            self._outboxes.withdraw(owned.partition)
+            self._partitions.drop(owned)
+            self._parking.release(owned)
+
+    async def renew_refused(self) -> None:
+        """Load partitions anew whose epoch another worker ended, if the group says they are ours.
+
+        That happens when the one before us was late with its own assign. A worker that lost its
+        membership without knowing is told so here by the group, and drops them.
+        """
+        refused = [owned for owned in self._partitions.loaded() if owned.refused]
+        for owned in refused:
+            log.warning("epoch_over", partition=str(owned.partition), epoch=owned.epoch)
+            owned.closing = True
+            self._outboxes.withdraw(owned.partition)
+            still_mine = await self._committer.commit([owned])
+            if not self._partitions.is_held(owned):
+                continue
+            self._parking.release(owned)
+            self._partitions.drop(owned)
+            if still_mine:
+                await self._load([self._partitions.add(owned.partition)])
+
+    async def _outlast_drain(self, held: Sequence[Owned]) -> None:
+        """Give a drain under way the time of a revoke; what it has not finished then is over.
+
+        Without this its last commit could follow the rebalance, under the new generation, and be
+        accepted for a partition that someone else owns by then.
+        """
+        until = self._clock.monotonic() + self._revoke_seconds
+        while any(self._partitions.is_held(owned) for owned in held):
+            if self._clock.monotonic() >= until:
+                break
+            await self._clock.sleep(NAP_SECONDS)
+        for owned in held:
+            self._partitions.drop(owned)
+
+    async def _wait_for_answers(self, closing: Sequence[Owned], seconds: float) -> list[Delivery]:
+        until = self._clock.monotonic() + seconds
+        while True:
+            left = [d for owned in closing for d in self._outboxes.in_flight(owned.partition)]
+            if not left or self._clock.monotonic() >= until:
+                return left
+            await self._clock.sleep(NAP_SECONDS)
+
+    def _keep_partly_delivered(self, delivery: Delivery) -> None:
+        owned = self._partitions.current(delivery.position.partition)
+        if owned is not None and owned.tracker.is_partial(delivery.position.offset):
+            self._parking.postpone(delivery, force=True)
+
+    async def _load(self, taken: Sequence[Owned]) -> None:
+        """Load the state of *taken* and begin to read. Waits for Kafka and Postgres."""
+        while True:
+            taken = [owned for owned in taken if self._partitions.is_held(owned)]
+            if not taken:
+                return
+            try:
+                await self._load_once(taken)
+            except (BrokerGoneError, StoreGoneError) as error:
+                log.warning("partitions_wait", partitions=len(taken), error=str(error))
+                await self._clock.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def _load_once(self, taken: Sequence[Owned]) -> None:
+        partitions = [owned.partition for owned in taken]
+        # Asked for after the assignment: nobody else can commit to these any more.
+        commits = await self._offsets.committed(partitions)
+        bounds = await self._offsets.bounds(partitions)
+        floors = {p: Floor(_floor(commits[p]), seen_epoch(commits[p])) for p in partitions}
+        assignments = await self._store.assign(floors, worker=self._worker)
+        for owned in taken:
+            p = owned.partition
+            if self._partitions.is_held(owned) and not owned.closing:
+                await self._begin(owned, commits[p], assignments[p], bounds[p])
+
+    async def _begin(
+        self, owned: Owned, commit: Commit | None, assignment: Assignment, bounds: Bounds
+    ) -> None:
+        start = begin(owned.partition, commit=commit, assignment=assignment, bounds=bounds)
+        for gap in start.gaps:
+            await self._store.record_gap(
+                owned.partition,
+                from_offset=gap.from_offset,
+                to_offset=gap.to_offset,
+                reason=gap.reason,
+                at=self._clock.now(),
+            )
+            metrics.GAPS[gap.reason].inc()
+            log.error("gap", partition=str(owned.partition), **gap._asdict())
+        if not self._partitions.is_held(owned) or owned.closing:
+            return
+        self._budget.load(owned.partition, assignment.usage)
+        owned.begin(start, assignment)
+        self._membership.member.seek(owned.partition, start.offset)
+        _announce(owned, start)
+
+
+def _announce(owned: Owned, start: Start) -> None:
+    log.info(
+        "partition_begins",
+        partition=str(owned.partition),
+        epoch=owned.epoch,
+        offset=start.offset,
+        why=start.why.value,
+        replay_below=start.replay_below,
+    )
+
+
+def _floor(commit: Commit | None) -> int:
+    return commit.offset if commit is not None else 0
+
+
+def _no_group(work: Coroutine[Any, Any, None]) -> object:
+    work.close()
+    raise RuntimeError("the worker runs first")

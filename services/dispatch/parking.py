@@ -1,0 +1,288 @@
+"""Failures become rows in Postgres, in batches; only when it has committed them are they settled.
+
+Three states of a delivery here, keyed by its pair (position, subscription):
+
+    pending   a row change waits to be written; a newer change of the same pair replaces it
+    held      it has a row, or will have, *and* is in this process too: in flight, queued, or pending.
+              What is held is not picked up as due
+    waiting   it should be a row, but its subscription's budget is spent: it stays open, is tried
+              again from memory when due, and becomes a row when the budget allows
+
+While Postgres is gone, what is pending and due is tried again from memory as well. Both are bounded
+by the windows of the partitions, since each is an open offset.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple, TypeAlias
+
+import structlog
+
+from services.dispatch.budget import Budget
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.dispatch.wake import Wake
+from services.kernel.attempt import Attempt
+from services.kernel.clock import Clock
+from services.kernel.delivery import Delivery, Settlement, Trigger
+from services.kernel.errors import StoreGoneError
+from services.kernel.event import Partition, Position
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import Bury, Park, Remove, RetryStore, RowChange
+from services.kernel.subscription import Status, Subscription
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+Pair: TypeAlias = tuple[Position, SubscriptionId]
+
+BATCH_ROWS = 500
+BATCH_BYTES = 4 << 20
+BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Waiting(NamedTuple):
+    """A delivery beyond the budget of its subscription."""
+
+    delivery: Delivery
+    attempt: Attempt | None
+    due_at: datetime
+
+
+class Parking:
+    """Everything that is or will be a retry row or a dead letter."""
+
+    def __init__(
+        self, *, store: RetryStore, partitions: OwnedPartitions, budget: Budget, clock: Clock
+    ) -> None:
+        self._store = store
+        self._partitions = partitions
+        self._budget = budget
+        self._clock = clock
+        self._pending: dict[Pair, RowChange] = {}
+        self._held: dict[Pair, bool] = {}
+        self._waiting: dict[Pair, Waiting] = {}
+        self._wake = Wake()
+        self._writing = asyncio.Lock()
+        self.store_gone = False
+        """Whether the last write found Postgres gone."""
+
+    # What the flow decides. Nothing here awaits.
+
+    def holds(self, delivery: Delivery) -> bool:
+        """Tell whether *delivery* has a row, or one is on its way."""
+        return delivery.pair in self._held
+
+    def park(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> None:
+        """Try *delivery* again at *due_at*, after *attempt* failed."""
+        again = replace(
+            delivery,
+            number=delivery.number + 1,
+            trigger=delivery.trigger if delivery.replay else Trigger.RETRY,
+            retry_reason=attempt.outcome.value,
+        )
+        self._put_or_wait(again, attempt, due_at)
+
+    def bury(self, delivery: Delivery, attempt: Attempt | None, reason: str) -> None:
+        """Give *delivery* up: a dead letter with its reason."""
+        self._put(delivery, Bury(delivery, reason, attempt))
+
+    def remove(self, delivery: Delivery) -> None:
+        """Delete the row of *delivery*: it was acknowledged."""
+        if self._held.get(delivery.pair) is False:  # no row was written yet: forget about it
+            self._let_be(delivery)
+            self._settle(delivery, Settlement.ACKNOWLEDGED)
+            return
+        self._put(delivery, Remove(delivery))
+
+    def discard(self, delivery: Delivery, how: Settlement) -> None:
+        """Settle *delivery* without a row: its subscription, and its rows, are gone."""
+        self._let_be(delivery)
+        self._settle(delivery, how)
+
+    def shelve(self, delivery: Delivery, subscription: Subscription) -> None:
+        """Keep *delivery* for a subscription that is paused or disabled.
+
+        Its row is not due until the subscription is active again. Beyond the budget, what is paused
+        waits, and what we disabled becomes a dead letter: nobody may ever come back for it.
+        """
+        if delivery.pair in self._held:  # it has its row
+            if delivery.pair not in self._pending:
+                del self._held[delivery.pair]
+        elif subscription.status is Status.DISABLED and not self._budget.admits(delivery):
+            self.bury(delivery, None, "disabled")
+        else:
+            self._put_or_wait(delivery, None, self._clock.now())
+
+    def set_down(self, delivery: Delivery) -> bool:
+        """Write down a request in flight, so that it holds up no offset; tell whether it may be.
+
+        The row isn't due: the answer deletes or schedules it, and only a new epoch makes it due.
+        """
+        if delivery.pair in self._held or not self._budget.admits(delivery):
+            return delivery.pair in self._held
+        self._put(delivery, Park(delivery, None, None))
+        return True
+
+    def postpone(self, delivery: Delivery, *, force: bool = False) -> bool:
+        """Write down a delivery that waits for its turn; False where the budget is spent.
+
+        The caller has taken it out of its outbox; it comes back as a due row.
+        """
+        if delivery.pair in self._held:
+            if delivery.pair not in self._pending:
+                del self._held[delivery.pair]  # its row is there and due
+            return True
+        if not force and not self._budget.admits(delivery):
+            return False
+        self._put(delivery, Park(delivery, self._clock.now(), None))
+        return True
+
+    def leave_in_flight(self, delivery: Delivery) -> None:
+        """Write down a request that outlasts the drain, whatever the budget says."""
+        if delivery.pair not in self._held:
+            self._put(delivery, Park(delivery, None, None))
+
+    def take(self, delivery: Delivery) -> None:
+        """Hold a due row that was picked up and is about to be sent."""
+        self._held[delivery.pair] = True
+
+    def held_rows(self) -> list[Pair]:
+        """Return the pairs that have a row and are in this process: not to be picked up again."""
+        return [pair for pair, written in self._held.items() if written]
+
+    # What time brings.
+
+    def due_from_memory(self) -> list[Delivery]:
+        """Take what is due and can't be a row now, to be sent again from memory."""
+        now = self._clock.now()
+        due = []
+        for pair, waiting in list(self._waiting.items()):
+            if self._budget.admits(waiting.delivery):
+                del self._waiting[pair]
+                self._put(waiting.delivery, Park(waiting.delivery, waiting.due_at, waiting.attempt))
+            elif waiting.due_at <= now:
+                del self._waiting[pair]
+                due.append(waiting.delivery)
+        if self.store_gone:
+            for pair, change in list(self._pending.items()):
+                if isinstance(change, Park) and change.due_at is not None and change.due_at <= now:
+                    del self._pending[pair]
+                    if not self._held[pair]:
+                        self._let_be(change.delivery)
+                    due.append(change.delivery)
+        return due
+
+    async def run(self) -> None:
+        """Write what is pending as it comes, until cancelled. Waits out a lost Postgres."""
+        failures = 0
+        while True:
+            await self._wake.wait()
+            while self._pending:
+                try:
+                    await self.flush()
+                    failures = 0
+                except StoreGoneError as error:
+                    seconds = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                    failures += 1
+                    if failures == 1:
+                        log.warning("parking_waits", rows=len(self._pending), error=str(error))
+                    await self._clock.sleep(seconds)
+
+    async def flush(self) -> None:
+        """Write what is pending now, or raise StoreGoneError; then settle what was written."""
+        async with self._writing:
+            for _ in range(1 + len(self._pending) // BATCH_ROWS):
+                if not self._pending:
+                    break
+                batch = self._batch()
+                try:
+                    refused = set(await self._store.write([change for _, change in batch]))
+                except StoreGoneError:
+                    self.store_gone = True
+                    raise
+                self.store_gone = False
+                for pair, change in batch:
+                    self._written(pair, change, refused)
+
+    def release(self, owned: Owned) -> None:
+        """Forget what belongs to a partition that isn't ours any more; its rows stay."""
+        for mine in (self._pending, self._held, self._waiting):
+            for pair in [pair for pair in mine if pair[0].partition == owned.partition]:
+                del mine[pair]
+        self._budget.release(owned.partition)
+
+    def resume(self, deliveries: Iterable[Delivery]) -> None:
+        """Put what can't be sent from memory back to where it waits."""
+        now = self._clock.now()
+        for delivery in deliveries:
+            self._put_or_wait(delivery, None, now)
+
+    # Inside.
+
+    def _put_or_wait(self, delivery: Delivery, attempt: Attempt | None, due_at: datetime) -> None:
+        if delivery.pair in self._held or self._budget.admits(delivery):
+            self._put(delivery, Park(delivery, due_at, attempt))
+        else:
+            self._waiting[delivery.pair] = Waiting(delivery, attempt, due_at)
+
+    def _put(self, delivery: Delivery, change: RowChange) -> None:
+        pair = delivery.pair
+        if pair not in self._held:
+            self._held[pair] = False
+            self._budget.add(delivery)
+        self._pending.pop(pair, None)  # the newest goes to the end
+        self._pending[pair] = change
+        self._wake.set()
+
+    def _batch(self) -> list[tuple[Pair, RowChange]]:
+        batch: list[tuple[Pair, RowChange]] = []
+        size = 0
+        for pair, change in islice(self._pending.items(), BATCH_ROWS):
+            size += len(change.delivery.body)
+            if batch and size > BATCH_BYTES:
+                break
+            batch.append((pair, change))
+            self._held[pair] = True  # from here on the row may exist, whatever we hear
+        return batch
+
+    def _written(self, pair: Pair, change: RowChange, refused: set[Partition]) -> None:
+        newest = self._pending.get(pair) is change
+        if newest:
+            del self._pending[pair]
+        owned = self._partitions.current(pair[0].partition)
+        if owned is None or owned.epoch != change.delivery.epoch:
+            return
+        if pair[0].partition in refused:
+            owned.refused = True
+            return
+        match change:
+            case Park(due_at=due_at):
+                self._settle(change.delivery, Settlement.PARKED)
+                if newest and due_at is not None:
+                    self._held.pop(pair, None)
+            case Remove():
+                self._settle(change.delivery, Settlement.ACKNOWLEDGED)
+                self._forget_row(change.delivery, newest=newest)
+            case Bury():
+                self._settle(change.delivery, Settlement.DEAD)
+                self._forget_row(change.delivery, newest=newest)
+
+    def _forget_row(self, delivery: Delivery, *, newest: bool) -> None:
+        if newest and self._held.pop(delivery.pair, None) is not None:
+            self._budget.remove(delivery)
+
+    def _let_be(self, delivery: Delivery) -> None:
+        self._pending.pop(delivery.pair, None)
+        self._waiting.pop(delivery.pair, None)
+        if self._held.pop(delivery.pair, None) is not None:
+            self._budget.remove(delivery)
+
+    def _settle(self, delivery: Delivery, how: Settlement) -> None:
+        owned = self._partitions.current(delivery.position.partition)
+        if owned is None or owned.epoch != delivery.epoch:
+            return
+        if owned.settle(delivery.position.offset, delivery.subscription_id, len(delivery.body)):
+            metrics.SETTLED[how].inc()

@@ -1,0 +1,138 @@
+"""All subscriptions in memory: loaded at start, notified of changes, re-read in full every minute."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from services.dispatch.wake import Wake
+from services.kernel.clock import Clock
+from services.kernel.errors import StoreGoneError
+from services.kernel.event import Event
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import SubscriptionSource
+from services.kernel.subscription import Status, Subscription
+from services.match.index import Match, Matcher
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+
+
+class Subscriptions:
+    """Who wants what, as of at most a second ago; as of when Postgres went away, while it is gone.
+
+    *on_change* is called synchronously with (before, after) where a known subscription changed;
+    after is None where it was deleted. *on_disabled* tells the world of one that we switched off.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: SubscriptionSource,
+        matcher: Matcher,
+        clock: Clock,
+        reload_seconds: float,
+        on_change: Callable[[Subscription, Subscription | None], None],
+    ) -> None:
+        self._source = source
+        self._matcher = matcher
+        self._clock = clock
+        self._reload_seconds = reload_seconds
+        self._on_change = on_change
+        self._by_id: dict[SubscriptionId, Subscription] = {}
+        self._to_disable: deque[tuple[Subscription, str]] = deque()
+        self._wake = Wake()
+        self._reading = asyncio.Lock()
+        self.on_disabled: Callable[[Subscription, str], None] = lambda *_: None
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, id_: SubscriptionId) -> Subscription | None:
+        """Return a subscription as it is now; None: deleted."""
+        return self._by_id.get(id_)
+
+    def match(self, event: Event) -> Sequence[Match]:
+        """Return who wants *event*, paused and disabled ones too."""
+        return self._matcher.match(event)
+
+    def disable(self, subscription: Subscription, *, reason: str) -> None:
+        """Switch *subscription* off: here at once, in Postgres as soon as it takes it."""
+        if subscription.status is not Status.ACTIVE:
+            return
+        log.warning("subscription_disabled", subscription_id=subscription.id, reason=reason)
+        self._take([replace(subscription, status=Status.DISABLED)], removed=())
+        self._to_disable.append((subscription, reason))
+        self._wake.set()
+
+    async def load(self) -> None:
+        """Read all of them. Raises StoreGoneError."""
+        async with self._reading:
+            everything = await self._source.load_all()
+            removed = self._by_id.keys() - {subscription.id for subscription in everything}
+            changed = [
+                subscription
+                for subscription in everything
+                if not _same(self._by_id.get(subscription.id), subscription)
+            ]
+            if self._by_id:
+                self._take(changed, removed=list(removed))
+            else:
+                self._by_id = {subscription.id: subscription for subscription in everything}
+                self._matcher.replace_all(everything)
+
+    async def follow(self) -> None:
+        """Take changes as they are notified, until cancelled."""
+        async for ids in self._source.changes():
+            try:
+                await (self.load() if ids is None else self._read(ids))
+            except StoreGoneError as error:  # the next connection begins with a full load
+                log.warning("subscriptions_wait", error=str(error))
+
+    async def reread(self) -> None:
+        """Read all of them every minute, in case a notification was lost, until cancelled."""
+        while True:
+            await self._clock.sleep(self._reload_seconds)
+            try:
+                await self.load()
+            except StoreGoneError as error:
+                log.warning("subscriptions_wait", error=str(error))
+
+    async def write_disabled(self) -> None:
+        """Write to Postgres what was switched off, until cancelled."""
+        while True:
+            await self._wake.wait()
+            while self._to_disable:
+                subscription, reason = self._to_disable[0]
+                try:
+                    changed = await self._source.disable(
+                        subscription.id, reason=reason, at=self._clock.now()
+                    )
+                except StoreGoneError:
+                    await self._clock.sleep(RETRY_SECONDS)
+                    continue
+                self._to_disable.popleft()
+                if changed:
+                    self.on_disabled(subscription, reason)
+
+    async def _read(self, ids: Collection[SubscriptionId]) -> None:
+        async with self._reading:
+            found = await self._source.load(ids)
+            self._take(found, removed=set(ids) - {subscription.id for subscription in found})
+
+    def _take(self, changed: Sequence[Subscription], *, removed: Iterable[SubscriptionId]) -> None:
+        pairs = [(self._by_id.get(after.id), after) for after in changed]
+        gone = [(before, None) for id_ in removed if (before := self._by_id.pop(id_, None))]
+        self._by_id.update((after.id, after) for after in changed)
+        self._matcher.apply(changed, [before.id for before, _ in gone])
+        for before, after in (*pairs, *gone):
+            if before is not None:
+                self._on_change(before, after)
+
+
+def _same(before: Subscription | None, after: Subscription) -> bool:
+    # While a disabling is on its way to Postgres a full read still finds it active there.
+    return before is not None and before.version == after.version

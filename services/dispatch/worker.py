@@ -1,0 +1,175 @@
+"""All parts of a worker as tasks of one group. A part that fails ends the process."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.commit import Committer
+from services.dispatch.consume import Consumer
+from services.dispatch.health import Health
+from services.dispatch.overdue import Overdue
+from services.dispatch.owned import OwnedPartitions
+from services.dispatch.ownership import Ownership
+from services.dispatch.parking import Parking
+from services.dispatch.quarantine import Quarantine
+from services.dispatch.retries import Retries
+from services.dispatch.subscriptions import Subscriptions
+from services.kernel.clock import Clock
+from services.kernel.errors import BrokerGoneError
+from services.kernel.ports.broker import Member
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+REPORT_SECONDS = 2.0
+LAG_SECONDS = 0.5
+REJOIN_SECONDS = 1.0
+POLL_SECONDS = 1.0
+
+
+class Membership:
+    """The present member of the group; a new one after each that was lost."""
+
+    def __init__(self, make: Callable[[], Member]) -> None:
+        self._make = make
+        self.member = make()
+
+    def renew(self) -> Member:
+        """Make another member; the one before is stopped already."""
+        self.member = self._make()
+        return self.member
+
+
+class Worker:
+    """One dispatcher. `run` until `stop` was called and everything is let go of."""
+
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        partitions: OwnedPartitions,
+        subscriptions: Subscriptions,
+        consumer: Consumer,
+        ownership: Ownership,
+        committer: Committer,
+        outboxes: Outboxes,
+        parking: Parking,
+        retries: Retries,
+        overdue: Overdue,
+        quarantine: Quarantine,
+        health: Health,
+        extras: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+        clock: Clock,
+        drain_seconds: float,
+    ) -> None:
+        self._membership = membership
+        self._partitions = partitions
+        self._subscriptions = subscriptions
+        self._consumer = consumer
+        self._ownership = ownership
+        self._committer = committer
+        self._outboxes = outboxes
+        self._parking = parking
+        self._retries = retries
+        self._overdue = overdue
+        self._quarantine = quarantine
+        self._health = health
+        self._extras = extras
+        self._clock = clock
+        self._drain_seconds = drain_seconds
+        self._stopping = asyncio.Event()
+        self._joined = False
+        self._was_member = False
+
+    def stop(self) -> None:
+        """Begin to drain; `run` returns when it is done."""
+        self._stopping.set()
+
+    @property
+    def ready(self) -> str | None:
+        """None when every partition of ours is loaded and read; else what is waited for."""
+        held = self._partitions.all()
+        if not self._joined:
+            return "not a member of the group yet"
+        waiting = [str(owned.partition) for owned in held if not owned.loaded]
+        return f"loading {', '.join(sorted(waiting))}" if waiting else None
+
+    async def run(self) -> None:
+        """Deliver until stopped. Raises what no part could deal with."""
+        await self._subscriptions.load()
+        async with asyncio.TaskGroup() as group:
+            self._ownership.spawn = group.create_task
+            parts = [
+                self._outboxes.run(),
+                self._subscriptions.follow(),
+                self._subscriptions.reread(),
+                self._subscriptions.write_disabled(),
+                self._parking.run(),
+                self._retries.run(),
+                self._overdue.run(),
+                self._quarantine.run(),
+                self._committer.run(),
+                self._report(),
+                self._measure_lag(),
+                *(extra() for extra in self._extras),
+            ]
+            tasks = [group.create_task(part) for part in parts]
+            await self._consume()
+            for task in tasks:
+                task.cancel()
+
+    async def _consume(self) -> None:
+        """Poll with one member after the other until stopped; the last one drains."""
+        while not self._stopping.is_set():
+            member = self._membership.member
+            if await self._started(member):
+                await self._poll(member)
+                self._joined = False
+            await member.stop()
+            if not self._stopping.is_set():
+                self._ownership.abandon()
+                await self._clock.sleep(REJOIN_SECONDS)
+                self._membership.renew()
+
+    async def _started(self, member: Member) -> bool:
+        try:
+            await member.start(self._ownership)
+        except BrokerGoneError as error:
+            if not self._was_member:
+                raise  # the first time, whoever started us should hear of it
+            log.warning("kafka_gone", error=str(error))
+            return False
+        self._joined = self._was_member = True
+        return True
+
+    async def _poll(self, member: Member) -> None:
+        """Poll until the membership is lost, or until stopped and drained."""
+        async with asyncio.TaskGroup() as group:
+            polling = group.create_task(self._consumer.run(self._stopping))
+            stopping = group.create_task(self._stopping.wait())
+            await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if self._stopping.is_set():
+                log.info("draining", seconds=self._drain_seconds)
+                await self._ownership.drain(seconds=self._drain_seconds)
+                await asyncio.wait({polling}, timeout=POLL_SECONDS)
+                await member.stop()  # ends a poll that hangs in a rebalance
+
+    async def _report(self) -> None:
+        while True:
+            await self._clock.sleep(REPORT_SECONDS)
+            loaded = self._partitions.loaded()
+            await self._committer.save(loaded)
+            await self._health.report(partitions=len(loaded))
+            await self._ownership.renew_refused()
+            metrics.PARTITIONS_OWNED.set(len(loaded))
+            metrics.OPEN_OFFSETS.set(sum(owned.tracker.open_count for owned in loaded))
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = self._clock.monotonic()
+            await self._clock.sleep(LAG_SECONDS)
+            metrics.LOOP_LAG.set(max(0.0, self._clock.monotonic() - before - LAG_SECONDS))
