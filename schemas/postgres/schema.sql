@@ -146,7 +146,7 @@ create table gaps (
     partition       integer not null,
     from_offset     bigint not null,
     to_offset       bigint not null,
-    reason          text not null check (reason in ('retention', 'skipped')),
+    reason          text not null check (reason in ('retention', 'skipped', 'recreated')),
     recorded_at     timestamptz not null
 );
 
