@@ -127,7 +127,7 @@ class Subscriptions:
         pairs = [(self._by_id.get(after.id), after) for after in changed]
         gone = [(before, None) for id_ in removed if (before := self._by_id.pop(id_, None))]
         self._by_id.update((after.id, after) for after in changed)
-        self._matcher.apply(changed, [before.id for before, _ in gone])
+        self._matcher.apply(changed, [before for before, _ in gone])
         for before, after in (*pairs, *gone):
             if before is not None:
                 self._on_change(before, after)

@@ -1,0 +1,148 @@
+"""Which events exist: names, older names, umbrellas, streams, topics and keys.
+
+Read once from `schemas/events`; nothing of it is repeated in code but the rule of older names:
+`driver.*` was `route.*`, `service.*` was `stop.*`, `client.*` was `customer.*`, and each may stand
+behind `routal.planner.2.`.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+
+from services.kernel.event import Json
+
+ROUTAL = "routal.planner.2."
+OLDER = {"driver.": "route.", "service.": "stop.", "client.": "customer."}
+RESERVED = "billing."
+MISSPELT_REPORTS = {"senrvice_report_caceled": "service_report_canceled"}
+"""Values of a report's `type` that were once published, and what they mean."""
+
+
+class EventType(NamedTuple):
+    """One type of the catalogue."""
+
+    type: str
+    topic: str
+    kafka_key: str
+    """Field whose value is the record's key: `plan_id ?? stop_id` means the first there is."""
+    stream: bool
+    """Selected by name alone, never by a wildcard."""
+    aliases: tuple[str, ...]
+    umbrellas: tuple[str, ...]
+    when: str
+    not_when: str
+    data: str
+    in_legacy_catalogue: bool
+
+
+def read(name: str) -> Any:  # noqa: ANN401 - JSON
+    """Return a file of `schemas/events`, decoded."""
+    return json.loads(resources.files("schemas").joinpath("events", name).read_bytes())
+
+
+@cache
+def event_types() -> Mapping[str, EventType]:
+    """Return the catalogue by today's name, in its order."""
+    rows = read("catalogue.json")
+    return {
+        row["type"]: EventType(
+            **{**row, "aliases": tuple(row["aliases"]), "umbrellas": tuple(row["umbrellas"])}
+        )
+        for row in rows
+    }
+
+
+@cache
+def examples() -> Mapping[str, Json]:
+    """Return one valid event per type."""
+    found: Mapping[str, Json] = read("examples.json")
+    return found
+
+
+@cache
+def schema() -> Json:
+    """Return the JSON Schema of an event."""
+    found: Json = read("schema.json")
+    return found
+
+
+@cache
+def data_schemas() -> Mapping[str, Json]:
+    """Return the JSON Schema of `data` for each type, each complete in itself."""
+    event = schema()["$defs"]["Event"]
+    found = {}
+    for rule in event["allOf"]:
+        type_ = rule["if"]["properties"]["type"].get("const")
+        if type_ is not None and "data" in rule["then"].get("properties", {}):
+            found[type_] = {
+                "$schema": schema()["$schema"],
+                "$defs": schema()["$defs"],
+                **rule["then"]["properties"]["data"],
+            }
+    return found
+
+
+@cache
+def umbrellas() -> Mapping[str, frozenset[str]]:
+    """Return umbrella names, as written, and the types each stands for."""
+    found: dict[str, set[str]] = {}
+    for known in event_types().values():
+        for name in known.umbrellas:
+            found.setdefault(name, set()).add(known.type)
+    return {name: frozenset(types) for name, types in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def canonical(name: str) -> str:
+    """Return today's name of an older *name*; what isn't older is returned as it is."""
+    short = name.removeprefix(ROUTAL)
+    for old, new in OLDER.items():
+        if short.startswith(old):
+            return new + short[len(old) :]
+    return short
+
+
+def is_stream(type_: str) -> bool:
+    """Tell whether *type_* is selected by its name alone."""
+    known = event_types().get(type_)
+    return known is not None and known.stream
+
+
+def nearest(name: str) -> str | None:
+    """Return the known type, older name or umbrella that *name* was probably meant to be."""
+    known = [*event_types(), *umbrellas()]
+    known += [alias for row in event_types().values() for alias in row.aliases]
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def record_key(event: Json) -> str | None:
+    """Return the Kafka key of an event of a known type: `project_id:` and the catalogue's key.
+
+    A producer that knows it better says so in `meta.ordering_key`: a driver's survey has no plan.
+    """
+    known = event_types().get(event["type"])
+    if known is None:
+        return None
+    told = event.get("meta", {}).get("ordering_key")
+    if isinstance(told, str) and told:
+        return f"{event['project_id']}:{told}"
+    for field in known.kafka_key.split(" ?? "):
+        found = _find(field, event["data"], event["type"])
+        if found:
+            return f"{event['project_id']}:{found}"
+    return None
+
+
+def _find(field: str, data: Json, type_: str) -> str | None:
+    noun = field.removesuffix("_id")
+    nested = data.get(noun)
+    candidates = [data.get(field), nested.get("id") if isinstance(nested, dict) else None]
+    if type_.split(".")[0] in (noun, noun.replace("_", "")):
+        candidates.append(data.get("id"))  # `data` is the entity itself
+    candidates += [value.get(field) for value in data.values() if isinstance(value, dict)]
+    return next((value for value in candidates if isinstance(value, str) and value), None)

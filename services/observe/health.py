@@ -1,0 +1,51 @@
+"""`/healthz`, `/readyz` and `/metrics`, in each role on a port of its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+Check = Callable[[], str | None]
+"""Returns None when all is well, else what isn't."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def health_app(*, ready: Check, alive: Check) -> web.Application:
+    """Return the application that answers the three paths."""
+
+    def answering(check: Check) -> Handler:
+        async def answer(_: web.Request) -> web.Response:
+            trouble = check()
+            return web.json_response(
+                {"status": "ok"} if trouble is None else {"status": "no", "detail": trouble},
+                status=200 if trouble is None else 503,
+            )
+
+        return answer
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/healthz", answering(alive))
+    app.router.add_get("/readyz", answering(ready))
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+@asynccontextmanager
+async def serving(app: web.Application, listen: str | None) -> AsyncIterator[None]:
+    """Serve *app* on `host:port` while the context lasts; nothing where *listen* is None."""
+    if listen is None:
+        yield
+        return
+    host, _, port = listen.rpartition(":")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host or "127.0.0.1", int(port)).start()
+        yield
+    finally:
+        await runner.cleanup()

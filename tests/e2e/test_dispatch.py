@@ -1,0 +1,168 @@
+"""Whole dispatchers, killed and stopped under load: nothing is lost, and hardly anything repeats."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster, Receiver, a_cluster, receiving, repeats
+from tests.support.eventually import eventually
+
+ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 3
+RATE = 300.0
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with a_cluster(kafka, database, tmp_path) as cluster:
+        yield cluster
+
+
+async def all_received(cluster: Cluster, receiver: Receiver, *, within: float = 60) -> None:
+    await eventually(lambda: receiver.ids().keys() >= cluster.produced.keys(), within=within)
+
+
+async def test_a_killed_dispatcher_loses_nothing_and_repeats_what_was_in_flight(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    """Repeats: in flight, and acknowledged since the last commit (0.2 s), per kill."""
+    await cluster.subscribe(f"{receiver.url}/ok")
+    worker = await cluster.start()
+    load = asyncio.create_task(cluster.produce(int(RATE * 4 * ROUNDS), rate=RATE))
+    restarts: list[float] = []
+    for _ in range(ROUNDS):
+        seen = len(receiver.seen)
+        await eventually(lambda seen=seen: len(receiver.seen) > seen + RATE, within=60)
+        await worker.kill()
+        worker = await cluster.start()
+        restarts.append(asyncio.get_running_loop().time())
+    await load
+    await all_received(cluster, receiver)
+    assert sum(repeats(receiver.ids()).values()) <= ROUNDS * RATE * 0.3 + ROUNDS * 64
+
+
+async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.subscribe(f"{receiver.url}/a")
+    await cluster.subscribe(f"{receiver.url}/slow")
+    receiver.delays["/slow"] = 0.3
+    worker = await cluster.start()
+    load = asyncio.create_task(cluster.produce(int(RATE * 4 * ROUNDS), rate=RATE))
+    for _ in range(ROUNDS):
+        seen = len(receiver.seen)
+        await eventually(lambda seen=seen: len(receiver.seen) > seen + RATE, within=60)
+        assert await worker.terminate() == 0
+        worker = await cluster.start()
+    await load
+    for path in ("/a", "/slow"):
+        await eventually(
+            lambda path=path: receiver.ids(path).keys() >= cluster.produced.keys(), within=60
+        )
+        assert repeats(receiver.ids(path)) == {}
+
+
+async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.subscribe(f"{receiver.url}/ok")
+    sleeper = await cluster.start("w0")
+    await cluster.produce(300)
+    await all_received(cluster, receiver)
+    sleeper.signal(signal.SIGSTOP)
+    heir = await cluster.start("w1")
+    await cluster.produce(600, rate=RATE)
+    await all_received(cluster, receiver, within=60)
+    sleeper.signal(signal.SIGCONT)
+    await cluster.produce(600, rate=RATE)
+    await all_received(cluster, receiver)
+    assert heir.process.returncode is None
+    assert sum(repeats(receiver.ids()).values()) <= 64
+
+
+async def test_partitions_move_between_workers_without_loss_or_repeats(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.subscribe(f"{receiver.url}/ok")
+    first = await cluster.start("w0")
+    load = asyncio.create_task(cluster.produce(int(RATE * 25), rate=RATE))
+    await eventually(lambda: len(receiver.seen) > 100, within=60)
+    second = await cluster.start("w1")
+    await eventually(lambda: second.logged("partition_begins"), within=60)
+    third = await cluster.start("w2")
+    await eventually(lambda: third.logged("partition_begins"), within=60)
+    assert await second.terminate() == 0
+    assert await first.terminate() == 0
+    await load
+    await all_received(cluster, receiver, within=90)
+    assert repeats(receiver.ids()) == {}
+
+
+async def test_a_receiver_that_was_down_gets_everything_and_others_notice_nothing(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.subscribe(f"{receiver.url}/ok")
+    await cluster.subscribe(f"{receiver.url}/down", retry_schedule=[1, 1, 2, 2, 4, 4, 8, 8])
+    receiver.answers["/down"] = lambda _: 500
+    await cluster.start()
+    await cluster.produce(900, rate=RATE)
+    await eventually(lambda: receiver.ids("/ok").keys() >= cluster.produced.keys(), within=30)
+    assert repeats(receiver.ids("/ok")) == {}
+    receiver.answers["/down"] = lambda _: 200
+    succeeded: Counter[str] = Counter()
+
+    def count() -> int:
+        nonlocal succeeded
+        succeeded = receiver.ids("/down")
+        return len(succeeded)
+
+    await eventually(lambda: count() >= 900, within=60)
+    await eventually(lambda: rows_gone(cluster), within=60)
+
+
+async def rows_gone(cluster: Cluster) -> bool:
+    return (await cluster.fetch("select count(*) from retries"))[0][0] == 0
+
+
+async def test_each_answer_leads_where_the_table_says(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    answers = {"/gone": 410, "/redirect": 302, "/missing": 404}
+    ids = {}
+    for path, status in answers.items():
+        receiver.answers[path] = lambda _, status=status: status
+        ids[path] = await cluster.subscribe(f"{receiver.url}{path}", retry_schedule=[1])
+    await cluster.start()
+    await cluster.produce(1)
+
+    async def dead() -> dict[str, str]:
+        rows = await cluster.fetch("select subscription_id, reason, status from dead_letters")
+        return {row["subscription_id"]: (row["reason"], row["status"]) for row in rows}
+
+    async def all_dead() -> bool:
+        return len(await dead()) == len(answers)
+
+    await eventually(all_dead, within=30)
+    assert await dead() == {
+        ids["/gone"]: ("gone", 410),
+        ids["/redirect"]: ("exhausted", 302),
+        ids["/missing"]: ("exhausted", 404),
+    }
+    assert receiver.ids("/gone").total() == 1
+    assert receiver.ids("/missing").total() == 2
+    shown = await cluster.call("GET", f"/v1/subscriptions/{ids['/gone']}")
+    assert (shown["status"], shown["status_reason"]) == ("disabled", "gone")
+
+

@@ -1,0 +1,290 @@
+"""Real processes on real Kafka and Postgres: dispatchers that can be killed, and what receivers saw."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import orjson
+from aiohttp import ClientError, ClientSession, web
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from tests.support.eventually import eventually
+
+PROJECT = "5e208446c97efa37d4830b01"
+SECRETS_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+ADMIN_KEY = "priv_admin_for_tests_only_0123456789abcdef"
+
+
+@dataclass
+class Seen:
+    """One request that a receiver got."""
+
+    id: str
+    path: str
+    attempt: int
+    at: float
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """An HTTP server in the test's own process; answers what `answers[path]` says, 200 otherwise."""
+
+    url: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    answers: dict[str, Callable[[Seen], web.StreamResponse | int]] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        seen = Seen(
+            id=request.headers["webhook-id"],
+            path=request.path,
+            attempt=int(request.headers["planner-attempt"]),
+            at=time.time(),
+            headers=dict(request.headers),
+            body=await request.read(),
+        )
+        self.seen.append(seen)
+        await asyncio.sleep(self.delays.get(request.path, 0.0))
+        answer = self.answers.get(request.path, lambda _: 200)(seen)
+        return web.Response(status=answer) if isinstance(answer, int) else answer
+
+    def ids(self, path: str | None = None) -> Counter[str]:
+        """Count requests by event id."""
+        return Counter(seen.id for seen in self.seen if path in (None, seen.path))
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application(client_max_size=1 << 24)
+    app.router.add_route("*", "/{tail:.*}", receiver.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    receiver.url = f"http://127.0.0.1:{port}"
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Process:
+    """One role in a process of its own."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """kill -9, and wait for the end."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def terminate(self, within: float = 30.0) -> int:
+        """SIGTERM, and wait for the end; return the exit code."""
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), within)
+
+    def lines(self) -> list[dict[str, object]]:
+        """Return what it logged."""
+        found = []
+        for line in self.log.read_bytes().splitlines():
+            try:
+                found.append(orjson.loads(line))
+            except orjson.JSONDecodeError:
+                found.append({"event": "unstructured", "text": line.decode(errors="replace")})
+        return found
+
+    def logged(self, event: str) -> int:
+        return sum(line.get("event") == event for line in self.lines())
+
+
+@dataclass
+class Cluster:
+    """Dispatchers of one group on topics of their own."""
+
+    bootstrap: str
+    dsn: str
+    topic: str
+    folder: Path
+    environment: dict[str, str]
+    processes: list[Process] = field(default_factory=list)
+    produced: dict[str, float] = field(default_factory=dict)
+    api: str = ""
+    project: str = PROJECT
+
+    async def start(self, name: str = "w0", role: str = "dispatch", **extra: str) -> Process:
+        """Start a process; the same *name* is the same member of the group."""
+        log = self.folder / f"{name}-{len(self.processes)}.log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "services",
+                role,
+                stdout=out,
+                stderr=out,
+                env={**self.environment, "WEBHOOKS_DISPATCH__INSTANCE": name, **extra},
+            )
+        started = Process(name, process, log)
+        self.processes.append(started)
+        return started
+
+    async def stop(self) -> None:
+        for process in self.processes:
+            await process.kill()
+
+    async def produce(
+        self, count: int, *, rate: float | None = None, start: int | None = None
+    ) -> list[str]:
+        """Produce *count* events, evenly at *rate* a second; return their ids."""
+        first = len(self.produced) if start is None else start
+        ids = [f"{n:024x}" for n in range(first, first + count)]
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=2)
+        await producer.start()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            futures = []
+            for n, id_ in enumerate(ids):
+                if rate:
+                    await asyncio.sleep(max(0.0, began + n / rate - loop.time()))
+                self.produced[id_] = time.time()
+                futures.append(await producer.send(self.topic, an_event(id_, project=self.project), key=a_key(n)))
+            await asyncio.gather(*futures)
+        finally:
+            await producer.stop()
+        return ids
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, status: int | None = None
+    ) -> dict[str, object]:
+        """Call the API as its operator; assert the status, 2xx by default."""
+        async with (
+            ClientSession(self.api, headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as session,
+            session.request(method, path, json=body) as response,
+        ):
+            text = await response.text()
+            if status is None:
+                assert response.ok, f"{method} {path}: {response.status} {text}"
+            else:
+                assert response.status == status, f"{method} {path}: {response.status} {text}"
+            return orjson.loads(text) if text else {}
+
+    async def subscribe(self, url: str, **fields: object) -> str:
+        """Make a subscription through the API; return its id."""
+        body = {"project_id": self.project, "url": url, "types": ["*"], **fields}
+        return str((await self.call("POST", "/v1/subscriptions", body))["id"])
+
+    async def start_api(self) -> None:
+        """Start the API process, and make the project that events belong to."""
+        await self.start("api", role="api")
+        self.api = f"http://{self.environment['WEBHOOKS_API__LISTEN']}"
+        await eventually(self._api_ready, within=30)
+        self.project = str((await self.call("POST", "/v1/projects", {"name": "test"}))["id"])
+
+    async def _api_ready(self) -> bool:
+        try:
+            async with ClientSession() as session, session.get(f"{self.api}/readyz") as response:
+                return response.status == 200
+        except ClientError:
+            return False
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
+
+def an_event(id_: str, *, type_: str = "plan.created", project: str = PROJECT) -> bytes:
+    return orjson.dumps(
+        {
+            "id": id_,
+            "type": type_,
+            "created_at": "2026-03-17T09:40:51.000Z",
+            "project_id": project,
+            "data": {"id": id_, "project_id": project, "status": "planning", "label": "x" * 600},
+        }
+    )
+
+
+def a_key(n: int) -> bytes:
+    return f"{PROJECT}:{n % 50:024x}".encode()
+
+
+def repeats(counts: Counter[str]) -> dict[str, int]:
+    """Return ids that came more than once, with how often too often."""
+    return {id_: count - 1 for id_, count in counts.items() if count > 1}
+
+
+def by_id(receiver: Receiver) -> dict[str, list[Seen]]:
+    found = defaultdict(list)
+    for seen in receiver.seen:
+        found[seen.id].append(seen)
+    return found
+
+
+@asynccontextmanager
+async def a_cluster(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Cluster]:
+    """Topics, group and API of one test; all processes are ended after it."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    topic = f"{name}.events"
+    await create_topics(kafka, [topic, f"{name}.quarantine"])
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("WEBHOOKS_")},
+        "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": kafka,
+        "WEBHOOKS_KAFKA__GROUP": name,
+        "WEBHOOKS_KAFKA__TOPICS": topic,
+        "WEBHOOKS_KAFKA__QUARANTINE_TOPIC": f"{name}.quarantine",
+        "WEBHOOKS_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
+        "WEBHOOKS_POSTGRES__DSN": dsn,
+        "WEBHOOKS_SECRETS__KEY": SECRETS_KEY,
+        "WEBHOOKS_API__ADMIN_KEY": ADMIN_KEY,
+        "WEBHOOKS_API__LISTEN": f"127.0.0.1:{free_port()}",
+        "WEBHOOKS_DELIVER__ALLOW_NETWORKS": "127.0.0.0/8",
+        "WEBHOOKS_DELIVER__ALLOW_HTTP": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+    cluster = Cluster(kafka, dsn, topic, folder, environment)
+    try:
+        await cluster.start_api()
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def create_topics(kafka: str, names: list[str], *, partitions: int = 8) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+    finally:
+        await admin.close()
