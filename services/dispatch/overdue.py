@@ -39,9 +39,7 @@ class Overdue:
         """Write down what is overdue; send again what can only be sent from memory."""
         for delivery in self._outboxes.in_flight_for(self._limits.park_after):
             self._parking.set_down(delivery)
-        for delivery in self._outboxes.queued_for(self._limits.overflow):
-            if not self._parking.holds(delivery) and self._parking.postpone(delivery):
-                self._outboxes.take_back(delivery)
+        self._outboxes.withdraw_waiting(self._limits.overflow, self._parking.postpone)
         for delivery in self._parking.due_from_memory():
             subscription = self._subscriptions.get(delivery.subscription_id)
             if subscription is None:

@@ -132,9 +132,7 @@ class Parking:
         The caller has taken it out of its outbox; it comes back as a due row.
         """
         if delivery.pair in self._held:
-            if delivery.pair not in self._pending:
-                del self._held[delivery.pair]  # its row is there and due
-            return True
+            return False  # it has its row, and stays in line
         if not force and not self._budget.admits(delivery):
             return False
         self._put(delivery, Park(delivery, self._clock.now(), None))

@@ -58,7 +58,13 @@ class Retries:
         room = MAX_HELD - len(held)
         if room <= 0 or not epochs or not self._budget.any_rows:
             return 0
-        due = await self._store.due(epochs, now=self._clock.now(), limit=room, skip=held)
+        due = await self._store.due(
+            epochs,
+            now=self._clock.now(),
+            limit=room,
+            skip=held,
+            busy=list(self._outboxes.busy()),
+        )
         sent = 0
         for delivery in due:
             owned = self._partitions.current(delivery.position.partition)

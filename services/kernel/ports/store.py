@@ -127,10 +127,12 @@ class RetryStore(Protocol):
         now: datetime,
         limit: int,
         skip: Collection[tuple[Position, SubscriptionId]],
+        busy: Collection[SubscriptionId],
     ) -> Sequence[Delivery]:
-        """Return up to *limit* due rows of these partitions, oldest due first, without *skip*.
+        """Return up to *limit* due rows of these partitions, oldest due first.
 
-        Rows of paused and disabled subscriptions are not due. Each Delivery carries the epoch given
+        Without the pairs in *skip*, which are in the process already, and without subscriptions
+        that are *busy*: their rows would crowd out those of others. Rows of paused and disabled subscriptions are not due. Each Delivery carries the epoch given
         here, trigger `retry` (`live` if no attempt was made yet) and the outcome before.
         """
 

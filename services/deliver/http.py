@@ -1,0 +1,209 @@
+"""The door to the network: one tuned aiohttp session per process.
+
+Each address is checked right where its socket is made, so what is connected to is exactly what was
+checked, whether it came from DNS or stood in the URL. Redirects are never followed, proxies of the
+environment never used, certificates always verified.
+
+What makes a request cheap: no cookies, no automatic headers, no timer per request. One sweep, ten
+times a second, cancels requests whose time is up.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from services.deliver.addresses import AddressPolicy
+from services.deliver.outcome import AddressRefusedError, of_error
+from services.kernel.attempt import Outcome
+from services.kernel.ports.network import Answer
+
+SWEEP_SECONDS = 0.1
+MAX_SOCKETS = 5_000
+DNS_TTL_SECONDS = 10
+EXCERPT_BYTES = 1_024
+MAX_HEADERS = 32
+MAX_HEADER_CHARS = 256
+OK_FROM, OK_BELOW = 200, 300
+_SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+class GuardedClient:
+    """Makes requests to receivers. An async context manager; made inside of the running loop."""
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy,
+        connect_seconds: float,
+        idle_seconds: float,
+        response_bytes: int,
+        ca_file: str | None = None,
+    ) -> None:
+        self._policy = policy
+        self._response_bytes = response_bytes
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if ca_file is not None:
+            context.load_verify_locations(ca_file)
+        connector = aiohttp.TCPConnector(
+            limit=MAX_SOCKETS,
+            keepalive_timeout=idle_seconds,
+            ttl_dns_cache=DNS_TTL_SECONDS,
+            resolver=_GuardedResolver(policy),
+            socket_factory=self._socket,
+            ssl=context,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_SKIPPED,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        self._deadlines: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+    ) -> Answer:
+        """Make one request and read the answer up to its cap. Never raises for what a server does."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._deadlines[task] = self._loop.time() + timeout_seconds
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        try:
+            response = await self._session.request(
+                method, url, headers=headers, data=body, allow_redirects=False
+            )
+            return await self._read(response)
+        except asyncio.CancelledError:
+            if task not in self._late or task.uncancel() > 0:
+                raise
+            return _failed(Outcome.TIMEOUT, f"no complete answer within {timeout_seconds:g} s")
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return _failed(*of_error(error))
+        finally:
+            del self._deadlines[task]
+            self._late.discard(task)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
+        try:
+            excerpt = await self._body(response)
+        except BaseException:
+            response.close()
+            raise
+        if OK_FROM <= response.status < OK_BELOW:
+            return Answer(Outcome.OK, response.status, (), excerpt, None, None)
+        headers = tuple(
+            (name[:MAX_HEADER_CHARS], value[:MAX_HEADER_CHARS])
+            for name, value in list(response.headers.items())[:MAX_HEADERS]
+        )
+        return Answer(Outcome.HTTP, response.status, headers, excerpt, None, None)
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read to the end or the cap; return the beginning. Past the cap the connection is closed."""
+        length = response.content_length
+        if length is not None and length <= self._response_bytes:
+            return (await response.read())[:EXCERPT_BYTES]
+        excerpt, size = b"", 0
+        async for chunk in response.content.iter_any():
+            if len(excerpt) < EXCERPT_BYTES:
+                excerpt += chunk[: EXCERPT_BYTES - len(excerpt)]
+            size += len(chunk)
+            if size >= self._response_bytes:
+                response.close()
+                return excerpt
+        response.release()
+        return excerpt
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self._loop.time()
+        for task, deadline in self._deadlines.items():
+            if deadline <= now and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        if self._deadlines:
+            self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _socket(self, info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, address = info
+        refused = self._policy.refusal(address[0])
+        if refused is not None:
+            raise AddressRefusedError(refused)
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves a name once and leaves out the addresses that are refused."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses that may be called. Raises AddressRefusedError if none may."""
+        found = await self._resolver.resolve(host, port, family)
+        refusals = [self._policy.refusal(result["host"]) for result in found]
+        allowed = [
+            result for result, refused in zip(found, refusals, strict=True) if refused is None
+        ]
+        if found and not allowed:
+            raise AddressRefusedError(f"{host} resolves to {refusals[0]}")
+        return allowed
+
+    async def close(self) -> None:
+        """Close the resolver beneath."""
+        await self._resolver.close()
+
+
+class NameChecker:
+    """Tells before anything is stored whether a host's addresses may be called."""
+
+    def __init__(self, *, policy: AddressPolicy, seconds: float) -> None:
+        self._resolver = _GuardedResolver(policy)
+        self._seconds = seconds
+
+    async def refusal(self, host: str) -> str | None:
+        """Say why *host* may not be called. A name that doesn't resolve yet is no refusal."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._resolver.resolve(host)
+        except AddressRefusedError as error:
+            return str(error)
+        except (OSError, TimeoutError):
+            return None
+        return None
+
+
+def _failed(outcome: Outcome, error: str) -> Answer:
+    return Answer(outcome, None, (), b"", None, error)

@@ -1,0 +1,52 @@
+"""How a request ended, from what the client raised. One table; pure."""
+
+import asyncio
+import ssl
+from typing import NamedTuple
+
+import aiohttp
+
+from services.kernel.attempt import Outcome
+
+
+class AddressRefusedError(OSError):
+    """The address may not be called."""
+
+
+class Ended(NamedTuple):
+    """An outcome, and what happened in a sentence."""
+
+    outcome: Outcome
+    error: str
+
+
+def of_error(error: BaseException) -> Ended:
+    """Judge what aiohttp raised. The most specific class comes first."""
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, AddressRefusedError) or isinstance(error, AddressRefusedError):
+        return Ended(Outcome.BLOCKED, str(cause or error))
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return Ended(Outcome.DNS, f"{error.host} has no address: {error.os_error}")
+        case aiohttp.ClientConnectorCertificateError():
+            return Ended(Outcome.TLS, f"the certificate doesn't verify: {error.certificate_error}")
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return Ended(Outcome.TLS, f"TLS failed: {error}")
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ServerTimeoutError():
+            return Ended(Outcome.TIMEOUT, "connecting took too long")
+        case asyncio.TimeoutError():
+            return Ended(Outcome.TIMEOUT, "took too long")
+        case aiohttp.ClientConnectorError():
+            return Ended(Outcome.CONNECT, f"could not connect: {error.os_error}")
+        case aiohttp.ServerDisconnectedError():
+            return Ended(Outcome.RESET, "the connection was closed without an answer")
+        case aiohttp.ClientResponseError():
+            return Ended(Outcome.RESET, f"the answer is no HTTP: {error.message}")
+        case aiohttp.ClientOSError() | ConnectionError():
+            return Ended(Outcome.RESET, f"the connection broke: {error.strerror or error}")
+        case aiohttp.ClientPayloadError():
+            return Ended(Outcome.RESET, "the answer broke off")
+        case aiohttp.InvalidURL() | ValueError():
+            return Ended(Outcome.BLOCKED, f"the URL can't be called: {error}")
+        case _:
+            return Ended(Outcome.RESET, f"{type(error).__name__}: {error}")
