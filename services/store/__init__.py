@@ -1,0 +1,15 @@
+"""The door to Postgres: configuration, retries, dead letters, fencing numbers.
+
+    pool           connections with a time limit on every statement; drivers' errors become ours
+    queries/*.sql  every statement, with a name and a sentence
+    migrate        from any older schema to today's, once, under a lock
+    cipher         secrets at rest
+    partitions     epochs: what fences a worker that lost a partition without knowing
+    retries        retry rows and dead letters, written in batches, each conditional on its epoch
+    changes        all subscriptions for the workers, and word of changes
+    health         what workers tell the API of themselves
+    projects, api_keys, subscriptions, secrets, idempotency: what the API stores
+
+An outage is a StoreGoneError, whether the statement took effect being unknown: every statement here
+can be repeated.
+"""

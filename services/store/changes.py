@@ -1,0 +1,150 @@
+"""All subscriptions for the workers, and word of changes through LISTEN/NOTIFY."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+import asyncpg
+import orjson
+import structlog
+
+from services.kernel.clock import Clock
+from services.kernel.errors import StoreGoneError
+from services.kernel.ids import SubscriptionId
+from services.kernel.subscription import (
+    Profile,
+    SignatureScheme,
+    SigningKey,
+    Status,
+    Subscription,
+)
+from services.store.cipher import Cipher, Encrypted
+from services.store.pool import Pool
+
+log = structlog.get_logger()
+
+CHANNEL = "webhooks_subscriptions"
+SLICE = 200
+"""Rows turned into subscriptions between two looks at the event loop, about 5 ms."""
+RECONNECT_SECONDS = 1.0
+ALIVE_SECONDS = 15.0
+
+
+class PostgresSubscriptionSource:
+    """The `SubscriptionSource` of the workers."""
+
+    def __init__(self, *, pool: Pool, cipher: Cipher, clock: Clock) -> None:
+        self._pool = pool
+        self._cipher = cipher
+        self._clock = clock
+
+    async def load_all(self) -> Sequence[Subscription]:
+        """Return all subscriptions that are not deleted."""
+        rows = await self._pool.fetch("all_subscriptions")
+        secrets = await self._pool.fetch("signing_secrets", None)
+        return await self._subscriptions(rows, secrets)
+
+    async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
+        """Return those of *ids* that exist."""
+        rows = await self._pool.fetch("some_subscriptions", list(ids))
+        secrets = await self._pool.fetch("signing_secrets", list(ids))
+        return await self._subscriptions(rows, secrets)
+
+    async def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
+        """Yield ids as they change, bursts together; None after each connection was made."""
+        while True:
+            try:
+                async with aclosing(self._listen()) as changes:
+                    async for ids in changes:
+                        yield ids
+            except StoreGoneError as error:
+                log.warning("notifications_wait", error=str(error))
+            await self._clock.sleep(RECONNECT_SECONDS)
+
+    async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:
+        """Disable it if it is active; tell whether that changed anything."""
+        return await self._pool.fetchrow("disable_subscription", id_, reason, at) is not None
+
+    async def _listen(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
+        async with self._pool.listening(CHANNEL) as connection:
+            changed: set[SubscriptionId] = set()
+            bell = asyncio.Event()
+
+            def ring(_: object, __: int, ___: str, id_: object) -> None:
+                changed.add(SubscriptionId(str(id_)))
+                bell.set()
+
+            await connection.add_listener(CHANNEL, ring)
+            yield None
+            while True:
+                try:
+                    async with asyncio.timeout(ALIVE_SECONDS):
+                        await bell.wait()
+                except TimeoutError:
+                    await connection.execute("select 1")  # a dead line is noticed by speaking
+                    continue
+                bell.clear()
+                ids = list(changed)
+                changed.clear()
+                yield ids
+
+    async def _subscriptions(
+        self, rows: Sequence[asyncpg.Record], secrets: Sequence[asyncpg.Record]
+    ) -> list[Subscription]:
+        by_subscription: Mapping[str, list[asyncpg.Record]] = defaultdict(list)
+        for secret in secrets:
+            by_subscription[secret["subscription_id"]].append(secret)
+        found = []
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for n, row in enumerate(rows, start=1):
+            found.append(self._subscription(row, by_subscription[row["id"]], shared))
+            if n % SLICE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    def _subscription(
+        self,
+        row: asyncpg.Record,
+        secrets: Sequence[asyncpg.Record],
+        shared: dict[tuple[str, ...], tuple[str, ...]],
+    ) -> Subscription:
+        types = tuple(row["types"])
+        return Subscription(
+            id=row["id"],
+            project_id=row["project_id"],
+            url=row["url"],
+            types=shared.setdefault(types, types),  # many name the same types
+            keys=tuple(self._key(secret) for secret in secrets),
+            profile=Profile(row["profile"]),
+            expand=tuple(row["expand"]),
+            headers=self._headers(row),
+            status=Status(row["status"]),
+            max_in_flight=row["max_in_flight"],
+            timeout_seconds=row["timeout_seconds"],
+            retry_schedule=None
+            if row["retry_schedule"] is None
+            else tuple(row["retry_schedule"]),
+            created_ms=int(row["created_at"].timestamp() * 1000),
+            version=row["version"],
+        )
+
+    def _key(self, secret: asyncpg.Record) -> SigningKey:
+        plain = self._cipher.decrypt(
+            Encrypted(secret["key_id"], secret["ciphertext"]), context=secret["id"]
+        )
+        expires_at = secret["expires_at"]
+        return SigningKey(
+            SignatureScheme(secret["scheme"]),
+            plain,
+            expires_at.timestamp() if expires_at else None,
+        )
+
+    def _headers(self, row: asyncpg.Record) -> tuple[tuple[str, str], ...]:
+        if row["headers"] is None:
+            return ()
+        plain = self._cipher.decrypt(
+            Encrypted(row["headers_key_id"], row["headers"]), context=row["id"]
+        )
+        return tuple(orjson.loads(plain).items())

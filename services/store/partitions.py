@@ -1,0 +1,86 @@
+"""Table `partitions`: the fencing numbers of the workers."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import Assignment, Floor, SettledRow, Usage
+from services.store.pool import Pool, queries
+
+
+class PostgresPartitions:
+    """The `PartitionStore` of the workers."""
+
+    def __init__(self, *, pool: Pool) -> None:
+        self._pool = pool
+
+    async def assign(
+        self, floors: Mapping[Partition, Floor], *, worker: str
+    ) -> Mapping[Partition, Assignment]:
+        """Begin a new epoch of each partition and load its rows at or above its floor."""
+        # Always in the same order: two workers that assign at once must not lock crosswise.
+        asked = sorted(floors)
+        topics, numbers = [p.topic for p in asked], [p.number for p in asked]
+        sql = queries()
+        async with self._pool.transaction() as connection:
+            epochs = await connection.fetch(
+                sql["assign_partitions"], topics, numbers, [floors[p].epoch for p in asked], worker
+            )
+            await connection.execute(sql["wake_in_flight"], topics, numbers)
+            settled_rows = await connection.fetch(
+                sql["settled_rows"], topics, numbers, [floors[p].offset for p in asked]
+            )
+            usage_rows = await connection.fetch(sql["retry_usage"], topics, numbers)
+        settled: dict[Partition, list[SettledRow]] = defaultdict(list)
+        for row in settled_rows:
+            settled[Partition(row["topic"], row["partition"])].append(
+                SettledRow(row["offset"], row["subscription_id"], row["event_id"], row["dead"])
+            )
+        usage: dict[Partition, dict[SubscriptionId, Usage]] = defaultdict(dict)
+        for row in usage_rows:
+            usage[Partition(row["topic"], row["partition"])][row["subscription_id"]] = Usage(
+                row["rows"], row["bytes"]
+            )
+        found = {}
+        for row in epochs:
+            partition = Partition(row["topic"], row["partition"])
+            behind = row["epoch"] < floors[partition].epoch
+            found[partition] = Assignment(
+                epoch=row["epoch"],
+                committed=row["committed"],
+                committed_epoch=row["epoch"] if behind else row["epoch"] - 1,
+                settled=settled[partition],
+                usage=usage[partition],
+            )
+        return found
+
+    async def release(self, epochs: Mapping[Partition, int]) -> None:
+        """End these epochs."""
+        asked = sorted(epochs)
+        await self._pool.execute(
+            "release_partitions",
+            [p.topic for p in asked],
+            [p.number for p in asked],
+            [epochs[p] for p in asked],
+        )
+
+    async def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
+        """Keep (epoch, offset) of each."""
+        asked = sorted(committed)
+        await self._pool.execute(
+            "save_committed",
+            [p.topic for p in asked],
+            [p.number for p in asked],
+            [committed[p][0] for p in asked],
+            [committed[p][1] for p in asked],
+        )
+
+    async def record_gap(
+        self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
+    ) -> None:
+        """Keep that a range was not delivered and why."""
+        await self._pool.execute(
+            "record_gap", partition.topic, partition.number, from_offset, to_offset, reason, at
+        )

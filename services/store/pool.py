@@ -1,0 +1,122 @@
+"""Connections to Postgres. Every statement has a time limit; "gone" has one name."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import asyncpg
+
+from services.kernel.errors import StoreGoneError
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+GONE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+"""What may pass by itself; everything else is a bug of ours."""
+
+
+@cache
+def queries() -> Mapping[str, str]:
+    """Return every statement of `queries/*.sql` by its name."""
+    found = {}
+    for file in sorted(
+        resources.files("services.store").joinpath("queries").iterdir(), key=lambda f: f.name
+    ):
+        parts = _NAME.split(file.read_text())
+        found.update(zip(parts[1::2], parts[2::2], strict=True))
+    return found
+
+
+class Pool:
+    """A few connections, made when needed, made again when lost."""
+
+    def __init__(self, *, dsn: str, size: int, seconds: float) -> None:
+        self._dsn = dsn
+        self._seconds = seconds
+        self._size = size
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Make the first connection. Raises StoreGoneError."""
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._size,
+                command_timeout=self._seconds,
+                timeout=self._seconds,
+                max_inactive_connection_lifetime=300.0,
+            )
+        except GONE as error:
+            raise StoreGoneError(f"Postgres can't be reached: {error}") from error
+
+    async def close(self) -> None:
+        """Close what is open, without waiting for anybody."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    async def fetch(self, name: str, *arguments: Any) -> Sequence[asyncpg.Record]:  # noqa: ANN401 - SQL
+        """Run the statement *name* and return its rows. Raises StoreGoneError."""
+        async with self.connection() as connection:
+            return await connection.fetch(queries()[name], *arguments)
+
+    async def fetchrow(self, name: str, *arguments: Any) -> asyncpg.Record | None:  # noqa: ANN401 - SQL
+        """Run the statement *name* and return its first row. Raises StoreGoneError."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(queries()[name], *arguments)
+
+    async def execute(self, name: str, *arguments: Any) -> int:  # noqa: ANN401 - SQL
+        """Run the statement *name* and return how many rows it touched. Raises StoreGoneError."""
+        async with self.connection() as connection:
+            status = await connection.execute(queries()[name], *arguments)
+        last = status.rpartition(" ")[2]
+        return int(last) if last.isdigit() else 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """Hold one connection in a transaction. Raises StoreGoneError."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Hold one connection. Raises StoreGoneError for whatever means that Postgres is gone."""
+        if self._pool is None:
+            await self.open()
+        pool = self._pool
+        assert pool is not None  # noqa: S101 - opened above
+        try:
+            async with pool.acquire(timeout=self._seconds) as connection:
+                yield connection  # type: ignore[misc]  # a proxy of a connection
+        except GONE as error:
+            raise StoreGoneError(f"Postgres is gone: {error or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def listening(self, channel: str) -> AsyncIterator[asyncpg.Connection]:
+        """Hold a connection outside of the pool, for LISTEN. Raises StoreGoneError."""
+        try:
+            connection = await asyncpg.connect(
+                self._dsn, timeout=self._seconds, command_timeout=self._seconds
+            )
+        except GONE as error:
+            raise StoreGoneError(f"Postgres can't be reached: {error}") from error
+        try:
+            await connection.execute(f'listen "{channel}"')
+            yield connection
+        except GONE as error:
+            raise StoreGoneError(f"Postgres is gone: {error}") from error
+        finally:
+            connection.terminate()

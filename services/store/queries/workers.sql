@@ -1,0 +1,178 @@
+-- name: assign_partitions
+-- Begin a new epoch of each partition, unless Postgres is older than the epoch it was committed under.
+with asked as (
+    select * from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, seen_epoch)
+)
+insert into partitions as p (topic, partition, epoch, worker)
+select topic, partition, case when seen_epoch > 0 then 0 else 1 end, $4 from asked
+on conflict (topic, partition) do update set
+    epoch = case
+        when p.epoch < (select a.seen_epoch from asked a
+                        where a.topic = p.topic and a.partition = p.partition)
+        then p.epoch else p.epoch + 1 end,
+    worker = excluded.worker,
+    updated_at = now()
+returning topic, partition, epoch, committed;
+
+-- name: wake_in_flight
+-- What the owner before had in flight is due now: nobody waits for its answer any more.
+update retries r set due_at = now()
+from unnest($1::text[], $2::int[]) as t (topic, partition)
+where r.topic = t.topic and r.partition = t.partition and r.due_at is null;
+
+-- name: settled_rows
+-- Deliveries at or above the floor that a retry row or a dead letter stands for.
+with asked as (
+    select * from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, floor)
+)
+select r.topic, r.partition, r."offset", r.subscription_id, r.event_id, false as dead
+from retries r join asked a on a.topic = r.topic and a.partition = r.partition
+where r."offset" >= a.floor
+union all
+select d.topic, d.partition, d."offset", d.subscription_id, d.event_id, true
+from dead_letters d join asked a on a.topic = d.topic and a.partition = d.partition
+where d."offset" >= a.floor;
+
+-- name: retry_usage
+-- What the rows of each subscription on these partitions take of its budget.
+select r.topic, r.partition, r.subscription_id, count(*) as rows, sum(length(r.body)) as bytes
+from retries r
+join unnest($1::text[], $2::int[]) as t (topic, partition)
+    on t.topic = r.topic and t.partition = r.partition
+group by r.topic, r.partition, r.subscription_id;
+
+-- name: release_partitions
+-- End epochs: the owner is done and writes no more.
+update partitions p set epoch = p.epoch + 1, updated_at = now()
+from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
+where p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch;
+
+-- name: save_committed
+-- Keep the committed offsets, if the epoch still stands.
+update partitions p set committed = t.committed, updated_at = now()
+from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
+    as t (topic, partition, epoch, committed)
+where p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch;
+
+-- name: record_gap
+-- Keep that a range was not delivered, and why.
+insert into gaps (topic, partition, from_offset, to_offset, reason, recorded_at)
+values ($1, $2, $3, $4, $5, $6);
+
+-- name: standing_epochs
+-- Which of these epochs still stand. Locked until the transaction ends, so that none ends meanwhile.
+select p.topic, p.partition
+from partitions p
+join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
+    on p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
+for share of p;
+
+-- name: park_rows
+-- Write or overwrite retry rows, but of subscriptions that are deleted.
+insert into retries (
+    subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
+    order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status)
+select t.* from unnest(
+    $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[],
+    $15::timestamptz[], $16::text[], $17::int[])
+    as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
+          body, order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status)
+join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
+on conflict (topic, partition, "offset", subscription_id, event_id) do update set
+    number = excluded.number, due_at = excluded.due_at, outcome = excluded.outcome,
+    status = excluded.status;
+
+-- name: remove_rows
+-- Delete retry rows: acknowledged, or given up.
+delete from retries r
+using unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[])
+    as t (subscription_id, topic, partition, "offset", event_id)
+where r.topic = t.topic and r.partition = t.partition and r."offset" = t."offset"
+  and r.subscription_id = t.subscription_id and r.event_id = t.event_id;
+
+-- name: bury_rows
+-- Write dead letters, but of subscriptions that are deleted.
+insert into dead_letters (
+    subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
+    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, error, response)
+select t.* from unnest(
+    $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[], $15::text[],
+    $16::text[], $17::int[], $18::text[], $19::bytea[])
+    as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
+          body, order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status,
+          error, response)
+join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
+on conflict (topic, partition, "offset", subscription_id, event_id) do update set
+    attempts = excluded.attempts, reason = excluded.reason, outcome = excluded.outcome,
+    status = excluded.status, error = excluded.error, response = excluded.response,
+    dead_at = now();
+
+-- name: due_rows
+-- Rows that are due, oldest first; not those in the process already, nor of subscriptions that are
+-- busy there, paused, disabled or deleted.
+select r.*
+from retries r
+join unnest($1::text[], $2::int[]) as t (topic, partition)
+    on t.topic = r.topic and t.partition = r.partition
+join subscriptions s on s.id = r.subscription_id and s.status = 'active' and s.deleted_at is null
+where r.due_at <= $3
+  and not r.subscription_id = any ($5::text[])
+  and not exists (
+    select from unnest($6::text[], $7::int[], $8::bigint[], $9::text[])
+        as held (topic, partition, "offset", subscription_id)
+    where held.topic = r.topic and held.partition = r.partition
+      and held."offset" = r."offset" and held.subscription_id = r.subscription_id)
+order by r.due_at
+limit $4;
+
+-- name: all_subscriptions
+-- Every subscription that isn't deleted, with what workers need.
+select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
+    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.version
+from subscriptions s
+where s.deleted_at is null
+order by s.id;
+
+-- name: some_subscriptions
+-- Those of these ids that are not deleted.
+select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
+    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.version
+from subscriptions s
+where s.deleted_at is null and s.id = any ($1::text[])
+order by s.id;
+
+-- name: signing_secrets
+-- Secrets that still sign, newest first; of all subscriptions where no ids are given.
+select subscription_id, id, scheme, key_id, ciphertext, expires_at
+from secrets
+where ($1::text[] is null or subscription_id = any ($1::text[]))
+  and (expires_at is null or expires_at > now())
+order by subscription_id, created_at desc, id desc;
+
+-- name: disable_subscription
+-- Switch an active subscription off, and say why.
+update subscriptions
+set status = 'disabled', status_reason = $2, status_at = $3, updated_at = $3, version = version + 1
+where id = $1 and status = 'active' and deleted_at is null
+returning id;
+
+-- name: report_worker
+-- A worker's sign of life.
+insert into workers (worker, partitions, updated_at) values ($1, $2, now())
+on conflict (worker) do update set partitions = excluded.partitions, updated_at = now();
+
+-- name: report_health
+-- Failures in a row, as one worker counts them.
+insert into health (worker, subscription_id, failure_count, outcome, status, since, updated_at)
+select $1, t.*, now()
+from unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::timestamptz[])
+    as t (subscription_id, failure_count, outcome, status, since)
+on conflict (subscription_id, worker) do update set
+    failure_count = excluded.failure_count, outcome = excluded.outcome, status = excluded.status,
+    since = excluded.since, updated_at = now();
+
+-- name: forget_health
+-- A success ends a row of failures, whichever worker counted it.
+delete from health where subscription_id = any ($1::text[]);

@@ -1,0 +1,154 @@
+"""Tables `retries` and `dead_letters`: a batch is one transaction, each kind of change one statement."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.kernel.attempt import Attempt
+from services.kernel.delivery import Delivery, Trigger
+from services.kernel.event import Partition, Position
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import Bury, Park, Remove, RowChange
+from services.store.pool import Pool, queries
+
+
+class PostgresRetries:
+    """The `RetryStore` of the workers."""
+
+    def __init__(self, *, pool: Pool) -> None:
+        self._pool = pool
+
+    async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
+        """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
+        epochs = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
+        asked = sorted(epochs)
+        sql = queries()
+        async with self._pool.transaction() as connection:
+            rows = await connection.fetch(
+                sql["standing_epochs"],
+                [p.topic for p, _ in asked],
+                [p.number for p, _ in asked],
+                [epoch for _, epoch in asked],
+            )
+            standing = {Partition(row["topic"], row["partition"]) for row in rows}
+            # The last change of a pair wins: a dict keeps it, in one place.
+            newest = {
+                (c.delivery.pair, c.delivery.event_id): c
+                for c in changes
+                if c.delivery.position.partition in standing
+            }
+            parks = [c for c in newest.values() if isinstance(c, Park)]
+            buries = [c for c in newest.values() if isinstance(c, Bury)]
+            gone = [c.delivery for c in newest.values() if isinstance(c, Remove | Bury)]
+            if parks:
+                await connection.execute(sql["park_rows"], *_columns(parks, _park_row))
+            if buries:
+                await connection.execute(sql["bury_rows"], *_columns(buries, _bury_row))
+            if gone:
+                await connection.execute(sql["remove_rows"], *_columns(gone, _key))
+        return {partition for partition, _ in epochs} - standing
+
+    async def due(
+        self,
+        epochs: Mapping[Partition, int],
+        *,
+        now: datetime,
+        limit: int,
+        skip: Collection[tuple[Position, SubscriptionId]],
+        busy: Collection[SubscriptionId],
+    ) -> Sequence[Delivery]:
+        """Return up to *limit* due rows of these partitions, oldest due first."""
+        rows = await self._pool.fetch(
+            "due_rows",
+            [p.topic for p in epochs],
+            [p.number for p in epochs],
+            now,
+            limit,
+            list(busy),
+            [position.partition.topic for position, _ in skip],
+            [position.partition.number for position, _ in skip],
+            [position.offset for position, _ in skip],
+            [id_ for _, id_ in skip],
+        )
+        return [_delivery(row, epochs) for row in rows]
+
+
+def _columns(rows: Sequence[Any], row_of: Callable[[Any], tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*map(row_of, rows), strict=True)]
+
+
+def _key(delivery: Delivery) -> tuple[Any, ...]:
+    partition, offset = delivery.position
+    return (
+        delivery.subscription_id,
+        partition.topic,
+        partition.number,
+        offset,
+        delivery.event_id,
+    )
+
+
+def _body(delivery: Delivery) -> tuple[Any, ...]:
+    return (
+        *_key(delivery),
+        delivery.project_id,
+        delivery.type,
+        delivery.content_type,
+        delivery.body,
+        delivery.key,
+        delivery.timestamp_ms,
+        delivery.traceparent,
+        delivery.replay,
+    )
+
+
+def _park_row(park: Park) -> tuple[Any, ...]:
+    attempt = park.attempt
+    return (
+        *_body(park.delivery),
+        park.delivery.number,
+        park.due_at,
+        attempt.outcome.value if attempt else None,
+        attempt.status if attempt else None,
+    )
+
+
+def _bury_row(bury: Bury) -> tuple[Any, ...]:
+    attempt: Attempt | None = bury.attempt
+    return (
+        *_body(bury.delivery),
+        bury.delivery.number if attempt else bury.delivery.number - 1,
+        bury.reason,
+        attempt.outcome.value if attempt else None,
+        attempt.status if attempt else None,
+        _storable(attempt.error) if attempt else None,
+        attempt.excerpt if attempt else b"",
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    """Return *text* without what Postgres can't keep in a text."""
+    return None if text is None else text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
+    partition = Partition(row["topic"], row["partition"])
+    return Delivery(
+        position=Position(partition, row["offset"]),
+        epoch=epochs[partition],
+        subscription_id=row["subscription_id"],
+        event_id=row["event_id"],
+        type=row["type"],
+        body=row["body"],
+        content_type=row["content_type"],
+        key=row["order_key"],
+        project_id=row["project_id"],
+        timestamp_ms=row["timestamp_ms"],
+        number=row["number"],
+        trigger=Trigger.RETRY if row["outcome"] else Trigger.LIVE,
+        replay=row["replay"],
+        retry_reason=row["outcome"],
+        traceparent=row["traceparent"],
+    )
