@@ -1,0 +1,49 @@
+"""Where the brokers are and how to sign in."""
+
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from aiokafka.helpers import create_ssl_context
+
+from services.kernel.value import value
+
+GONE = (KafkaError, OSError, TimeoutError)
+"""What a client raises when the brokers can't be reached, or don't answer in time."""
+
+
+@value
+class Connection:
+    """How every client connects."""
+
+    bootstrap_servers: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: str | None = None
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_check_hostname: bool = True
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of an aiokafka client."""
+        found: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if "SASL" in self.security_protocol:
+            found |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password,
+            }
+        if "SSL" in self.security_protocol:
+            context = create_ssl_context(
+                cafile=self.ssl_cafile, certfile=self.ssl_certfile, keyfile=self.ssl_keyfile
+            )
+            context.check_hostname = self.ssl_check_hostname
+            found["ssl_context"] = context
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.security_protocol} {self.bootstrap_servers}>"

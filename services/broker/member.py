@@ -1,0 +1,197 @@
+"""One member of the consumer group."""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from services.broker.connection import GONE, Connection
+from services.kernel.errors import BrokerGoneError, CommitRefusedError, MembershipLostError
+from services.kernel.event import Batch, Partition, Position, Record
+from services.kernel.ports.broker import Commit, MemberListener
+from services.kernel.value import value
+
+log = structlog.get_logger()
+
+COMMIT_SECONDS = 1.0
+STOP_SECONDS = 5.0
+UNSOUGHT_SECONDS = 0.02
+
+
+@value
+class MemberOptions:
+    """How a member joins and fetches; times in seconds."""
+
+    group: str
+    topics: Sequence[str]
+    instance: str
+    """`group.instance.id`: the same after a restart, so that nobody else's partitions move."""
+    session_timeout: float
+    rebalance_timeout: float
+    start_timeout: float
+    fetch_max_wait_ms: int
+    fetch_max_bytes: int
+    max_partition_fetch_bytes: int
+
+
+class KafkaMember:
+    """The `Member` of the workers."""
+
+    def __init__(self, *, connection: Connection, options: MemberOptions) -> None:
+        self._options = options
+        self._consumer = AIOKafkaConsumer(
+            **connection.options(),
+            group_id=options.group,
+            group_instance_id=options.instance,
+            client_id=f"webhooks-{options.instance}",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=int(options.session_timeout * 1000),
+            heartbeat_interval_ms=int(options.session_timeout * 1000 / 4),
+            rebalance_timeout_ms=int(options.rebalance_timeout * 1000),
+            fetch_max_wait_ms=options.fetch_max_wait_ms,
+            fetch_max_bytes=options.fetch_max_bytes,
+            max_partition_fetch_bytes=options.max_partition_fetch_bytes,
+        )
+        self._sought: set[TopicPartition] = set()
+        self._failure: BaseException | None = None
+        self._stopped = False
+
+    async def start(self, listener: MemberListener) -> None:
+        """Join. Raises BrokerGoneError after the time limit for starting."""
+        self._consumer.subscribe(list(self._options.topics), listener=_Listener(self, listener))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._options.start_timeout
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._consumer.start()
+            except GONE as error:
+                if loop.time() >= until - 1:
+                    raise BrokerGoneError(f"Kafka can't be reached: {error}") from error
+                log.info("waiting_for_kafka", error=str(error))
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def poll(self, *, limit: int, wait: timedelta) -> Mapping[Partition, Batch]:
+        """Return what has arrived, maybe nothing."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            found = await self._consumer.getmany(
+                timeout_ms=int(wait.total_seconds() * 1000), max_records=limit
+            )
+        except NoOffsetForPartitionError:
+            # Said of a new partition until it is sought, which is under way.
+            await asyncio.sleep(UNSOUGHT_SECONDS)
+            return {}
+        except ConsumerStoppedError as error:
+            raise MembershipLostError("the consumer was stopped") from error
+        except (KafkaError, OSError) as error:
+            raise MembershipLostError(f"{type(error).__name__}: {error}") from error
+        batches = {}
+        for tp, records in found.items():
+            if tp in self._sought:
+                try:
+                    position = await self._consumer.position(tp)
+                except (IllegalStateError, KafkaError):
+                    continue  # revoked meanwhile: whoever owns it next reads it
+                partition = Partition(tp.topic, tp.partition)
+                batches[partition] = Batch(_records(partition, records), position)
+        return batches
+
+    async def commit(self, commits: Mapping[Partition, Commit]) -> None:
+        """Commit within a second, or raise CommitRefusedError or BrokerGoneError."""
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(commit.offset, commit.metadata)
+            for partition, commit in commits.items()
+        }
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            raise CommitRefusedError(f"{type(error).__name__}: {error}") from error
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read *partition* from *offset* on."""
+        tp = TopicPartition(*partition)
+        if tp in self._consumer.assignment():
+            self._consumer.seek(tp, offset)
+            self._sought.add(tp)
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """Fetch no more of *partitions*."""
+        self._consumer.pause(*self._mine(partitions))
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """Fetch *partitions* again."""
+        self._consumer.resume(*self._mine(partitions))
+
+    async def stop(self) -> None:
+        """Close within a few seconds."""
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._consumer.stop()
+        except GONE as error:
+            log.warning("consumer_stop", error=f"{type(error).__name__}: {error}")
+
+    def _mine(self, partitions: Collection[Partition]) -> list[TopicPartition]:
+        assigned = self._consumer.assignment()
+        return [tp for p in partitions if (tp := TopicPartition(*p)) in assigned]
+
+    async def _told(
+        self, call: Callable[[Collection[Partition]], Coroutine[Any, Any, None]], tps: Iterable[Any]
+    ) -> None:
+        """Call the listener; what it raises ends the next poll, where aiokafka would swallow it."""
+        try:
+            await call([Partition(tp.topic, tp.partition) for tp in tps])
+        except BaseException as error:
+            self._failure = error
+            raise
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(self, member: KafkaMember, listener: MemberListener) -> None:
+        self._member = member
+        self._listener = listener
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        revoked = list(revoked)
+        self._member._sought.difference_update(revoked)  # noqa: SLF001 - its own listener
+        await self._member._told(self._listener.revoked, revoked)  # noqa: SLF001
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        await self._member._told(self._listener.assigned, assigned)  # noqa: SLF001
+
+
+def _records(partition: Partition, records: Sequence[Any]) -> list[Record]:
+    return [
+        Record(
+            position=Position(partition, record.offset),
+            timestamp_ms=record.timestamp,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+        )
+        for record in records
+    ]

@@ -1,0 +1,68 @@
+"""The group's offsets with their metadata, and where each log starts and ends."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.broker.connection import GONE, Connection
+from services.kernel.errors import BrokerGoneError
+from services.kernel.event import Partition
+from services.kernel.ports.broker import Bounds, Commit
+
+SECONDS = 10.0
+
+
+class KafkaOffsets:
+    """The `Offsets` of the workers: an admin client and a group-less consumer."""
+
+    def __init__(self, *, connection: Connection, group: str) -> None:
+        self._group = group
+        self._admin = AIOKafkaAdminClient(**connection.options())
+        self._consumer = AIOKafkaConsumer(
+            **connection.options(), group_id=None, isolation_level="read_committed"
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerGoneError."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self._admin.start()
+                await self._consumer.start()
+        except GONE as error:
+            raise BrokerGoneError(f"Kafka can't be reached: {error}") from error
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def committed(
+        self, partitions: Collection[Partition]
+    ) -> Mapping[Partition, Commit | None]:
+        """Return the group's offsets with their metadata; None where there is none."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                # aiokafka's `committed` drops the metadata, and its seek ignores an offset of 0.
+                found = await self._admin.list_consumer_group_offsets(
+                    self._group, partitions=[TopicPartition(*p) for p in partitions]
+                )
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+        commits: dict[Partition, Commit | None] = dict.fromkeys(partitions)
+        for tp, entry in found.items():
+            if entry.offset >= 0:
+                commits[Partition(tp.topic, tp.partition)] = Commit(entry.offset, entry.metadata)
+        return commits
+
+    async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
+        """Return start and end of each partition, `read_committed`."""
+        tps = [TopicPartition(*p) for p in partitions]
+        try:
+            async with asyncio.timeout(SECONDS):
+                starts = await self._consumer.beginning_offsets(tps)
+                ends = await self._consumer.end_offsets(tps)
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+        return {Partition(*tp): Bounds(starts[tp], ends[tp]) for tp in tps}

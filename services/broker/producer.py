@@ -1,0 +1,62 @@
+"""Writes records; idempotent, acks=all."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from services.broker.connection import GONE, Connection
+from services.kernel.errors import BrokerGoneError
+from services.kernel.event import Partition, Position
+
+START_SECONDS = 10.0
+SECONDS = 10.0
+LINGER_MS = 2
+
+
+class KafkaProducer:
+    """The `Producer` of all roles."""
+
+    def __init__(self, *, connection: Connection, max_record_bytes: int) -> None:
+        self._producer = AIOKafkaProducer(
+            **connection.options(),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=LINGER_MS,
+            max_request_size=max_record_bytes + 65_536,
+            request_timeout_ms=int(SECONDS * 1000),
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerGoneError."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._producer.start()
+        except GONE as error:
+            raise BrokerGoneError(f"Kafka can't be reached: {error}") from error
+
+    async def stop(self) -> None:
+        """Write what is buffered, and disconnect; bounded in time."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self._producer.stop()
+        except GONE as error:
+            raise BrokerGoneError(f"the last records may be lost: {error}") from error
+
+    async def produce(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> Position:
+        """Write one record and return where it is, once all replicas in sync have it."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                written = await self._producer.send_and_wait(
+                    topic, key=key, value=value, headers=list(headers)
+                )
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+        return Position(Partition(topic, written.partition), written.offset)
