@@ -50,6 +50,14 @@ async def missing(connection: Connection, topics: Iterable[Topic]) -> list[Topic
     return await _topics(connection, list(topics), create=False, replication_factor=1)
 
 
+async def all_exist(connection: Connection, names: Iterable[str]) -> None:
+    """Return if all topics of these names exist. Raises BrokerGoneError that names the others."""
+    found = await missing(connection, [Topic(name, 1, 1) for name in names])
+    if found:
+        names = ", ".join(topic.name for topic in found)
+        raise BrokerGoneError(f"no topic {names}: `planner-webhooks migrate` creates them")
+
+
 async def create_missing(
     connection: Connection, topics: Iterable[Topic], *, replication_factor: int
 ) -> list[Topic]:

@@ -151,5 +151,3 @@ def _layers(address: Address) -> list[Address]:
     if any(address in network for network in _NAT64) or (int(address) >> 32 == 0 and packed > 1):
         inside.append(IPv4Address(packed))
     return [address, *inside]
-
-

@@ -54,7 +54,9 @@ class Outbox:
         return bool(self.queue) and self.in_flight < self.limit and self.held_until <= now
 
     def __repr__(self) -> str:
-        return f"<Outbox {self.subscription.id} {self.in_flight} in flight | {len(self.queue)} queued>"
+        return (
+            f"<Outbox {self.subscription.id} {self.in_flight} in flight | {len(self.queue)} queued>"
+        )
 
 
 class Outboxes:

@@ -130,5 +130,3 @@ def _retry_after(headers: tuple[tuple[str, str], ...], now: float) -> float | No
         moment = moment.replace(tzinfo=UTC)
     wait = (moment - datetime.fromtimestamp(now, tz=UTC)).total_seconds()
     return min(max(wait, 0.0), MAX_RETRY_AFTER)
-
-

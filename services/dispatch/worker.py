@@ -136,14 +136,37 @@ class Worker:
 
     async def _started(self, member: Member) -> bool:
         try:
-            await member.start(self._ownership)
+            started = await self._unless_stopped(member.start(self._ownership))
         except BrokerGoneError as error:
             if not self._was_member:
                 raise  # the first time, whoever started us should hear of it
             log.warning("kafka_gone", error=str(error))
             return False
-        self._joined = self._was_member = True
-        return True
+        if started:
+            self._joined = self._was_member = True
+        return started
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do *work* to its end, or give it up when we are to stop; tell which."""
+        done = False
+
+        async def do() -> None:
+            nonlocal done
+            await work
+            done = True
+            watching.cancel()
+
+        async def watch() -> None:
+            await self._stopping.wait()
+            doing.cancel()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                doing = group.create_task(do())
+                watching = group.create_task(watch())
+        except* BrokerGoneError as gone:
+            raise gone.exceptions[0] from None
+        return done
 
     async def _poll(self, member: Member) -> None:
         """Poll until the membership is lost, or until stopped and drained."""

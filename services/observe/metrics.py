@@ -40,9 +40,7 @@ END_TO_END_SECONDS = Histogram(
     "From the record's timestamp to the acknowledgement, first attempts.",
     buckets=LONG_SECONDS,
 )
-SETTLED = _children(
-    Counter("webhooks_settled", "Deliveries settled, by how.", ["how"]), Settlement
-)
+SETTLED = _children(Counter("webhooks_settled", "Deliveries settled, by how.", ["how"]), Settlement)
 COMMITS = _children(
     Counter("webhooks_commits", "Offset commits, by result.", ["result"]),
     ("ok", "refused", "failed"),
@@ -59,7 +57,7 @@ PARTITIONS_OWNED = Gauge("webhooks_partitions_owned", "Partitions loaded and del
 OPEN_OFFSETS = Gauge("webhooks_open_offsets", "Offsets read and not settled.")
 LOOP_LAG = Gauge("webhooks_loop_lag_seconds", "How late the event loop was last found.")
 
-_records = {}
+_records: dict[str, Counter] = {}
 
 
 def records_read(topic: str, count: int) -> None:

@@ -6,19 +6,132 @@ import os
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import structlog
 import uvloop
 
+from services.broker.member import KafkaMember, MemberOptions
+from services.broker.offsets import KafkaOffsets
+from services.broker.producer import KafkaProducer
+from services.broker.topics import all_exist
+from services.deliver.send import SigningSender
 from services.dispatch.assemble import Options, Ports, assemble
 from services.dispatch.limits import Limits
 from services.dispatch.worker import Worker
 from services.kernel.clock import SystemClock
+from services.kernel.operation import OPS_TOPIC
+from services.observe.health import health_app, serving
+from services.run import parts
 from services.settings import Settings
+from services.store.changes import PostgresSubscriptionSource
+from services.store.health import PostgresHealth
+from services.store.partitions import PostgresPartitions
+from services.store.retries import PostgresRetries
 
 log = structlog.get_logger()
+
+GC_THRESHOLD = 50_000
+"""Most objects on the way of a delivery die young; the default of 700 looks at them all too often."""
+
+
+def main(settings: Settings) -> None:
+    """Deliver until SIGTERM or SIGINT. Raises StartError, or what no part could deal with."""
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        worker = await _build(settings, stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        app = health_app(ready=lambda: worker.ready, alive=lambda: None)
+        await stack.enter_async_context(serving(app, settings.observe.listen))
+        # What is there now stays: it needn't be looked at again by each collection.
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        log.info("dispatch_starts", instance=instance(settings), topics=topics(settings))
+        await worker.run()
+        log.info("dispatch_stopped")
+
+
+async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
+    clock = SystemClock()
+    seconds = settings.dispatch.start_timeout_seconds
+    connection = parts.connection(settings)
+    cipher = parts.cipher(settings)
+    pool = parts.pool(settings)
+    await parts.waited_for("Postgres", pool.open, seconds=seconds)
+    stack.push_async_callback(pool.close)
+    producer = KafkaProducer(
+        connection=connection, max_record_bytes=settings.kafka.max_record_bytes
+    )
+    await parts.waited_for("Kafka", producer.start, seconds=seconds)
+    stack.push_async_callback(producer.stop)
+    await parts.waited_for(
+        "topics", lambda: all_exist(connection, topics(settings)), seconds=seconds
+    )
+    offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
+    await parts.waited_for("Kafka", offsets.start, seconds=seconds)
+    stack.push_async_callback(offsets.stop)
+    client = await stack.enter_async_context(parts.client(settings, parts.policy(settings)))
+    options = _member_options(settings)
+    ports = Ports(
+        make_member=lambda: KafkaMember(connection=connection, options=options),
+        offsets=offsets,
+        producer=producer,
+        partitions=PostgresPartitions(pool=pool),
+        retries=PostgresRetries(pool=pool),
+        subscriptions=PostgresSubscriptionSource(pool=pool, cipher=cipher, clock=clock),
+        health=PostgresHealth(pool=pool),
+        sender=SigningSender(
+            client=client,
+            clock=clock,
+            user_agent=parts.user_agent(settings),
+            randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
+        ),
+        clock=clock,
+        chance=random.Random(os.urandom(16)).random,  # noqa: S311 - jitter, no secrets
+    )
+    return assemble(ports, _options(settings), limits(settings))
+
+
+def topics(settings: Settings) -> list[str]:
+    """Return the topics that are read; operational events are delivered like any other."""
+    return [*dict.fromkeys((*settings.kafka.topics, OPS_TOPIC))]
+
+
+def instance(settings: Settings) -> str:
+    """Return the name of this worker: what is set, else the host's."""
+    return settings.dispatch.instance or socket.gethostname()
+
+
+def _member_options(settings: Settings) -> MemberOptions:
+    kafka = settings.kafka
+    return MemberOptions(
+        group=kafka.group,
+        topics=topics(settings),
+        instance=instance(settings),
+        session_timeout=kafka.session_timeout_seconds,
+        rebalance_timeout=kafka.rebalance_timeout_seconds,
+        start_timeout=settings.dispatch.start_timeout_seconds,
+        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+        fetch_max_bytes=kafka.fetch_max_bytes,
+        max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
+    )
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        worker=instance(settings),
+        quarantine_topic=settings.kafka.quarantine_topic,
+        schedule=settings.retry.schedule_seconds,
+        max_in_flight=settings.deliver.max_in_flight,
+        max_in_flight_per_subscription=settings.deliver.max_in_flight_per_subscription,
+        max_record_bytes=settings.kafka.max_record_bytes,
+        drain_seconds=settings.dispatch.drain_seconds,
+    )
 
 
 def limits(settings: Settings) -> Limits:
@@ -38,8 +151,3 @@ def limits(settings: Settings) -> Limits:
         budget_bytes=retry.budget_bytes,
         max_body_bytes=settings.deliver.max_body_bytes,
     )
-
-
-def instance(settings: Settings) -> str:
-    """Return the name of this worker: what is set, else the host's."""
-    return settings.dispatch.instance or socket.gethostname()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
@@ -67,7 +67,7 @@ class PostgresSubscriptionSource:
         """Disable it if it is active; tell whether that changed anything."""
         return await self._pool.fetchrow("disable_subscription", id_, reason, at) is not None
 
-    async def _listen(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
+    async def _listen(self) -> AsyncGenerator[Collection[SubscriptionId] | None, None]:
         async with self._pool.listening(CHANNEL) as connection:
             changed: set[SubscriptionId] = set()
             bell = asyncio.Event()
@@ -123,9 +123,7 @@ class PostgresSubscriptionSource:
             status=Status(row["status"]),
             max_in_flight=row["max_in_flight"],
             timeout_seconds=row["timeout_seconds"],
-            retry_schedule=None
-            if row["retry_schedule"] is None
-            else tuple(row["retry_schedule"]),
+            retry_schedule=None if row["retry_schedule"] is None else tuple(row["retry_schedule"]),
             created_ms=int(row["created_at"].timestamp() * 1000),
             version=row["version"],
         )

@@ -30,7 +30,7 @@ GONE = (
 @cache
 def queries() -> Mapping[str, str]:
     """Return every statement of `queries/*.sql` by its name."""
-    found = {}
+    found: dict[str, str] = {}
     for file in sorted(
         resources.files("services.store").joinpath("queries").iterdir(), key=lambda f: f.name
     ):
@@ -102,7 +102,7 @@ class Pool:
             async with pool.acquire(timeout=self._seconds) as connection:
                 yield connection  # type: ignore[misc]  # a proxy of a connection
         except GONE as error:
-            raise StoreGoneError(f"Postgres is gone: {error or type(error).__name__}") from error
+            raise StoreGoneError(f"Postgres is gone: {type(error).__name__}: {error}") from error
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncIterator[asyncpg.Connection]:

@@ -136,9 +136,7 @@ async def rows_gone(cluster: Cluster) -> bool:
     return (await cluster.fetch("select count(*) from retries"))[0][0] == 0
 
 
-async def test_each_answer_leads_where_the_table_says(
-    cluster: Cluster, receiver: Receiver
-) -> None:
+async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver: Receiver) -> None:
     answers = {"/gone": 410, "/redirect": 302, "/missing": 404}
     ids = {}
     for path, status in answers.items():
@@ -164,5 +162,3 @@ async def test_each_answer_leads_where_the_table_says(
     assert receiver.ids("/missing").total() == 2
     shown = await cluster.call("GET", f"/v1/subscriptions/{ids['/gone']}")
     assert (shown["status"], shown["status_reason"]) == ("disabled", "gone")
-
-

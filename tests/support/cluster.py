@@ -1,6 +1,7 @@
 """Real processes on real Kafka and Postgres: dispatchers that can be killed, and what receivers saw."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import orjson
 from aiohttp import ClientError, ClientSession, web
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
 
 from tests.support.eventually import eventually
 
@@ -170,7 +172,11 @@ class Cluster:
                 if rate:
                     await asyncio.sleep(max(0.0, began + n / rate - loop.time()))
                 self.produced[id_] = time.time()
-                futures.append(await producer.send(self.topic, an_event(id_, project=self.project), key=a_key(n)))
+                futures.append(
+                    await producer.send(
+                        self.topic, an_event(id_, project=self.project), key=a_key(n)
+                    )
+                )
             await asyncio.gather(*futures)
         finally:
             await producer.stop()
@@ -252,6 +258,8 @@ async def a_cluster(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Cluster
     name = f"t{uuid.uuid4().hex[:10]}"
     topic = f"{name}.events"
     await create_topics(kafka, [topic, f"{name}.quarantine"])
+    with contextlib.suppress(TopicAlreadyExistsError):
+        await create_topics(kafka, ["webhooks.ops"], partitions=1)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("WEBHOOKS_")},
         "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": kafka,

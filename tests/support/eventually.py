@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable
 
 
 async def eventually(
-    condition: Callable[[], object | Awaitable[object]], *, within: float = 10.0, every: float = 0.02
+    condition: Callable[[], object | Awaitable[object]],
+    *,
+    within: float = 10.0,
+    every: float = 0.02,
 ) -> None:
     """Return as soon as *condition* holds; fail when it doesn't *within* seconds."""
     loop = asyncio.get_running_loop()

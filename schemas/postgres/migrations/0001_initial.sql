@@ -67,15 +67,14 @@ create index secrets_by_subscription on secrets (subscription_id);
 -- Workers hear of a change at once; they re-read everything each minute in case this was lost.
 create function notify_subscription() returns trigger language plpgsql as $$
 begin
-    perform pg_notify('webhooks_subscriptions',
-        case tg_table_name when 'secrets' then coalesce(new.subscription_id, old.subscription_id)
-        else coalesce(new.id, old.id) end);
+    -- The argument names the column that holds the subscription's id.
+    perform pg_notify('webhooks_subscriptions', to_jsonb(coalesce(new, old)) ->> tg_argv[0]);
     return null;
 end $$;
 create trigger subscriptions_notify after insert or update or delete on subscriptions
-    for each row execute function notify_subscription();
+    for each row execute function notify_subscription('id');
 create trigger secrets_notify after insert or update or delete on secrets
-    for each row execute function notify_subscription();
+    for each row execute function notify_subscription('subscription_id');
 
 -- Fencing numbers: a write under an epoch that is over changes nothing.
 create table partitions (

@@ -1,0 +1,54 @@
+# Two commands matter: `make dev` and `make test`. Both set up .venv by themselves; nothing needs root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev check lint unit test test-long bench freeze
+
+help: ## this list
+	@echo 'Targets; ARGS="…" is passed on, PYTHON=python3.12 chooses the interpreter:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## .venv with the pinned packages; done by all others where needed
+
+# Only when the requirements changed: the stamp lies in .venv, so that deleting .venv is a fresh start.
+$(STAMP): pyproject.toml .ci/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %s: make PYTHON=python3.12 …" % sys.version.split()[0])'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo 'Python has no venv; on Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what .ci/constraints.txt pins into $(VENV): a few minutes, once"
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on -c .ci/constraints.txt -e '.[dev,test]'
+	@touch $@
+
+dev: $(STAMP) ## everything on this machine, with a demo; Ctrl-C ends it
+	@exec $(BIN)/planner-webhooks dev $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy, layers, and a table of sizes
+	$(BIN)/ruff check services tests
+	$(BIN)/ruff format --check services tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@$(BIN)/python .ci/sizes.py
+
+check: lint ## lint and unit tests: under a minute
+	$(PYTEST) tests/unit $(ARGS)
+
+test: lint ## everything but the long counts: under 15 minutes on 2 cores
+	$(PYTEST) -m 'not long' -ra $(ARGS)
+
+test-long: lint ## full counts and figures
+	WEBHOOKS_TEST_LONG=1 $(PYTEST) -ra $(ARGS)
+
+bench: $(STAMP) ## figures, compared within one run
+	$(BIN)/planner-webhooks bench match
+	$(BIN)/planner-webhooks bench deliver $(ARGS)
+
+freeze: $(STAMP) ## write what is installed to .ci/constraints.txt
+	@{ sed -n 1p .ci/constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt .ci/constraints.txt && touch $(STAMP)

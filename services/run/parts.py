@@ -1,0 +1,109 @@
+"""What several roles build from the settings in the same way."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from services.broker.connection import Connection
+from services.deliver.addresses import AddressPolicy
+from services.deliver.http import GuardedClient
+from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
+from services.settings import Settings
+from services.store.cipher import Cipher, parse_key
+from services.store.pool import Pool
+from services.version import VERSION
+
+log = structlog.get_logger()
+
+WAIT_SECONDS = 1.0
+
+
+class StartError(WebhooksError):
+    """The process can't start; the message says why and what to do."""
+
+
+def connection(settings: Settings) -> Connection:
+    """Return how to reach Kafka."""
+    kafka = settings.kafka
+    password = kafka.sasl_password
+    return Connection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_username=kafka.sasl_username,
+        sasl_password=password.get_secret_value() if password else None,
+        ssl_cafile=kafka.ssl_cafile,
+        ssl_certfile=kafka.ssl_certfile,
+        ssl_keyfile=kafka.ssl_keyfile,
+        ssl_check_hostname=kafka.ssl_check_hostname,
+    )
+
+
+def pool(settings: Settings) -> Pool:
+    """Return connections to Postgres, not opened yet."""
+    postgres = settings.postgres
+    return Pool(
+        dsn=postgres.dsn.get_secret_value(),
+        size=postgres.pool_size,
+        seconds=postgres.timeout_seconds,
+    )
+
+
+def cipher(settings: Settings) -> Cipher:
+    """Return what reads and writes secrets. Raises StartError where its keys are missing."""
+    secrets = settings.secrets
+    if secrets.key is None:
+        raise StartError(
+            "WEBHOOKS_SECRETS__KEY is not set: signing secrets are encrypted with it."
+            " `planner-webhooks settings --new-key` prints one; keep it as you keep the database"
+        )
+    texts = [secrets.key.get_secret_value()]
+    texts += secrets.previous_keys.get_secret_value().replace(",", " ").split()
+    try:
+        return Cipher(keys=[parse_key(text) for text in texts], entropy=os.urandom)
+    except ValueError as error:
+        raise StartError(f"WEBHOOKS_SECRETS__KEY or __PREVIOUS_KEYS: {error}") from error
+
+
+def policy(settings: Settings) -> AddressPolicy:
+    """Return which addresses may be called."""
+    return AddressPolicy(
+        allow_networks=settings.deliver.allow_networks, allow_http=settings.deliver.allow_http
+    )
+
+
+def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
+    """Return the door to the network; inside of the running loop."""
+    deliver = settings.deliver
+    return GuardedClient(
+        policy=policy,
+        connect_seconds=deliver.connect_timeout_seconds,
+        idle_seconds=deliver.idle_seconds,
+        response_bytes=deliver.response_bytes,
+        ca_file=deliver.ca_file,
+    )
+
+
+def user_agent(settings: Settings) -> str:
+    """Return what receivers see us as."""
+    return f"Planner-Webhooks/{VERSION} (+{settings.deliver.user_agent_url})"
+
+
+async def waited_for(what: str, start: Callable[[], Awaitable[None]], *, seconds: float) -> None:
+    """Call *start* until it works. Raises StartError after *seconds*."""
+    until = time.perf_counter() + seconds
+    while True:
+        try:
+            await start()
+        except (BrokerGoneError, StoreGoneError) as error:
+            if time.perf_counter() > until:
+                raise StartError(
+                    f"gave up waiting for {what} after {seconds:g} s: {error}"
+                ) from error
+            log.info("waiting", what=what, error=str(error))
+            await asyncio.sleep(WAIT_SECONDS)
+        else:
+            return

@@ -1,0 +1,145 @@
+"""Real servers, one of each per run; a fresh database per test; guards that hold for all tests."""
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from blockbuster import blockbuster_ctx
+
+from services.dev.kafka import EmbeddedKafka
+from services.dev.postgres import EmbeddedPostgres
+from services.run.probes import kafka_answers, postgres_answers
+from services.store.migrate import migrate
+
+REQUIRE_TOOLS = os.environ.get("REQUIRE_TOOLS") == "1"
+OUTSIDE_KAFKA = os.environ.get("WEBHOOKS_TEST_KAFKA")
+OUTSIDE_POSTGRES = os.environ.get("WEBHOOKS_TEST_POSTGRES")
+LONG = os.environ.get("WEBHOOKS_TEST_LONG") == "1"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+for _name in [name for name in os.environ if name.startswith("WEBHOOKS_")]:
+    if not _name.startswith("WEBHOOKS_TEST_"):
+        del os.environ[_name]  # no test depends on what its caller has configured
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip = pytest.mark.skip(reason="full counts and figures: run `make test-long`")
+    for item in items:
+        if "long" in item.keywords and not LONG:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def event_loop_of_servers() -> Iterator[asyncio.Runner]:
+    """One loop, for the servers alone, that lives as long as the run."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def embedded_kafka(
+    event_loop_of_servers: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    if OUTSIDE_KAFKA:
+        yield OUTSIDE_KAFKA
+        return
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says loudly that it is waiting
+    server = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), probe=kafka_answers)
+    event_loop_of_servers.run(server.start())
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    yield server.bootstrap_servers
+    event_loop_of_servers.run(server.kill())
+
+
+@pytest.fixture(scope="session")
+def embedded_postgres(
+    event_loop_of_servers: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    if OUTSIDE_POSTGRES:
+        yield OUTSIDE_POSTGRES
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), probe=postgres_answers)
+    yield event_loop_of_servers.run(server.start())
+    event_loop_of_servers.run(server.kill())
+
+
+@pytest.fixture(scope="session")
+def template_database(event_loop_of_servers: asyncio.Runner, embedded_postgres: str) -> str:
+    name = f"template_{uuid.uuid4().hex[:8]}"
+
+    async def make() -> None:
+        await _run_sql(embedded_postgres, f'create database "{name}"')
+        await migrate(_database(embedded_postgres, name))
+
+    event_loop_of_servers.run(make())
+    return name
+
+
+@pytest.fixture
+def kafka(embedded_kafka: str) -> str:
+    """Address of a real Kafka; topics and groups are the test's own."""
+    return embedded_kafka
+
+
+@pytest.fixture
+async def database(embedded_postgres: str, template_database: str) -> AsyncIterator[str]:
+    """DSN of a fresh database with today's schema."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    await _run_sql(embedded_postgres, f'create database "{name}" template "{template_database}"')
+    yield _database(embedded_postgres, name)
+    await _run_sql(embedded_postgres, f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of worked examples beside the repository, where there is one."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the worked examples are not here: {SHARED.name}/ beside the repository")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _guards(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No blocking call on the loop; in unit tests, no network either."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    if folder not in ("unit", "contract", "simulation"):
+        yield
+        return
+    with blockbuster_ctx("services"), pytest.MonkeyPatch.context() as patch:
+        if folder == "unit":
+            patch.setattr(socket.socket, "connect", _no_network)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A lost exception of a task is told of in asyncio's log alone."""
+    yield
+    lost = [
+        record.getMessage()
+        for record in caplog.get_records("call")
+        if record.name == "asyncio" and record.levelno >= logging.ERROR
+    ]
+    assert not lost, lost
+
+
+def _no_network(*_: object) -> None:
+    raise AssertionError("a unit test opens no connection")
+
+
+def _database(dsn: str, name: str) -> str:
+    return dsn.rpartition("/")[0] + "/" + name
+
+
+async def _run_sql(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
