@@ -4,15 +4,20 @@ Durations are numbers with the unit in the name. Only `run` and `cli` read setti
 values. All faults are reported at once, and an unknown `WEBHOOKS_` variable with the nearest name.
 """
 
+import base64
+import binascii
 import difflib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 PREFIX = "WEBHOOKS_"
+MAX_PORT = 65_535
+KEY_BYTES = 32
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -20,6 +25,22 @@ Words = Annotated[tuple[str, ...], NoDecode]
 
 def _words(text: object) -> object:
     return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text
+
+
+def _listen(text: str | None) -> str | None:
+    host, _, port = (text or "").rpartition(":")
+    if text is not None and not (host and port.isdecimal() and int(port) <= MAX_PORT):
+        raise ValueError(f"{text!r} is not host:port, like 127.0.0.1:8080")
+    return text
+
+
+def _key(text: str) -> None:
+    try:
+        length = len(base64.b64decode(text, validate=True))
+    except binascii.Error as error:
+        raise ValueError("not base64; `planner-webhooks settings --new-key` prints one") from error
+    if length != KEY_BYTES:
+        raise ValueError(f"{length} bytes instead of {KEY_BYTES}")
 
 
 class _Section(BaseModel):
@@ -83,6 +104,8 @@ class Api(_Section):
     """Larger requests are refused with 413 before they are read whole."""
     idempotency_hours: Positive = 24.0
 
+    _listen = field_validator("listen")(_listen)
+
 
 class Secrets(_Section):
     """Signing secrets are encrypted at rest with these."""
@@ -91,6 +114,13 @@ class Secrets(_Section):
     """32 bytes, base64; `planner-webhooks settings --new-key` prints one."""
     previous_keys: SecretStr = SecretStr("")
     """Older keys, comma-separated, still able to decrypt."""
+
+    @field_validator("key", "previous_keys")
+    @classmethod
+    def _keys(cls, secret: SecretStr | None) -> SecretStr | None:
+        for text in secret.get_secret_value().replace(",", " ").split() if secret else ():
+            _key(text)
+        return secret
 
 
 class Deliver(_Section):
@@ -181,6 +211,8 @@ class Observe(_Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
+    _listen = field_validator("listen")(_listen)
+
 
 class Cli(_Section):
     """Defaults of the command line."""
@@ -209,6 +241,30 @@ class Settings(BaseSettings):
     cli: Cli = Cli()
 
 
+class InvalidSettingsError(ValueError):
+    """Settings that can't be used: `faults` has a line per variable, all of them at once."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def load() -> Settings:
+    """Read the settings from the environment. Raises InvalidSettingsError; never shows a secret."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettingsError([_sentence(fault) for fault in error.errors()]) from error
+    except SettingsError as error:  # a whole section as JSON, and it isn't JSON
+        raise InvalidSettingsError([f"{PREFIX}…: {error}"]) from error
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    section, *rest = fault["loc"]
+    variable = f"{PREFIX}{'__'.join(map(str, (section, *rest[:1])))}".upper()
+    return f"{variable}: {fault['msg'].removeprefix('Value error, ')}"
+
+
 def variables() -> Iterator[tuple[str, str, str]]:
     """Yield (variable, section, field) of everything that can be set."""
     for section, info in Settings.model_fields.items():
@@ -219,7 +275,7 @@ def variables() -> Iterator[tuple[str, str, str]]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Say, a sentence each, which `WEBHOOKS_` variables are ignored, with the nearest known name."""
+    """Say, a sentence each, which `WEBHOOKS_` variables are ignored, with the nearest name."""
     known = [variable for variable, _, _ in variables()]
     sentences = []
     for name in sorted(environ):
