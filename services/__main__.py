@@ -1,6 +1,6 @@
 """`python -m services` is `planner-webhooks`."""
 
-from services.cli.main import main
+from services.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -21,7 +21,10 @@ Probe = Callable[[str], Awaitable[bool]]
 
 
 class EmbeddedKafka:
-    """A broker on a free port of the loopback interface; data and ports stay in its folder."""
+    """A broker on a free port of the loopback interface; data and ports stay in its folder.
+
+    `start` after `stop` or `kill` goes on with the same data at the same address.
+    """
 
     def __init__(self, folder: Path, *, probe: Probe, fast_start: bool = True) -> None:
         self._folder = Folder(folder)
@@ -32,23 +35,13 @@ class EmbeddedKafka:
 
     async def start(self) -> str:
         """Start, wait until it really answers, and return its address. Raises ServerError."""
-        self._folder.claim()
-        folder = self._folder.path
-        port, controller = self._folder.ports("kafka", 2)
-        self.bootstrap_servers = f"127.0.0.1:{port}"
-        classes = await asyncio.to_thread(class_path)
-        settings = folder / "server.properties"
-        settings.write_text(_properties(folder / "log", port, controller))
-        if not (folder / "log" / "meta.properties").exists():
-            await self._format(classes, settings)
-        flags = ["-XX:TieredStopAtLevel=1"] if self._fast_start else []
-        self._child = await Child.start(
-            [_java(), "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", *flags, "-cp", classes]
-            + ["kafka.Kafka", str(settings)],
-            log=folder / "kafka.out",
-            environment=_environment(),
-        )
-        await self._until_ready()
+        lock = await self._folder.claim()
+        try:
+            await self._launch(lock)
+            await self._until_ready()
+        except BaseException:  # cancelled too: nothing stays behind that nobody knows of
+            await self.kill()
+            raise
         return self.bootstrap_servers
 
     @property
@@ -70,44 +63,72 @@ class EmbeddedKafka:
             await self._child.kill()
         self._folder.release()
 
-    async def _format(self, classes: str, settings: Path) -> None:
+    async def _launch(self, lock: int) -> None:
+        classes = await asyncio.to_thread(class_path)
+        folder = self._folder.path
+        port, controller = self._folder.ports("kafka", 2)
+        self.bootstrap_servers = f"127.0.0.1:{port}"
+        data, settings = folder / "log", folder / "server.properties"
+        if not data.exists():
+            await self._format(classes, data)
+        settings.write_text(_properties(data, port, controller))
+        flags = ["-XX:TieredStopAtLevel=1"] if self._fast_start else []
+        self._child = await Child.start(
+            [_java(), "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", *flags, "-cp", classes]
+            + ["kafka.Kafka", str(settings)],
+            log=folder / "kafka.out",
+            environment=_environment(),
+            keep_open=[lock],
+        )
+
+    async def _format(self, classes: str, data: Path) -> None:
+        """Make the data folder whole or not at all: what was cut off here is begun anew."""
+        fresh, settings = data.with_suffix(".new"), data.with_suffix(".new.properties")
+        shutil.rmtree(fresh, ignore_errors=True)
+        settings.write_text(_properties(fresh, 1, 2))
         id_ = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-        argv = ["kafka.tools.StorageTool", "format", "--standalone", "-t", id_, "-c", str(settings)]
-        result = await asyncio.to_thread(_run_java, classes, argv)
+        argv = ["format", "--standalone", "-t", id_, "-c", str(settings)]
+        result = await asyncio.to_thread(_run_java, classes, "kafka.tools.StorageTool", *argv)
         if result.returncode != 0:
-            shutil.rmtree(self._folder.path / "log", ignore_errors=True)
-            raise ServerError(f"Kafka's data folder can't be made: {result.stdout}{result.stderr}")
+            said = (result.stdout + result.stderr).decode(errors="replace").strip()
+            raise ServerError(f"Kafka's data folder {data} can't be made: {said}")
+        settings.unlink()
+        fresh.rename(data)
 
     async def _until_ready(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + READY_SECONDS
         while not await self._probe(self.bootstrap_servers):
             if not self.child.alive or loop.time() > until:
-                words = self.child.last_words()
-                await self.kill()
                 raise ServerError(
                     f"Kafka does not start; its data folder {self._folder.path} may be broken:"
-                    f" remove it to begin anew. It said:\n{words}"
+                    f" remove it to begin anew. It said:\n{self.child.last_words()}"
                 )
             await asyncio.sleep(POLL_SECONDS)
+
+
+CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
+CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
 def run_tool(
     name: str, *arguments: str, stdin: bytes = b"", seconds: float = 60
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run one of Kafka's own command-line tools, by the name of its Java class."""
+    """Run one of Kafka's own command-line tools, by the name of its Java class. Blocks."""
+    return _run_java(class_path(), name, *arguments, stdin=stdin, seconds=seconds)
+
+
+def _run_java(
+    classes: str, *argv: str, stdin: bytes = b"", seconds: float = 60
+) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(  # noqa: S603 - our own Java, our own arguments
-        [_java(), "-XX:TieredStopAtLevel=1", "-cp", class_path(), name, *arguments],
+        [_java(), "-XX:TieredStopAtLevel=1", "-cp", classes, *argv],
         input=stdin,
         capture_output=True,
         timeout=seconds,
         check=False,
         env=_environment(),
     )
-
-
-CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
-CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
 def _java() -> str:
@@ -118,17 +139,8 @@ def _java() -> str:
 
 def _environment() -> dict[str, str]:
     # Options that a person set for their own Java programs are not for this one.
-    return {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "CLASSPATH")}
-
-
-def _run_java(classes: str, argv: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(  # noqa: S603 - our own Java, our own arguments
-        [_java(), "-cp", classes, *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-    )
+    foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
+    return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def _properties(log: Path, port: int, controller: int) -> str:
@@ -145,6 +157,7 @@ def _properties(log: Path, port: int, controller: int) -> str:
         "offsets.topic.num.partitions": 4,
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 4,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,

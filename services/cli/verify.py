@@ -1,0 +1,75 @@
+"""`verify`: is a captured request valid, and if not, why not."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from services.cli.command import AnswerIsNoError, UsageError, command
+from services.cli.console import Console
+from services.deliver import verify as rules
+from services.kernel.clock import SystemClock
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(
+        app,
+        "verify",
+        example='planner-webhooks verify --secret "$SECRET" --headers headers.txt --body body.json',
+    )(verify)
+
+
+def verify(
+    console: Console,
+    *,
+    secret: Annotated[str, typer.Option(help="whsec_… or, for v1a, whpk_…")],
+    headers: Annotated[
+        Path,
+        typer.Option(
+            exists=True, dir_okay=False, help="The request's headers: Name: value lines, or JSON."
+        ),
+    ],
+    body: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="The request's body, byte for byte.")
+    ],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Seconds that may have passed since; 0: any time.")
+    ] = rules.TOLERANCE_SECONDS,
+    now: Annotated[
+        float | None, typer.Option(help="Check as of this time, Unix seconds; default: now.")
+    ] = None,
+) -> None:
+    """Tell whether a captured request is valid; if not, why not, and exit with 1."""
+    try:
+        verifier = rules.parse(secret)
+        found = read_headers(headers.read_bytes())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    answer = rules.verify(
+        verifier,
+        headers=found,
+        body=body.read_bytes(),
+        now=SystemClock().time() if now is None else now,
+        tolerance=tolerance,
+    )
+    if console.as_json:
+        console.record(answer._asdict())
+    else:
+        console.line("valid" if answer.valid else f"not valid: {answer.message}")
+    if not answer.valid:
+        raise AnswerIsNoError
+
+
+def read_headers(text: bytes) -> dict[str, str]:
+    """Return headers by their name in lower case. Raises ValueError with a sentence."""
+    if text.lstrip().startswith(b"{"):
+        pairs = [(str(name), str(value)) for name, value in orjson.loads(text).items()]
+    else:
+        lines = text.decode("latin-1").splitlines()
+        split = [line.lstrip("<> ").partition(":") for line in lines]
+        pairs = [(name, value) for name, colon, value in split if colon and " " not in name]
+    if not pairs:
+        raise ValueError("the headers file has no line like: webhook-id: 61f0a446c97efa37d483102f")
+    return {name.strip().lower(): value.strip() for name, value in pairs}

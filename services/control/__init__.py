@@ -1,0 +1,13 @@
+"""What people may do: one module per noun, each checks, decides and stores. No HTTP here.
+
+    access         who is calling, and what they may
+    projects       tenants and their API keys
+    fields         what a subscription may say: every rule with its sentence
+    subscriptions  make, change, pause, resume, delete; secrets
+    test_calls     one request, made at once, that counts nowhere
+    ingest         events in, strictly checked, acknowledged when Kafka has them
+    answers        the same answer again under the same Idempotency-Key
+
+The native API, the Planner-compatible API and, one day, the dashboard present these: there is one
+set of rules. A caller's fault is a `FaultsError` with all faults at once, and changes nothing.
+"""

@@ -1,0 +1,201 @@
+"""What a subscription may say: every field with its rule, its default and its sentence."""
+
+import re
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from services.control.checks import Checker, is_storable, kind
+from services.deliver.addresses import AddressPolicy
+from services.kernel.errors import Fault
+from services.kernel.event import Json
+from services.kernel.ports.control import NameResolver
+from services.kernel.registration import Registration
+from services.kernel.subscription import Profile, SignatureScheme
+from services.match import types
+
+MAX_TYPES = 50
+MAX_HEADERS = 20
+MAX_HEADER_VALUE = 1024
+MAX_DESCRIPTION = 500
+MAX_WAITS = 20
+DAY_SECONDS = 86_400
+EXPANSIONS = ("stops", "routes")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
+_OURS = ("webhook-", "planner-", "content-")
+_FORBIDDEN = {
+    "host", "connection", "transfer-encoding", "user-agent", "traceparent", "upgrade", "te",
+    "trailer", "expect", "keep-alive", "proxy-authorization", "proxy-connection",
+}  # fmt: skip
+
+LATER: dict[str, tuple[Any, str]] = {
+    "filter": (None, "content filters are"),
+    "ordered": ("none", "order per key is"),
+    "order_by": ("key", "order per key is"),
+    "on_exhausted": ("skip", "order per key is"),
+    "start_from": ("now", "backfill is"),
+    "rate_limit": (None, "a rate limit is"),
+    "delivery": ({"mode": "each"}, "batches and `latest` are"),
+    "max_age_seconds": ({}, "a limit of age is"),
+}
+"""Fields whose default alone is accepted by this version, and what each would turn on."""
+
+SETTABLE = (
+    "url", "types", "description", "headers", "profile", "expand", "max_in_flight",
+    "timeout_seconds", "retry_schedule", *LATER,
+)  # fmt: skip
+CREATABLE = ("project_id", "signature", *SETTABLE)
+READ_ONLY = (
+    "id", "project_id", "signature", "status", "status_reason", "created_at", "updated_at", "secret",
+    "failure_count",
+)  # fmt: skip
+
+
+class Bounds(NamedTuple):
+    """What the settings allow."""
+
+    policy: AddressPolicy
+    resolver: NameResolver
+    max_in_flight: int
+    timeout_seconds: float
+
+
+class Fields:
+    """Checks what was sent for a subscription, and turns it into values."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+
+    async def check(self, check: Checker, *, creating: bool) -> dict[str, Any]:
+        """Return values by field for what was sent; faults are left in *check*."""
+        body = check.body
+        found: dict[str, Any] = {}
+        if creating or "url" in body:
+            found["url"] = await self._url(check)
+        if creating or "types" in body:
+            found["types"] = self._types(check)
+        if "headers" in body:
+            found["headers"] = _headers(check, body["headers"])
+        if "description" in body:
+            found["description"] = check.text("description", longest=MAX_DESCRIPTION) or ""
+        if "profile" in body:
+            profile = check.choice("profile", list(Profile))
+            found["profile"] = Profile(profile) if profile else Profile.PLANNER_2022
+        if "expand" in body:
+            found["expand"] = check.choices("expand", EXPANSIONS, default=())
+        if "max_in_flight" in body:
+            most = self._bounds.max_in_flight
+            found["max_in_flight"] = check.number("max_in_flight", least=1, most=most, whole=True)
+        if "timeout_seconds" in body:
+            seconds = check.number("timeout_seconds", least=1, most=30)
+            found["timeout_seconds"] = seconds or self._bounds.timeout_seconds
+        elif creating:
+            found["timeout_seconds"] = self._bounds.timeout_seconds
+        if "retry_schedule" in body:
+            found["retry_schedule"] = _schedule(check, body["retry_schedule"])
+        for field, (default, what) in LATER.items():
+            if body.get(field, default) not in (default, None):
+                message = f"{what} not available in this version: leave {field} out"
+                check.fault(field, "unsupported", message)
+        return found
+
+    def signature(self, check: Checker) -> SignatureScheme:
+        """Return how a new subscription signs."""
+        chosen = check.choice("signature", list(SignatureScheme))
+        return SignatureScheme(chosen) if chosen else SignatureScheme.V1
+
+    async def url_faults(self, url: object, *, pointer: str) -> list[Fault]:
+        """Return what is wrong with *url*, its name resolved."""
+        faults = self._bounds.policy.url_faults(url, pointer=pointer)
+        if not faults and isinstance(url, str):
+            refused = await self._bounds.resolver.refusal(urlsplit(url).hostname or "")
+            if refused is not None:
+                faults.append(Fault("refused_address", refused, pointer))
+        return faults
+
+    async def _url(self, check: Checker) -> str:
+        url = check.body.get("url")
+        if url is None:
+            check.fault("url", "required", "url is required")
+            return ""
+        check.faults += await self.url_faults(url, pointer=f"{check.pointer}/url")
+        return str(url)
+
+    def _types(self, check: Checker) -> tuple[str, ...]:
+        written = check.body.get("types")
+        if written is None:
+            check.fault("types", "required", 'types is required: ["*"] is every event but streams')
+        elif not isinstance(written, list):
+            check.fault("types", "type", f"expected an array of strings, got {kind(written)}")
+        elif not 1 <= len(written) <= MAX_TYPES:
+            check.fault("types", "limit", f"{len(written)} patterns, 1 to {MAX_TYPES} are allowed")
+        else:
+            check.faults += types.faults(written, pointer=f"{check.pointer}/types")
+            return tuple(str(pattern) for pattern in written)
+        return ()
+
+
+def shown(registration: Registration) -> Json:
+    """Return the settings of a subscription as the native API shows them; header values masked."""
+    schedule = registration.retry_schedule
+    return {
+        "id": registration.id,
+        "project_id": registration.project_id,
+        "url": registration.url,
+        "types": list(registration.types),
+        "description": registration.description,
+        "headers": {name: mask(text) for name, text in registration.headers},
+        "profile": registration.profile.value,
+        "expand": list(registration.expand),
+        "max_in_flight": registration.max_in_flight,
+        "timeout_seconds": registration.timeout_seconds,
+        "retry_schedule": None if schedule is None else list(schedule),
+        "signature": registration.signature.value,
+        **{field: default for field, (default, _) in LATER.items()},
+        "status": registration.status.value,
+        "status_reason": registration.status_reason,
+        "failure_count": registration.failure_count,
+    }
+
+
+def mask(text: str) -> str:
+    """Return enough of a header's value to recognise it, and no more."""
+    return text[:4] + "…" if len(text) > 12 else "…"  # noqa: PLR2004 - a third at most
+
+
+def _headers(check: Checker, value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, dict):
+        check.fault("headers", "type", f"expected an object of strings, got {kind(value)}")
+        return ()
+    if len(value) > MAX_HEADERS:
+        check.fault("headers", "limit", f"{len(value)} headers, {MAX_HEADERS} are allowed")
+    for name, text in value.items():
+        at = "headers/" + name.replace("~", "~0").replace("/", "~1")
+        low = name.lower()
+        if not _TOKEN.match(name):
+            check.fault(at, "header", f"{name!r} is no header name")
+        elif low in _FORBIDDEN or low.startswith(_OURS):
+            check.fault(at, "header", f"{name} is set by us")
+        if not isinstance(text, str):
+            check.fault(at, "type", f"expected a string, got {kind(text)}")
+        elif len(text) > MAX_HEADER_VALUE or not text.isprintable() or not is_storable(text):
+            message = f"a value has up to {MAX_HEADER_VALUE} printable characters"
+            check.fault(at, "header", message)
+    return tuple((str(name), str(text)) for name, text in value.items())
+
+
+def _schedule(check: Checker, value: object) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > MAX_WAITS:
+        message = f"expected an array of up to {MAX_WAITS} waits in seconds, or null"
+        check.fault("retry_schedule", "type", message)
+        return None
+    for n, wait in enumerate(value):
+        if isinstance(wait, bool) or not isinstance(wait, int | float):
+            check.fault(f"retry_schedule/{n}", "type", f"expected a number, got {kind(wait)}")
+        elif not 1 <= wait <= DAY_SECONDS:
+            message = f"a wait is 1 to {DAY_SECONDS} seconds, got {wait:g}"
+            check.fault(f"retry_schedule/{n}", "range", message)
+    return tuple(float(w) for w in value if isinstance(w, int | float))

@@ -1,0 +1,110 @@
+"""Tenants and their API keys."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.control.access import SCOPES, hash_key
+from services.control.checks import Checker
+from services.kernel.clock import Clock
+from services.kernel.errors import NotFoundError
+from services.kernel.event import Json
+from services.kernel.ids import ApiKeyId, Entropy, ProjectId, is_id, new_id
+from services.kernel.ports.control import ApiKeyStore, ProjectStore
+from services.kernel.registration import ApiKey, Page, Project
+
+KEY_PREFIX = "priv_"
+KEY_BYTES = 32
+SHOWN_CHARS = 12
+MAX_NAME = 200
+
+
+class Projects:
+    """Make, name, list and delete projects and their keys."""
+
+    def __init__(
+        self, *, store: ProjectStore, keys: ApiKeyStore, clock: Clock, entropy: Entropy
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._entropy = entropy
+
+    async def create(self, body: Json) -> Project:
+        """Make a project. Raises FaultsError."""
+        name = _name(body)
+        project = Project(id=ProjectId(self._id()), name=name, created_at=self._clock.now())
+        await self._store.add(project)
+        return project
+
+    async def get(self, id_: str) -> Project:
+        """Return a project. Raises NotFoundError."""
+        project = await self._store.get(ProjectId(id_)) if is_id(id_) else None
+        if project is None:
+            raise NotFoundError("project", id_)
+        return project
+
+    async def page(self, page: Page) -> Sequence[Project]:
+        """Return projects, newest first."""
+        return await self._store.page(page)
+
+    async def rename(self, id_: str, body: Json) -> Project:
+        """Give a project another name. Raises FaultsError, NotFoundError."""
+        project = await self.get(id_)
+        await self._store.rename(project.id, name=_name(body), at=self._clock.now())
+        return await self.get(id_)
+
+    async def delete(self, id_: str) -> None:
+        """Delete a project with all that belongs to it. Raises NotFoundError."""
+        project = await self.get(id_)
+        await self._store.delete(project.id, at=self._clock.now())
+
+    async def create_key(self, id_: str, body: Json) -> tuple[ApiKey, str]:
+        """Make an API key; return it with the key itself, which is never shown again."""
+        project = await self.get(id_)
+        check = Checker("The API key is not valid", body, known=("name", "scopes", "expires_at"))
+        name = check.text("name", required=True, longest=MAX_NAME)
+        scopes = check.choices("scopes", SCOPES, default=("manage",))
+        expires_at = check.moment("expires_at")
+        check.finish()
+        secret = base64.urlsafe_b64encode(self._entropy(KEY_BYTES)).decode().rstrip("=")
+        text = KEY_PREFIX + secret
+        key = ApiKey(
+            id=ApiKeyId(self._id()),
+            project_id=project.id,
+            name=name or "",
+            prefix=text[:SHOWN_CHARS],
+            hash=hash_key(text),
+            scopes=_implied(scopes),
+            created_at=self._clock.now(),
+            expires_at=expires_at,
+            last_used_at=None,
+        )
+        await self._keys.add(key)
+        return key, text
+
+    async def keys(self, id_: str, page: Page) -> Sequence[ApiKey]:
+        """Return a project's keys, newest first."""
+        project = await self.get(id_)
+        return await self._keys.page(project.id, page)
+
+    async def delete_key(self, id_: str, key_id: str) -> None:
+        """Revoke a key. Raises NotFoundError."""
+        at: datetime = self._clock.now()
+        if not await self._keys.delete(ProjectId(id_), ApiKeyId(key_id), at=at):
+            raise NotFoundError("API key", key_id)
+
+    def _id(self) -> str:
+        return new_id(now=self._clock.time(), entropy=self._entropy)
+
+
+def _name(body: Json) -> str:
+    check = Checker("The project is not valid", body, known=("name",))
+    name = check.text("name", required=True, longest=MAX_NAME)
+    check.finish()
+    return name or ""
+
+
+def _implied(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """Who may manage may read."""
+    return (*scopes, "read") if "manage" in scopes and "read" not in scopes else scopes

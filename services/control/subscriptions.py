@@ -1,0 +1,276 @@
+"""Subscriptions: make, change, pause, resume, delete; and their secrets."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from services.control.access import Access, Caller
+from services.control.checks import Checker
+from services.control.fields import CREATABLE, READ_ONLY, SETTABLE, Fields
+from services.deliver.signing import new_key, public_key, secret_text
+from services.kernel.clock import Clock
+from services.kernel.errors import (
+    ConflictError,
+    Fault,
+    FaultsError,
+    NotFoundError,
+    WebhooksError,
+)
+from services.kernel.event import Json
+from services.kernel.ids import Entropy, ProjectId, SecretId, SubscriptionId, is_id, new_id
+from services.kernel.ports.control import RegistrationStore
+from services.kernel.registration import NewSecret, Page, Registration, Secret
+from services.kernel.subscription import Profile, SignatureScheme, Status, Subscription
+
+MAX_OVERLAP_HOURS = 168
+OVERLAP_HOURS = 24
+INVALID = "The subscription is not valid"
+TRIES = 5
+
+
+class StaleError(WebhooksError):
+    """The subscription was changed meanwhile: read it again."""
+
+
+class Created(NamedTuple):
+    """A new subscription, and what its owner is shown this once."""
+
+    registration: Registration
+    secret: str
+
+
+class Rotated(NamedTuple):
+    """A new secret, and until when the one before signs as well."""
+
+    id: SecretId
+    secret: str
+    previous_expires_at: Any
+
+
+class Subscriptions:
+    """All that owners do with their subscriptions."""
+
+    def __init__(
+        self,
+        *,
+        store: RegistrationStore,
+        access: Access,
+        fields: Fields,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._fields = fields
+        self._clock = clock
+        self._entropy = entropy
+
+    async def create(self, caller: Caller, body: object) -> Created:
+        """Make a subscription. Raises FaultsError, NotFoundError."""
+        (created,) = await self.create_many(caller, [body], pointers=[""])
+        return created
+
+    async def create_many(
+        self,
+        caller: Caller,
+        bodies: Sequence[object],
+        *,
+        pointers: Sequence[str],
+        paused: Sequence[bool] | None = None,
+        profile: Profile = Profile.PLANNER_2022,
+    ) -> list[Created]:
+        """Make all of them, or none. *profile* is for those that don't name one."""
+        faults: list[Fault] = []
+        drafts = []
+        for body, pointer in zip(bodies, pointers, strict=True):
+            check = Checker(INVALID, body, known=CREATABLE, pointer=pointer)
+            values = await self._fields.check(check, creating=True)
+            scheme = self._fields.signature(check)
+            faults += check.faults
+            drafts.append((check.body.get("project_id"), {"profile": profile, **values}, scheme))
+        if faults:
+            raise FaultsError(INVALID, faults)
+        rows = []
+        for n, (named, values, scheme) in enumerate(drafts):
+            project_id = await self._access.project_for(caller, named)
+            status = Status.PAUSED if paused and paused[n] else Status.ACTIVE
+            rows.append(self._new(caller, project_id, values, scheme, status))
+        await self._store.add(rows)
+        return [Created(registration, secret_text(new.key)) for registration, new in rows]
+
+    async def get(self, caller: Caller, id_: str) -> Registration:
+        """Return one. Raises NotFoundError, also for another project's."""
+        found = await self._store.get(SubscriptionId(id_)) if is_id(id_) else None
+        if found is None or not caller.may_see(found.project_id):
+            raise NotFoundError("subscription", id_)
+        return found
+
+    async def page(
+        self, caller: Caller, *, filters: Mapping[str, str], page: Page
+    ) -> Sequence[Registration]:
+        """Return those that the caller may see, newest first."""
+        project = caller.project_id
+        named = filters.get("project_id")
+        if project is None and named is not None:
+            project = ProjectId(named)
+        elif named is not None and named != project:
+            return []
+        return await self._store.page(project_id=project, filters=filters, page=page)
+
+    async def window(
+        self, project_id: ProjectId, *, offset: int, limit: int | None
+    ) -> tuple[Sequence[Registration], int]:
+        """Return some of a project, newest first, and how many there are."""
+        return await self._store.window(project_id, offset=offset, limit=limit)
+
+    async def update(
+        self, caller: Caller, id_: str, body: object, *, if_version: int | None = None
+    ) -> Registration:
+        """Change what *body* names, as JSON merge patch. Raises FaultsError, StaleError."""
+        before = await self.get(caller, id_)
+        check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
+        for field in READ_ONLY:
+            if field in check.body:
+                check.fault(field, "read_only", f"{field} can't be changed here")
+        values = await self._fields.check(check, creating=False)
+        check.finish()
+        return await self._change(before, lambda now: replace(now, **values), if_version)
+
+    async def pause(self, caller: Caller, id_: str) -> Registration:
+        """Stop sending; nothing is lost meanwhile. Pausing twice is fine."""
+        before = await self.get(caller, id_)
+        return await self._change(before, lambda now: self._with_status(now, Status.PAUSED))
+
+    async def resume(self, caller: Caller, id_: str, body: Json | None = None) -> Registration:
+        """Send again, from where it stopped; re-enables a disabled one too."""
+        before = await self.get(caller, id_)
+        check = Checker("The request to resume is not valid", body or {}, known=("from",))
+        if check.body.get("from", "where_it_stopped") != "where_it_stopped":
+            message = 'only "where_it_stopped" is available in this version'
+            check.fault("from", "unsupported", message)
+        check.finish()
+        return await self._change(before, lambda now: self._with_status(now, Status.ACTIVE))
+
+    async def reset_failures(self, caller: Caller, id_: str) -> Registration:
+        """Count failures anew; re-enables what we disabled, not what its owner paused."""
+        before = await self.get(caller, id_)
+        return await self._change(before, self._without_failures)
+
+    async def delete(self, caller: Caller, id_: str, *, if_version: int | None = None) -> None:
+        """Delete it with what waits for it. Raises NotFoundError, StaleError."""
+        found = await self.get(caller, id_)
+        if if_version is not None and found.version != if_version:
+            raise StaleError
+        await self._store.delete(found.id, at=self._clock.now())
+
+    async def rotate(self, caller: Caller, id_: str, body: Json) -> Rotated:
+        """Make a new secret; the one before signs as well until the overlap ends."""
+        found = await self.get(caller, id_)
+        check = Checker("The rotation is not valid", body, known=("overlap_hours",))
+        hours = check.number("overlap_hours", least=0, most=MAX_OVERLAP_HOURS)
+        check.finish()
+        hours = OVERLAP_HOURS if hours is None else hours
+        new = self._secret(found.signature)
+        ends = self._clock.now() + timedelta(hours=hours)
+        await self._store.rotate(found.id, new, previous_expires_at=ends)
+        return Rotated(new.id, secret_text(new.key), ends)
+
+    async def secrets(self, caller: Caller, id_: str) -> Sequence[Secret]:
+        """Return what is known of its secrets, never their values."""
+        found = await self.get(caller, id_)
+        return await self._store.secrets(found.id)
+
+    async def end_secret(self, caller: Caller, id_: str, secret_id: str) -> None:
+        """End a secret now. Raises NotFoundError; ConflictError for the last one."""
+        found = await self.get(caller, id_)
+        at = self._clock.now()
+        if await self._store.end_secret(found.id, SecretId(secret_id), at=at):
+            return
+        known = {secret.id: secret for secret in await self._store.secrets(found.id)}
+        secret = known.get(SecretId(secret_id))
+        if secret is None:
+            raise NotFoundError("secret", secret_id)
+        if secret.expires_at is None or secret.expires_at > at:
+            raise ConflictError("the last secret can't end: rotate it instead")
+
+    async def as_sent_to(self, registration: Registration) -> Subscription:
+        """Return a subscription as the sender needs it, secrets included."""
+        return Subscription(
+            id=registration.id,
+            project_id=registration.project_id,
+            url=registration.url,
+            types=registration.types,
+            keys=tuple(await self._store.signing_keys(registration.id)),
+            profile=registration.profile,
+            expand=registration.expand,
+            headers=registration.headers,
+            timeout_seconds=registration.timeout_seconds,
+        )
+
+    async def public_keys(self) -> Sequence[tuple[SubscriptionId, SecretId, bytes]]:
+        """Return the public keys of all v1a secrets that sign."""
+        return await self._store.public_keys()
+
+    async def _change(
+        self,
+        before: Registration,
+        change: Callable[[Registration], Registration],
+        if_version: int | None = None,
+    ) -> Registration:
+        """Apply *change* to what is stored, again where somebody else was faster."""
+        for _ in range(TRIES):
+            if if_version is not None and before.version != if_version:
+                raise StaleError
+            after = change(before)
+            if after == before:
+                return before
+            after = replace(after, updated_at=self._clock.now())
+            if await self._store.replace(after, version=before.version):
+                return replace(after, version=before.version + 1)
+            again = await self._store.get(before.id)
+            if again is None:
+                raise NotFoundError("subscription", before.id)
+            before = again
+        raise StaleError
+
+    def _with_status(self, now: Registration, status: Status) -> Registration:
+        if now.status is status:
+            return now
+        at = self._clock.now()
+        reason = "by its owner" if status is Status.PAUSED else None
+        return replace(now, status=status, status_reason=reason, status_at=at)
+
+    def _without_failures(self, now: Registration) -> Registration:
+        enabled = self._with_status(now, Status.ACTIVE) if now.status is Status.DISABLED else now
+        return replace(enabled, failures_reset_at=self._clock.now(), failure_count=0)
+
+    def _new(
+        self,
+        caller: Caller,
+        project_id: ProjectId,
+        values: Mapping[str, Any],
+        scheme: SignatureScheme,
+        status: Status,
+    ) -> tuple[Registration, NewSecret]:
+        now = self._clock.now()
+        registration = Registration(
+            id=SubscriptionId(self._id()),
+            project_id=project_id,
+            signature=scheme,
+            status=status,
+            status_at=now,
+            created_by=caller.id,
+            created_at=now,
+            updated_at=now,
+            **values,
+        )
+        return registration, self._secret(scheme)
+
+    def _secret(self, scheme: SignatureScheme) -> NewSecret:
+        key = new_key(scheme, entropy=self._entropy)
+        public = public_key(key) if scheme is SignatureScheme.V1A else None
+        return NewSecret(SecretId(self._id()), key, public, self._clock.now())
+
+    def _id(self) -> str:
+        return new_id(now=self._clock.time(), entropy=self._entropy)

@@ -1,0 +1,166 @@
+"""One request, made at once: a test event to a subscription, or a look whether a URL answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services import catalogue
+from services.control.access import Caller
+from services.control.checks import Checker
+from services.control.fields import Fields
+from services.control.subscriptions import Subscriptions
+from services.kernel.attempt import Attempt
+from services.kernel.clock import Clock, rfc3339
+from services.kernel.delivery import Delivery, Trigger
+from services.kernel.errors import Fault, FaultsError
+from services.kernel.event import Event, Json, Partition, Position
+from services.kernel.ids import Entropy, new_id
+from services.kernel.ports.network import Answer, HttpClient, Sender
+from services.kernel.registration import Registration
+from services.match import types
+from services.render import render
+
+PING = "webhook.ping"
+PROBE_SECONDS = 5.0
+INVALID = "The test call is not valid"
+NOWHERE = Position(Partition("", 0), 0)
+
+
+class TestCalls:
+    """Test calls and probes, through the same guarded sender as everything else."""
+
+    __test__ = False  # not a test class, whatever its name
+
+    def __init__(
+        self,
+        *,
+        subscriptions: Subscriptions,
+        fields: Fields,
+        sender: Sender,
+        client: HttpClient,
+        clock: Clock,
+        entropy: Entropy,
+        max_body_bytes: int,
+        user_agent: str,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._fields = fields
+        self._sender = sender
+        self._client = client
+        self._clock = clock
+        self._entropy = entropy
+        self._max_body_bytes = max_body_bytes
+        self._user_agent = user_agent
+
+    async def send(
+        self, caller: Caller, id_: str, *, type_: object = None, data: object = None
+    ) -> tuple[Registration, Attempt]:
+        """Send one example event; works while paused, is marked, counts nowhere."""
+        registration = await self._subscriptions.get(caller, id_)
+        asked, today = _type(type_)
+        event = self._event(registration, today, data)
+        body, content_type = render(
+            event,
+            profile=registration.profile,
+            asked=asked,
+            expand=registration.expand,
+            max_bytes=self._max_body_bytes,
+        )
+        delivery = Delivery(
+            position=NOWHERE,
+            epoch=0,
+            subscription_id=registration.id,
+            event_id=event.id,
+            type=asked,
+            body=body,
+            content_type=content_type,
+            key=event.key,
+            project_id=registration.project_id,
+            timestamp_ms=event.timestamp_ms,
+            trigger=Trigger.TEST,
+        )
+        subscription = await self._subscriptions.as_sent_to(registration)
+        return registration, await self._sender.deliver(delivery, subscription)
+
+    async def probe(self, body: Json) -> Mapping[str, Any]:
+        """Make one `HEAD` request to a URL; nothing is stored. Any status counts as reachable."""
+        check = Checker("The probe is not valid", body, known=("url",))
+        check.faults += await self._fields.url_faults(check.body.get("url"), pointer="/url")
+        check.finish()
+        url = str(check.body["url"])
+        began = self._clock.monotonic()
+        answer = await self._client.request(
+            "HEAD",
+            url,
+            headers={"User-Agent": self._user_agent},
+            body=b"",
+            timeout_seconds=PROBE_SECONDS,
+        )
+        ms = round((self._clock.monotonic() - began) * 1000)
+        return {**_probed(answer, url), "ms": ms}
+
+    def _event(self, registration: Registration, type_: str, data: object) -> Event:
+        now = self._clock.now()
+        example = catalogue.examples()[type_]
+        if data is not None and not isinstance(data, dict):
+            raise FaultsError(INVALID, [Fault("type", "data is no object", "/data")])
+        if type_ == PING:
+            example = {
+                **example,
+                "user": None,
+                "data": {"subscription_id": registration.id, "url": registration.url},
+            }
+        body = {
+            **example,
+            "id": new_id(now=self._clock.time(), entropy=self._entropy),
+            "created_at": rfc3339(now),
+            "project_id": registration.project_id,
+            "test": True,
+        }
+        if data is not None:
+            body["data"] = data
+        key = catalogue.record_key(body)
+        return Event(
+            id=body["id"],
+            type=type_,
+            project_id=registration.project_id,
+            created_at=body["created_at"],
+            body=body,
+            position=NOWHERE,
+            key=key.removeprefix(registration.project_id + ":") if key else None,
+            timestamp_ms=int(now.timestamp() * 1000),
+        )
+
+
+def _type(written: object) -> tuple[str, str]:
+    """Return the name asked for, and the type of the example: the first of an umbrella."""
+    if written is None:
+        return PING, PING
+    faults = types.faults([written], pointer="")
+    if isinstance(written, str) and written.endswith("*"):
+        faults = [Fault("unknown_type", "name one type: a wildcard names many", "")]
+    if faults or not isinstance(written, str):
+        raise FaultsError(INVALID, [replace_pointer(fault, "/type") for fault in faults])
+    return written, types.selected(written)[0]
+
+
+def replace_pointer(fault: Fault, pointer: str) -> Fault:
+    """Return *fault* at another place."""
+    return fault._replace(pointer=pointer)
+
+
+def _probed(answer: Answer, url: str) -> dict[str, Any]:
+    reached = answer.status is not None
+    failed = answer.outcome.value
+    return {
+        "dns": "failed" if failed == "dns" else "ok",
+        "address": answer.address,
+        "tls": None
+        if url.startswith("http:")
+        else "failed"
+        if failed == "tls"
+        else "ok"
+        if reached
+        else None,
+        "status": answer.status,
+        "errors": [] if reached else [answer.error or failed],
+    }

@@ -1,0 +1,122 @@
+"""Postgres, as the API sees it. Every call may raise StoreGoneError."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
+from services.kernel.registration import (
+    ApiKey,
+    NewSecret,
+    Page,
+    Project,
+    Registration,
+    Secret,
+    Stored,
+)
+from services.kernel.subscription import SigningKey
+
+
+class ProjectStore(Protocol):
+    """Table `projects`."""
+
+    async def add(self, project: Project) -> None:
+        """Store a new project."""
+
+    async def get(self, id_: ProjectId) -> Project | None:
+        """Return a project that is not deleted."""
+
+    async def page(self, page: Page) -> Sequence[Project]:
+        """Return projects, newest first."""
+
+    async def rename(self, id_: ProjectId, *, name: str, at: datetime) -> None:
+        """Give it another name."""
+
+    async def delete(self, id_: ProjectId, *, at: datetime) -> None:
+        """Delete it with its keys, subscriptions and their rows."""
+
+
+class ApiKeyStore(Protocol):
+    """Table `api_keys`."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key."""
+
+    async def by_hash(self, hash_: bytes) -> ApiKey | None:
+        """Return the key with this hash, if it is neither deleted nor its project is."""
+
+    async def page(self, project_id: ProjectId, page: Page) -> Sequence[ApiKey]:
+        """Return keys of a project, newest first."""
+
+    async def used(self, id_: ApiKeyId, *, at: datetime) -> None:
+        """Note that it was used."""
+
+    async def delete(self, project_id: ProjectId, id_: ApiKeyId, *, at: datetime) -> bool:
+        """Revoke it; tell whether it was there."""
+
+
+class RegistrationStore(Protocol):
+    """Tables `subscriptions` and `secrets`."""
+
+    async def add(self, rows: Sequence[tuple[Registration, NewSecret]]) -> None:
+        """Store all of them, or none."""
+
+    async def get(self, id_: SubscriptionId) -> Registration | None:
+        """Return one that is not deleted, with its failure count."""
+
+    async def page(
+        self, *, project_id: ProjectId | None, filters: Mapping[str, str], page: Page
+    ) -> Sequence[Registration]:
+        """Return those of a project (None: of all), newest first; filters: `status`, `url`, `type`."""
+
+    async def window(
+        self, project_id: ProjectId, *, offset: int, limit: int | None
+    ) -> tuple[Sequence[Registration], int]:
+        """Return some of a project, newest first, and how many there are."""
+
+    async def replace(self, registration: Registration, *, version: int) -> bool:
+        """Overwrite it if it still has *version*; tell whether it had."""
+
+    async def delete(self, id_: SubscriptionId, *, at: datetime) -> bool:
+        """Delete it with its retry rows; tell whether it was there."""
+
+    async def signing_keys(self, id_: SubscriptionId) -> Sequence[SigningKey]:
+        """Return the secrets that sign now, newest first, decrypted."""
+
+    async def secrets(self, id_: SubscriptionId) -> Sequence[Secret]:
+        """Return what is known of its secrets, newest first."""
+
+    async def rotate(
+        self, id_: SubscriptionId, secret: NewSecret, *, previous_expires_at: datetime
+    ) -> None:
+        """Add a secret; those from before end at *previous_expires_at*, or earlier."""
+
+    async def end_secret(self, id_: SubscriptionId, secret_id: SecretId, *, at: datetime) -> bool:
+        """End a secret now, if another one is left; tell whether it was there."""
+
+    async def public_keys(self) -> Sequence[tuple[SubscriptionId, SecretId, bytes]]:
+        """Return the public keys of all v1a secrets that sign."""
+
+
+class AnswerStore(Protocol):
+    """Table `idempotency`."""
+
+    async def begin(
+        self, caller: str, key: str, request_hash: bytes, *, at: datetime, after: datetime
+    ) -> Stored | None:
+        """Claim *key*, and return None; or what is stored under it and younger than *after*."""
+
+    async def finish(
+        self, caller: str, key: str, *, status: int, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        """Store the answer."""
+
+    async def release(self, caller: str, key: str) -> None:
+        """Forget the claim: nothing was changed, and the caller may try again."""
+
+
+class NameResolver(Protocol):
+    """Judges a host name before it is stored."""
+
+    async def refusal(self, host: str) -> str | None:
+        """Say why its addresses may not be called; None if they may, or it has none yet."""

@@ -1,0 +1,167 @@
+-- name: add_project
+-- Store a new project.
+insert into projects (id, name, created_at, updated_at) values ($1, $2, $3, $3);
+
+-- name: get_project
+-- A project that is not deleted.
+select id, name, created_at from projects where id = $1 and deleted_at is null;
+
+-- name: page_projects
+-- Projects, newest first, below an id.
+select id, name, created_at from projects
+where deleted_at is null and ($1::text is null or id < $1)
+order by id desc limit $2;
+
+-- name: rename_project
+-- Give a project another name.
+update projects set name = $2, updated_at = $3 where id = $1 and deleted_at is null;
+
+-- name: delete_project
+-- Delete a project; its keys stop working with it.
+update projects set deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null;
+
+-- name: delete_project_subscriptions
+-- Delete the subscriptions of a project.
+update subscriptions set deleted_at = $2, updated_at = $2, version = version + 1
+where project_id = $1 and deleted_at is null
+returning id;
+
+-- name: add_api_key
+-- Store a new API key, by its hash.
+insert into api_keys (id, project_id, name, prefix, hash, scopes, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: api_key_by_hash
+-- The key that a caller showed.
+select k.id, k.project_id, k.name, k.prefix, k.hash, k.scopes, k.created_at, k.expires_at,
+    k.last_used_at
+from api_keys k join projects p on p.id = k.project_id and p.deleted_at is null
+where k.hash = $1 and k.deleted_at is null;
+
+-- name: page_api_keys
+-- Keys of a project, newest first, below an id.
+select id, project_id, name, prefix, hash, scopes, created_at, expires_at, last_used_at
+from api_keys
+where project_id = $1 and deleted_at is null and ($2::text is null or id < $2)
+order by id desc limit $3;
+
+-- name: api_key_used
+-- Note the last use, to the minute: at most one write a minute and key.
+update api_keys set last_used_at = date_trunc('minute', $2::timestamptz)
+where id = $1 and last_used_at is distinct from date_trunc('minute', $2::timestamptz);
+
+-- name: delete_api_key
+-- Revoke a key.
+update api_keys set deleted_at = $3
+where project_id = $1 and id = $2 and deleted_at is null;
+
+-- name: add_subscription
+-- Store a new subscription.
+insert into subscriptions (
+    id, project_id, url, types, description, headers, headers_key_id, profile, expand,
+    max_in_flight, timeout_seconds, retry_schedule, status, status_reason, status_at, created_by,
+    created_at, updated_at, version)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
+
+-- name: add_secret
+-- Store a signing secret, encrypted.
+insert into secrets (id, subscription_id, scheme, key_id, ciphertext, public_key, created_at)
+values ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: registrations
+-- Subscriptions as people see them, with failures in a row as workers told since the last reset.
+select s.*,
+    coalesce((select sum(h.failure_count) from health h
+              where h.subscription_id = s.id
+                and (s.failures_reset_at is null or h.updated_at > s.failures_reset_at)), 0)::int
+        as failure_count,
+    coalesce((select c.scheme from secrets c where c.subscription_id = s.id
+              order by c.created_at desc, c.id desc limit 1), 'v1') as scheme
+from subscriptions s
+where s.deleted_at is null
+  and ($1::text is null or s.id = $1)
+  and ($2::text is null or s.project_id = $2)
+  and ($3::text is null or s.status = $3)
+  and ($4::text is null or s.url = $4)
+  and ($5::text is null or $5 = any (s.types))
+  and ($6::text is null or s.id < $6)
+order by s.id desc
+limit $7 offset $8;
+
+-- name: count_subscriptions
+-- How many subscriptions a project has.
+select count(*) as total from subscriptions where project_id = $1 and deleted_at is null;
+
+-- name: replace_subscription
+-- Overwrite a subscription, if nobody has changed it meanwhile.
+update subscriptions set
+    url = $3, types = $4, description = $5, headers = $6, headers_key_id = $7, profile = $8,
+    expand = $9, max_in_flight = $10, timeout_seconds = $11, retry_schedule = $12, status = $13,
+    status_reason = $14, status_at = $15, failures_reset_at = $16, updated_at = $17,
+    version = version + 1
+where id = $1 and version = $2 and deleted_at is null;
+
+-- name: delete_subscription
+-- Delete a subscription; its row stays, as the record of who deleted what.
+update subscriptions set deleted_at = $2, updated_at = $2, version = version + 1
+where id = $1 and deleted_at is null
+returning id;
+
+-- name: delete_retries
+-- Nobody is to get these any more.
+delete from retries where subscription_id = any ($1::text[]);
+
+-- name: delete_health
+-- Nor to hear of their failures.
+delete from health where subscription_id = any ($1::text[]);
+
+-- name: list_secrets
+-- What is known of the secrets of a subscription.
+select id, scheme, public_key, created_at, expires_at from secrets
+where subscription_id = $1 order by created_at desc, id desc;
+
+-- name: end_secrets
+-- Secrets end at a time, or earlier if they did already.
+update secrets set expires_at = least(coalesce(expires_at, $2), $2)
+where subscription_id = $1;
+
+-- name: end_secret
+-- A secret ends now, if another one is left that signs.
+update secrets s set expires_at = $3
+where s.subscription_id = $1 and s.id = $2 and (s.expires_at is null or s.expires_at > $3)
+  and exists (select from secrets o where o.subscription_id = $1 and o.id <> $2
+              and (o.expires_at is null or o.expires_at > $3));
+
+-- name: public_keys
+-- Public keys of v1a secrets that sign.
+select c.subscription_id, c.id, c.public_key from secrets c
+join subscriptions s on s.id = c.subscription_id and s.deleted_at is null
+where c.public_key is not null and (c.expires_at is null or c.expires_at > now())
+order by c.subscription_id, c.created_at desc;
+
+-- name: begin_answer
+-- Claim an idempotency key, if it is free or what it holds is too old.
+insert into idempotency as i (caller, key, request_hash, created_at) values ($1, $2, $3, $4)
+on conflict (caller, key) do update set
+    request_hash = excluded.request_hash, status = null, headers = null, body = null,
+    body_key_id = null, created_at = excluded.created_at
+where i.created_at <= $5
+returning key;
+
+-- name: stored_answer
+-- What an idempotency key holds.
+select request_hash, status, headers, body, body_key_id from idempotency
+where caller = $1 and key = $2;
+
+-- name: finish_answer
+-- Keep the answer.
+update idempotency set status = $3, headers = $4, body = $5, body_key_id = $6
+where caller = $1 and key = $2;
+
+-- name: release_answer
+-- Forget a claim: nothing was changed.
+delete from idempotency where caller = $1 and key = $2 and status is null;
+
+-- name: expire_answers
+-- Forget answers that nobody may ask for any more.
+delete from idempotency where created_at <= $1;
