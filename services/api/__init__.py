@@ -1,0 +1,10 @@
+"""REST presents control: routes, bodies, statuses; no rule of its own.
+
+app            every route in one table, and how a request goes through
+call           a request as handlers see it: caller, parameters, body
+problems       what went wrong, as RFC 9457 problem+json
+auth           the key of a request
+projects, subscriptions, events, documents: the native API, `/v1`
+planner        the Planner-compatible API, `/v2` and `/api/v1`, over the same control
+openapi        the document at /openapi.json, made from the routes and the catalogue
+"""

@@ -1,0 +1,192 @@
+"""How a request goes through: route, key, body, idempotency, handler; and every error's answer."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import resources
+
+import orjson
+import structlog
+from aiohttp import web
+
+from services.api.call import Answer, Call
+from services.api.problems import CONTENT_TYPE, Problem, malformed, of_error
+from services.api.routes import Route
+from services.control.access import Access, Caller
+from services.control.answers import Answers
+
+log = structlog.get_logger()
+
+NOBODY = Caller("nobody", None, frozenset())
+SCHEMAS = ("catalogue.json", "examples.json", "schema.json")
+Serving = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RefusedError(Exception):
+    """A request that is answered with a problem before a handler sees it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title)
+        self.problem = problem
+
+
+class Native:
+    """Serves the native API."""
+
+    def __init__(
+        self,
+        *,
+        routes: Sequence[Route],
+        access: Access,
+        answers: Answers,
+        ready: Callable[[], str | None],
+        openapi: bytes,
+        max_body_bytes: int,
+    ) -> None:
+        self._routes = routes
+        self._access = access
+        self._answers = answers
+        self._ready = ready
+        self._openapi = openapi
+        self._max_body_bytes = max_body_bytes
+
+    def add_to(self, app: web.Application) -> None:
+        """Add all routes to *app*."""
+        for route in self._routes:
+            app.router.add_route(route.method, route.path, self._serving(route))
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/openapi.json", self._document)
+        app.router.add_get("/schemas/{name:.+}", self._schema)
+
+    def _serving(self, route: Route) -> Serving:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            caller = NOBODY
+            if not route.open:
+                caller = await self._access.caller(bearer(request.headers))
+            raw = await read_body(request, self._max_body_bytes)
+            key = request.headers.get("Idempotency-Key")
+            if request.method != "POST" or key is None or route.open:
+                return _response(await route.handler(_call(request, caller, raw)))
+            return await self._once(route, request, caller, raw, key)
+
+        return serve
+
+    async def _once(
+        self, route: Route, request: web.Request, caller: Caller, raw: bytes, key: str
+    ) -> web.StreamResponse:
+        """Do it, or answer as the first time."""
+        stored = await self._answers.begin(
+            caller.id, key, method=request.method, path=request.path, body=raw
+        )
+        if stored is not None:
+            headers = {**stored.headers, "Idempotent-Replay": "true"}
+            return web.Response(status=stored.status or 200, body=stored.body, headers=headers)
+        try:
+            answer = await route.handler(_call(request, caller, raw))
+        except BaseException:
+            await self._answers.release(caller.id, key)
+            raise
+        headers = {**answer.headers, "Content-Type": answer.content_type}
+        await self._answers.finish(
+            caller.id, key, status=answer.status, headers=headers, body=answer.encoded()
+        )
+        return _response(answer)
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        trouble = self._ready()
+        if trouble is None:
+            return web.json_response({"status": "ok"})
+        return web.json_response({"status": "no", "detail": trouble}, status=503)
+
+    async def _document(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    async def _schema(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        folder = resources.files("schemas")
+        if name.removeprefix("events/") in SCHEMAS and name.startswith("events/"):
+            body = folder.joinpath("events", name.removeprefix("events/")).read_bytes()
+        elif name == "filter.schema.json":
+            body = folder.joinpath(name).read_bytes()
+        else:
+            raise web.HTTPNotFound
+        return web.Response(body=body, content_type="application/json")
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """Return the body. Raises HTTPRequestEntityTooLarge before it is read whole."""
+    if request.content_length is not None and request.content_length > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, request.content_length)
+    return await request.read()
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """Return the key of an `Authorization: Bearer` header."""
+    kind, _, key = headers.get("Authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Serving) -> web.StreamResponse:
+    """Answer every error as a problem; the only place that catches what nobody expected."""
+    try:
+        return await handler(request)
+    except RefusedError as error:
+        problem = error.problem
+    except web.HTTPException as error:
+        problem = _of_http(error)
+    except Exception as error:
+        known = of_error(error)
+        if known is None:
+            log.exception("api_error", method=request.method, path=request.path)
+            known = Problem(500, "internal", "An error of ours", "it was logged; try again")
+        problem = known
+    headers = {**problem.headers, "Content-Type": CONTENT_TYPE}
+    return web.Response(status=problem.status, body=problem.body(), headers=headers)
+
+
+def _call(request: web.Request, caller: Caller, raw: bytes) -> Call:
+    return Call(
+        caller=caller,
+        path=dict(request.match_info),
+        query=dict(request.query),
+        headers=request.headers,
+        body=_decoded(request, raw),
+    )
+
+
+def _decoded(request: web.Request, raw: bytes) -> object:
+    if not raw.strip():
+        return {}
+    content_type = request.content_type
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        detail = f"write Content-Type: application/json, not {content_type}"
+        raise RefusedError(Problem(415, "media-type", "Not JSON", detail))
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(malformed(error.msg, error.lineno, error.colno)) from error
+
+
+def _response(answer: Answer) -> web.Response:
+    if answer.status == web.HTTPNoContent.status_code:
+        return web.Response(status=answer.status, headers=answer.headers)
+    return web.Response(
+        status=answer.status,
+        body=answer.encoded(),
+        headers={**answer.headers, "Content-Type": answer.content_type},
+    )
+
+
+def _of_http(error: web.HTTPException) -> Problem:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        detail = f"{error.method} is not among {allowed}"
+        return Problem(405, "method", "Method not allowed", detail, headers={"Allow": allowed})
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Problem(413, "too-large", "The body is too large", error.text or "")
+    if isinstance(error, web.HTTPNotFound):
+        return Problem(404, "not-found", "Not found", "there is nothing at this path")
+    return Problem(error.status, "refused", error.reason, error.text or error.reason)

@@ -1,0 +1,110 @@
+"""A request as handlers see it, and an answer as they give it."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import orjson
+
+from services.control.access import Caller
+from services.control.checks import near
+from services.kernel.errors import Fault, FaultsError
+from services.kernel.registration import Page
+from services.kernel.value import value
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+QUERY = "The query is not valid"
+T = TypeVar("T")
+
+
+@value
+class Call:
+    """One request, its key checked and its body read."""
+
+    caller: Caller
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    """Decoded JSON; an empty object where none was sent."""
+
+    def only(self, *known: str) -> Mapping[str, str]:
+        """Return the query parameters. Raises FaultsError for unknown ones."""
+        faults = [
+            Fault("unknown_parameter", f"no parameter {name!r}{near(name, known)}", parameter=name)
+            for name in self.query
+            if name not in known
+        ]
+        if faults:
+            raise FaultsError(QUERY, faults)
+        return self.query
+
+    def page(self, *filters: str) -> Page:
+        """Return where a list goes on. Raises FaultsError."""
+        query = self.only("limit", "cursor", *filters)
+        faults = []
+        limit = query.get("limit", str(DEFAULT_LIMIT))
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+            message = f"a limit is 1 to {MAX_LIMIT}"
+            faults.append(Fault("range", message, parameter="limit"))
+        before = _uncursor(query.get("cursor"), self._belongs(filters))
+        if before is None and "cursor" in query:
+            message = "no cursor of this list: take the `next` of an answer, with the same filters"
+            faults.append(Fault("cursor", message, parameter="cursor"))
+        if faults:
+            raise FaultsError(QUERY, faults)
+        return Page(int(limit), before)
+
+    def listed(
+        self, rows: Sequence[T], page: Page, show: Callable[[T], Any], *filters: str
+    ) -> "Answer":
+        """Return one page of a list, and the cursor of the next."""
+        last = rows[-1] if len(rows) == page.limit else None
+        cursor = None
+        if last is not None:
+            text = f"{self._belongs(filters)}|{last.id}"  # type: ignore[attr-defined]  # all have one
+            cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return Answer(200, {"data": [show(row) for row in rows], "next": cursor})
+
+    @property
+    def if_version(self) -> int | None:
+        """Return the version that `If-Match` asks for; one that can't match for another's ETag."""
+        tag = self.headers.get("If-Match")
+        if tag is None or tag.strip() == "*":
+            return None
+        plain = tag.strip().removeprefix("W/").strip('"')
+        return int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 18 else -1  # noqa: PLR2004 - digits of 64 bits
+
+    def _belongs(self, filters: Iterable[str]) -> str:
+        """A cursor belongs to its filters: with others it would skip or repeat."""
+        return "&".join(f"{name}={self.query[name]}" for name in filters if name in self.query)
+
+
+class Answer(NamedTuple):
+    """What is answered."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = {}
+    content_type: str = "application/json"
+
+    def encoded(self) -> bytes:
+        """Return the body's bytes."""
+        if isinstance(self.body, bytes):
+            return self.body
+        return b"" if self.body is None else orjson.dumps(self.body)
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
+
+
+def _uncursor(cursor: str | None, belongs: str) -> str | None:
+    if cursor is None:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        return None
+    filters, _, id_ = text.rpartition("|")
+    return id_ if filters == belongs and id_ else None

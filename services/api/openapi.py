@@ -1,0 +1,110 @@
+"""The OpenAPI 3.1 document, made from the route table and the catalogue.
+
+`schemas/openapi.json` is this document; a test holds the two to each other, and every answer of the
+tests to the document.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from services import catalogue
+from services.api.routes import Route
+from services.version import VERSION
+
+SHAPES = "openapi.shapes.json"
+
+
+def document(routes: Sequence[Route]) -> bytes:
+    """Return the document, deterministic byte for byte."""
+    shapes = orjson.loads(resources.files("schemas").joinpath(SHAPES).read_bytes())
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, shapes)
+    found = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Planner Webhooks",
+            "version": VERSION,
+            "description": "Events of a route planner, as signed HTTP requests.",
+        },
+        "security": [{"key": []}],
+        "paths": paths,
+        "webhooks": {name: _webhook(name) for name in catalogue.event_types()},
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": {**shapes["schemas"], **_event_schemas()},
+        },
+    }
+    return orjson.dumps(found, option=orjson.OPT_INDENT_2)
+
+
+def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    shape = shapes["operations"][f"{route.method} {route.path}"]
+    status, answer = shape["answer"]
+    found: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": shape["id"],
+        "responses": {
+            str(status): {"description": "Done."}
+            if answer is None
+            else {
+                "description": "Done.",
+                "content": {"application/json": {"schema": _ref(answer)}},
+            },
+            "default": {
+                "description": "Refused.",
+                "content": {"application/problem+json": {"schema": _ref("Problem")}},
+            },
+        },
+    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "schema": {"type": "string"}}
+        for name in shape.get("query", [])
+    ]
+    if route.method == "POST":
+        parameters.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}})
+    if parameters:
+        found["parameters"] = parameters
+    if "body" in shape:
+        found["requestBody"] = {"content": {"application/json": {"schema": _ref(shape["body"])}}}
+    if route.open:
+        found["security"] = []
+    return found
+
+
+def _webhook(name: str) -> dict[str, Any]:
+    known = catalogue.event_types()[name]
+    return {
+        "post": {
+            "summary": known.when,
+            "description": f"Not when: {known.not_when}.",
+            "operationId": name,
+            "requestBody": {
+                "content": {
+                    "application/json": {
+                        "schema": _ref("Event"),
+                        "examples": {"example": {"value": catalogue.examples()[name]}},
+                    }
+                }
+            },
+            "responses": {"2XX": {"description": "Acknowledged."}},
+        }
+    }
+
+
+def _event_schemas() -> dict[str, Any]:
+    text = orjson.dumps(catalogue.schema()["$defs"]).replace(b"#/$defs/", b"#/components/schemas/")
+    found: dict[str, Any] = orjson.loads(text)
+    return found
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,85 @@
+"""What went wrong, as `application/problem+json` (RFC 9457): all faults at once, each with its place."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.control.access import ForbiddenError, UnauthorizedError
+from services.control.subscriptions import StaleError
+from services.kernel.errors import (
+    BrokerGoneError,
+    ConflictError,
+    Fault,
+    FaultsError,
+    NotFoundError,
+    StoreGoneError,
+)
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+
+class Problem(NamedTuple):
+    """A refused request."""
+
+    status: int
+    slug: str
+    title: str
+    detail: str
+    faults: tuple[Fault, ...] = ()
+    headers: Mapping[str, str] = {}
+
+    def body(self) -> bytes:
+        """Return the document."""
+        found: dict[str, Any] = {
+            "type": f"/problems/{self.slug}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.faults:
+            found["errors"] = [_shown(fault) for fault in self.faults]
+        return orjson.dumps(found)
+
+
+def of_error(error: Exception) -> Problem | None:
+    """Return what to answer for *error*; None for what is a bug of ours."""
+    match error:
+        case FaultsError():
+            count = len(error.faults)
+            detail = f"{count} fault" + ("s" if count != 1 else "")
+            return Problem(422, "invalid", error.title, detail, error.faults)
+        case UnauthorizedError():
+            challenge = {"WWW-Authenticate": 'Bearer realm="webhooks"'}
+            return Problem(401, "unauthorized", "No valid key", str(error), headers=challenge)
+        case ForbiddenError():
+            return Problem(403, "forbidden", "Not allowed", str(error))
+        case NotFoundError():
+            return Problem(404, "not-found", "Not found", str(error))
+        case StaleError():
+            return Problem(412, "stale", "Changed meanwhile", str(error))
+        case ConflictError():
+            return Problem(409, "conflict", "Conflict", str(error))
+        case StoreGoneError() | BrokerGoneError():
+            what = "Postgres" if isinstance(error, StoreGoneError) else "Kafka"
+            detail = f"{what} can't be reached at the moment; whether anything was done is unknown"
+            retry = {"Retry-After": str(RETRY_SECONDS)}
+            return Problem(503, "unavailable", "Not available", detail, headers=retry)
+        case _:
+            return None
+
+
+def malformed(message: str, line: int, column: int) -> Problem:
+    """Return the problem of a body that isn't JSON."""
+    detail = f"line {line}, column {column}: {message}"
+    return Problem(400, "malformed", "The body is not JSON", detail)
+
+
+def _shown(fault: Fault) -> dict[str, str]:
+    place = (
+        {"parameter": fault.parameter}
+        if fault.pointer is None and fault.parameter is not None
+        else {"pointer": fault.pointer or ""}
+    )
+    return {**place, "code": fault.code, "message": fault.message}

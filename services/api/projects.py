@@ -1,0 +1,78 @@
+"""`/v1/projects` and their API keys."""
+
+from services.api.call import Answer, Call
+from services.control.access import ADMIN
+from services.control.projects import Projects
+from services.kernel.clock import rfc3339
+from services.kernel.event import Json
+from services.kernel.registration import ApiKey, Project
+
+
+class ProjectRoutes:
+    """The operator's own: all but `/v1/projects/{id}/api-keys` lists need the scope `admin`."""
+
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
+
+    async def create(self, call: Call) -> Answer:
+        """Make a project."""
+        call.caller.require(ADMIN)
+        project = await self._projects.create(call.body)
+        return Answer(201, _project(project), {"Location": f"/v1/projects/{project.id}"})
+
+    async def list(self, call: Call) -> Answer:
+        """List projects, newest first."""
+        call.caller.require(ADMIN)
+        page = call.page()
+        return call.listed(await self._projects.page(page), page, _project)
+
+    async def get(self, call: Call) -> Answer:
+        """Return one project."""
+        call.caller.require(ADMIN)
+        return Answer(200, _project(await self._projects.get(call.path["id"])))
+
+    async def rename(self, call: Call) -> Answer:
+        """Give a project another name."""
+        call.caller.require(ADMIN)
+        return Answer(200, _project(await self._projects.rename(call.path["id"], call.body)))
+
+    async def delete(self, call: Call) -> Answer:
+        """Delete a project with its keys and subscriptions."""
+        call.caller.require(ADMIN)
+        await self._projects.delete(call.path["id"])
+        return Answer(204)
+
+    async def create_key(self, call: Call) -> Answer:
+        """Make an API key; the key is in this answer alone."""
+        call.caller.require(ADMIN)
+        key, text = await self._projects.create_key(call.path["id"], call.body)
+        return Answer(201, {**_key(key), "key": text})
+
+    async def list_keys(self, call: Call) -> Answer:
+        """List a project's keys by prefix and last use."""
+        call.caller.require(ADMIN)
+        page = call.page()
+        return call.listed(await self._projects.keys(call.path["id"], page), page, _key)
+
+    async def delete_key(self, call: Call) -> Answer:
+        """Revoke a key at once."""
+        call.caller.require(ADMIN)
+        await self._projects.delete_key(call.path["id"], call.path["key_id"])
+        return Answer(204)
+
+
+def _project(project: Project) -> Json:
+    return {"id": project.id, "name": project.name, "created_at": rfc3339(project.created_at)}
+
+
+def _key(key: ApiKey) -> Json:
+    return {
+        "id": key.id,
+        "project_id": key.project_id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": list(key.scopes),
+        "created_at": rfc3339(key.created_at),
+        "expires_at": rfc3339(key.expires_at) if key.expires_at else None,
+        "last_used_at": rfc3339(key.last_used_at) if key.last_used_at else None,
+    }

@@ -1,0 +1,55 @@
+"""Every route of the native API in one table."""
+
+from typing import NamedTuple
+
+from services.api.call import Handler
+from services.api.events import EventRoutes
+from services.api.projects import ProjectRoutes
+from services.api.subscriptions import SubscriptionRoutes
+
+
+class Route(NamedTuple):
+    """One verb on one path."""
+
+    method: str
+    path: str
+    handler: Handler
+    open: bool = False
+    """Whether it needs no key."""
+
+    @property
+    def summary(self) -> str:
+        """Return the first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").strip().splitlines()[0]
+
+
+def native(
+    projects: ProjectRoutes, subscriptions: SubscriptionRoutes, events: EventRoutes
+) -> list[Route]:
+    """Return the routes of `/v1`."""
+    return [
+        Route("POST", "/v1/projects", projects.create),
+        Route("GET", "/v1/projects", projects.list),
+        Route("GET", "/v1/projects/{id}", projects.get),
+        Route("PATCH", "/v1/projects/{id}", projects.rename),
+        Route("DELETE", "/v1/projects/{id}", projects.delete),
+        Route("POST", "/v1/projects/{id}/api-keys", projects.create_key),
+        Route("GET", "/v1/projects/{id}/api-keys", projects.list_keys),
+        Route("DELETE", "/v1/projects/{id}/api-keys/{key_id}", projects.delete_key),
+        Route("POST", "/v1/subscriptions", subscriptions.create),
+        Route("GET", "/v1/subscriptions", subscriptions.list),
+        Route("POST", "/v1/subscriptions/probe", subscriptions.probe),
+        Route("GET", "/v1/subscriptions/{id}", subscriptions.get),
+        Route("PATCH", "/v1/subscriptions/{id}", subscriptions.update),
+        Route("DELETE", "/v1/subscriptions/{id}", subscriptions.delete),
+        Route("POST", "/v1/subscriptions/{id}/pause", subscriptions.pause),
+        Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume),
+        Route("POST", "/v1/subscriptions/{id}/test", subscriptions.test),
+        Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets),
+        Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate),
+        Route("DELETE", "/v1/subscriptions/{id}/secrets/{secret_id}", subscriptions.end_secret),
+        Route("POST", "/v1/events", events.ingest),
+        Route("GET", "/v1/event-types", events.types),
+        Route("GET", "/v1/event-types/{type}", events.type),
+        Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
+    ]

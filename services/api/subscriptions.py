@@ -1,0 +1,162 @@
+"""`/v1/subscriptions`: make, list, change, pause, resume, secrets, test calls, probes."""
+
+import base64
+
+from services.api.call import Answer, Call
+from services.control.checks import Checker
+from services.control.fields import shown
+from services.control.subscriptions import Subscriptions
+from services.control.test_calls import TestCalls
+from services.kernel.attempt import Attempt
+from services.kernel.clock import rfc3339
+from services.kernel.event import Json
+from services.kernel.registration import Registration, Secret
+
+FILTERS = ("project_id", "status", "url", "type")
+
+
+class SubscriptionRoutes:
+    """What owners do with their subscriptions."""
+
+    def __init__(self, subscriptions: Subscriptions, test_calls: TestCalls) -> None:
+        self._subscriptions = subscriptions
+        self._test_calls = test_calls
+
+    async def create(self, call: Call) -> Answer:
+        """Make a subscription; its secret is in this answer alone."""
+        call.caller.require("manage")
+        created = await self._subscriptions.create(call.caller, call.body)
+        answer = _one(created.registration, status=201)
+        name = "public_key" if created.secret.startswith("whpk_") else "secret"
+        body = {**answer.body, name: created.secret}
+        location = {"Location": f"/v1/subscriptions/{created.registration.id}"}
+        return answer._replace(body=body, headers={**answer.headers, **location})
+
+    async def list(self, call: Call) -> Answer:
+        """List subscriptions, newest first."""
+        call.caller.require("read")
+        page = call.page(*FILTERS)
+        rows = await self._subscriptions.page(call.caller, filters=call.query, page=page)
+        return call.listed(rows, page, _shown, *FILTERS)
+
+    async def get(self, call: Call) -> Answer:
+        """Return one subscription."""
+        call.caller.require("read")
+        return _one(await self._subscriptions.get(call.caller, call.path["id"]))
+
+    async def update(self, call: Call) -> Answer:
+        """Change a subscription, as JSON merge patch."""
+        call.caller.require("manage")
+        return _one(
+            await self._subscriptions.update(
+                call.caller, call.path["id"], call.body, if_version=call.if_version
+            )
+        )
+
+    async def delete(self, call: Call) -> Answer:
+        """Delete a subscription with what waits for it."""
+        call.caller.require("manage")
+        await self._subscriptions.delete(call.caller, call.path["id"], if_version=call.if_version)
+        return Answer(204)
+
+    async def pause(self, call: Call) -> Answer:
+        """Stop sending; nothing is lost meanwhile."""
+        call.caller.require("manage")
+        return _one(await self._subscriptions.pause(call.caller, call.path["id"]))
+
+    async def resume(self, call: Call) -> Answer:
+        """Send again; re-enables a disabled one too."""
+        call.caller.require("manage")
+        return _one(await self._subscriptions.resume(call.caller, call.path["id"], call.body))
+
+    async def secrets(self, call: Call) -> Answer:
+        """List secrets by id and end, never their values."""
+        call.caller.require("read")
+        rows = await self._subscriptions.secrets(call.caller, call.path["id"])
+        return Answer(200, {"data": [_secret(row) for row in rows], "next": None})
+
+    async def rotate(self, call: Call) -> Answer:
+        """Make a new secret; the one before signs as well until the overlap ends."""
+        call.caller.require("manage")
+        rotated = await self._subscriptions.rotate(call.caller, call.path["id"], call.body)
+        name = "public_key" if rotated.secret.startswith("whpk_") else "secret"
+        return Answer(
+            200,
+            {
+                "id": rotated.id,
+                name: rotated.secret,
+                "previous_expires_at": rfc3339(rotated.previous_expires_at),
+            },
+        )
+
+    async def end_secret(self, call: Call) -> Answer:
+        """End one secret now."""
+        call.caller.require("manage")
+        await self._subscriptions.end_secret(call.caller, call.path["id"], call.path["secret_id"])
+        return Answer(204)
+
+    async def test(self, call: Call) -> Answer:
+        """Send one example event now; works while paused, counts nowhere."""
+        call.caller.require("manage")
+        check = Checker("The test call is not valid", call.body, known=("type", "data"))
+        check.finish()
+        _, attempt = await self._test_calls.send(
+            call.caller, call.path["id"], type_=call.body.get("type"), data=call.body.get("data")
+        )
+        return Answer(200, _attempt(attempt))
+
+    async def probe(self, call: Call) -> Answer:
+        """Look whether a URL answers; nothing is stored."""
+        call.caller.require("manage")
+        return Answer(200, dict(await self._test_calls.probe(call.body)))
+
+    async def public_keys(self, _: Call) -> Answer:
+        """Return the public keys of v1a subscriptions."""
+        rows = await self._subscriptions.public_keys()
+        keys = [
+            {
+                "subscription_id": subscription_id,
+                "id": id_,
+                "public_key": "whpk_" + base64.b64encode(key).decode(),
+            }
+            for subscription_id, id_, key in rows
+        ]
+        return Answer(200, {"keys": keys})
+
+
+def _one(registration: Registration, *, status: int = 200) -> Answer:
+    return Answer(status, _shown(registration), {"ETag": f'"{registration.version}"'})
+
+
+def _shown(registration: Registration) -> Json:
+    return {
+        **shown(registration),
+        "created_at": rfc3339(registration.created_at),
+        "updated_at": rfc3339(registration.updated_at),
+    }
+
+
+def _secret(secret: Secret) -> Json:
+    return {
+        "id": secret.id,
+        "signature": secret.scheme.value,
+        "public_key": "whpk_" + base64.b64encode(secret.public_key).decode()
+        if secret.public_key
+        else None,
+        "created_at": rfc3339(secret.created_at),
+        "expires_at": rfc3339(secret.expires_at) if secret.expires_at else None,
+    }
+
+
+def _attempt(attempt: Attempt) -> Json:
+    return {
+        "trigger": "test",
+        "outcome": attempt.outcome.value,
+        "status": attempt.status,
+        "phases": {"total_ms": round(attempt.seconds * 1000, 1)},
+        "response": {
+            "headers": dict(attempt.headers),
+            "excerpt": attempt.excerpt.decode("utf-8", "replace"),
+        },
+        "error": attempt.error,
+    }

@@ -1,0 +1,194 @@
+"""`planner-webhooks api`: builds the REST API on real Kafka, real Postgres and the real network."""
+
+import asyncio
+import os
+import random
+import signal
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from services.api.app import Native, problems
+from services.api.events import EventRoutes
+from services.api.openapi import document
+from services.api.projects import ProjectRoutes
+from services.api.routes import native
+from services.api.subscriptions import SubscriptionRoutes
+from services.broker.producer import KafkaProducer
+from services.control.access import Access
+from services.control.answers import Answers
+from services.control.fields import Bounds, Fields
+from services.control.ingest import Ingest
+from services.control.projects import Projects
+from services.control.subscriptions import Subscriptions
+from services.control.test_calls import TestCalls
+from services.deliver.http import NameChecker
+from services.deliver.send import SigningSender
+from services.kernel.clock import SystemClock
+from services.kernel.errors import StoreGoneError
+from services.observe.health import health_app, serving
+from services.run import parts
+from services.settings import Settings
+from services.store.idempotency import PostgresAnswers
+from services.store.pool import Pool
+from services.store.projects import PostgresApiKeys, PostgresProjects
+from services.store.registrations import PostgresRegistrations
+
+log = structlog.get_logger()
+
+MIN_ADMIN_KEY = 16
+CLEAN_SECONDS = 3600.0
+PING_SECONDS = 2.0
+SHUTDOWN_SECONDS = 5.0
+RESOLVE_SECONDS = 3.0
+
+
+def main(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError."""
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        app, pool, answers = await _build(settings, stack)
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        await _listen(app, settings.api.listen, stack)
+        ready = health_app(ready=lambda: _trouble(app), alive=lambda: None)
+        await stack.enter_async_context(serving(ready, settings.observe.listen))
+        log.info("api_starts", listen=settings.api.listen)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_watch(pool, app))
+            cleaning = group.create_task(_clean(answers, settings.api.idempotency_hours))
+            await stopping.wait()
+            watching.cancel()
+            cleaning.cancel()
+    log.info("api_stopped")
+
+
+TROUBLE = web.AppKey("trouble", list[str])
+
+
+def _trouble(app: web.Application) -> str | None:
+    return app[TROUBLE][0] if app[TROUBLE] else None
+
+
+async def _build(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[web.Application, Pool, PostgresAnswers]:
+    clock = SystemClock()
+    seconds = settings.dispatch.start_timeout_seconds
+    admin_key = settings.api.admin_key.get_secret_value() if settings.api.admin_key else None
+    if admin_key is not None and len(admin_key) < MIN_ADMIN_KEY:
+        raise parts.StartError(
+            f"WEBHOOKS_API__ADMIN_KEY is too short: use {MIN_ADMIN_KEY} characters or more"
+        )
+    cipher = parts.cipher(settings)
+    pool = parts.pool(settings)
+    await parts.waited_for("Postgres", pool.open, seconds=seconds)
+    stack.push_async_callback(pool.close)
+    producer = KafkaProducer(
+        connection=parts.connection(settings), max_record_bytes=settings.kafka.max_record_bytes
+    )
+    await parts.waited_for("Kafka", producer.start, seconds=seconds)
+    stack.push_async_callback(producer.stop)
+    policy = parts.policy(settings)
+    client = await stack.enter_async_context(parts.client(settings, policy))
+
+    projects = PostgresProjects(pool=pool)
+    keys = PostgresApiKeys(pool=pool)
+    access = Access(keys=keys, projects=projects, admin_key=admin_key, clock=clock)
+    fields = Fields(
+        Bounds(
+            policy=policy,
+            resolver=NameChecker(policy=policy, seconds=RESOLVE_SECONDS),
+            max_in_flight=settings.deliver.max_in_flight_per_subscription,
+            timeout_seconds=settings.deliver.timeout_seconds,
+        )
+    )
+    subscriptions = Subscriptions(
+        store=PostgresRegistrations(pool=pool, cipher=cipher),
+        access=access,
+        fields=fields,
+        clock=clock,
+        entropy=os.urandom,
+    )
+    test_calls = TestCalls(
+        subscriptions=subscriptions,
+        fields=fields,
+        sender=SigningSender(
+            client=client,
+            clock=clock,
+            user_agent=parts.user_agent(settings),
+            randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
+        ),
+        client=client,
+        clock=clock,
+        entropy=os.urandom,
+        max_body_bytes=settings.deliver.max_body_bytes,
+        user_agent=parts.user_agent(settings),
+    )
+    ingest = Ingest(
+        producer=producer,
+        access=access,
+        clock=clock,
+        entropy=os.urandom,
+        max_record_bytes=settings.kafka.max_record_bytes,
+    )
+    answers = PostgresAnswers(pool=pool, cipher=cipher)
+    routes = native(
+        ProjectRoutes(Projects(store=projects, keys=keys, clock=clock, entropy=os.urandom)),
+        SubscriptionRoutes(subscriptions, test_calls),
+        EventRoutes(ingest),
+    )
+    app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
+    app[TROUBLE] = []
+    Native(
+        routes=routes,
+        access=access,
+        answers=Answers(store=answers, clock=clock, hours=settings.api.idempotency_hours),
+        ready=lambda: _trouble(app),
+        openapi=document(routes),
+        max_body_bytes=settings.api.max_body_bytes,
+    ).add_to(app)
+    return app, pool, answers
+
+
+async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> None:
+    host, _, port = listen.rpartition(":")
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
+    except OSError as error:
+        raise parts.StartError(
+            f"can't listen on {listen}: {error.strerror}; choose another with WEBHOOKS_API__LISTEN"
+        ) from error
+
+
+async def _watch(pool: Pool, app: web.Application) -> None:
+    """Be ready while Postgres answers."""
+    while True:
+        try:
+            async with pool.connection() as connection:
+                await connection.execute("select 1")
+            app[TROUBLE].clear()
+        except StoreGoneError as error:
+            app[TROUBLE][:] = [str(error)]
+        await asyncio.sleep(PING_SECONDS)
+
+
+async def _clean(answers: PostgresAnswers, hours: float) -> None:
+    """Forget idempotency keys that nobody may use any more."""
+    clock = SystemClock()
+    while True:
+        try:
+            await answers.expire(before=clock.now() - timedelta(hours=hours))
+        except StoreGoneError as error:
+            log.warning("idempotency_keys_wait", error=str(error))
+        await asyncio.sleep(CLEAN_SECONDS)
