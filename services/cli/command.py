@@ -35,9 +35,7 @@ ApiKey = Annotated[
         "--key", metavar="KEY", help="API key; else WEBHOOKS_CLI__KEY.", rich_help_panel=PANEL
     ),
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="One object per line.", rich_help_panel=PANEL)
-]
+AsJson = Annotated[bool, typer.Option("--json", help="One object per line.", rich_help_panel=PANEL)]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colour.", rich_help_panel=PANEL)]
 
 _EVERYWHERE: dict[str, tuple[Any, Any]] = {

@@ -21,9 +21,7 @@ WIDE = 4_000
 class Console:
     """One run of one command."""
 
-    def __init__(
-        self, *, api: str | None, key: str | None, as_json: bool, no_color: bool
-    ) -> None:
+    def __init__(self, *, api: str | None, key: str | None, as_json: bool, no_color: bool) -> None:
         self._url = api
         self._key = key
         self.as_json = as_json
@@ -33,7 +31,9 @@ class Console:
             soft_wrap=True,
             width=None if sys.stdout.isatty() else WIDE,
         )
-        self._err = Terminal(no_color=no_color or None, stderr=True, highlight=False, soft_wrap=True)
+        self._err = Terminal(
+            no_color=no_color or None, stderr=True, highlight=False, soft_wrap=True
+        )
 
     def api(self) -> Api:
         """Return a client for the API: options first, then `WEBHOOKS_CLI__…`."""

@@ -21,7 +21,9 @@ log = structlog.get_logger()
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(
-        app, "dispatch", example="WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 planner-webhooks dispatch"
+        app,
+        "dispatch",
+        example="WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 planner-webhooks dispatch",
     )(dispatch)
     command(app, "api", example="WEBHOOKS_API__LISTEN=0.0.0.0:8080 planner-webhooks api")(api)
     command(app, "migrate", example="planner-webhooks migrate --check")(migrate)

@@ -73,8 +73,8 @@ def _fetch(folder: Path, listed: Path) -> str:
     with _progress(repository):
         try:
             jars = _resolve(repository, folder / "environment")
-        # The resolver raises whatever its parts raise: requests, XML, its own RuntimeError.
-        except Exception as error:  # noqa: BLE001 - the person needs one sentence
+        # Whatever the resolver's parts raise: the network, XML (a SyntaxError), itself.
+        except (OSError, RuntimeError, ValueError, SyntaxError, AssertionError) as error:
             raise ServerError(
                 f"Apache Kafka {VERSION} can't be fetched from Maven Central: {error}. Check the"
                 " network and start again: what was fetched is kept"

