@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-
 from services.kernel.event import Json
 
 ROUTAL = "routal.planner.2."
@@ -142,7 +141,7 @@ def _find(field: str, data: Json, type_: str) -> str | None:
     noun = field.removesuffix("_id")
     nested = data.get(noun)
     candidates = [data.get(field), nested.get("id") if isinstance(nested, dict) else None]
-    if type_.split(".")[0] in (noun, noun.replace("_", "")):
+    if type_.partition(".")[0] in (noun, noun.replace("_", "")):
         candidates.append(data.get("id"))  # `data` is the entity itself
     candidates += [value.get(field) for value in data.values() if isinstance(value, dict)]
     return next((value for value in candidates if isinstance(value, str) and value), None)

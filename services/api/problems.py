@@ -43,7 +43,7 @@ class Problem(NamedTuple):
         return orjson.dumps(found)
 
 
-def of_error(error: Exception) -> Problem | None:
+def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
     """Return what to answer for *error*; None for what is a bug of ours."""
     match error:
         case FaultsError():

@@ -98,7 +98,13 @@ async def create(
 ) -> None:
     """Make a subscription; its secret is shown this once."""
     body = _fields(
-        url, types, description, profile, header, max_in_flight, timeout_seconds
+        url=url,
+        types=types,
+        description=description,
+        profile=profile,
+        header=header,
+        max_in_flight=max_in_flight,
+        timeout_seconds=timeout_seconds,
     ) | _given(project_id=project, signature=signature)
     async with console.api() as api:
         console.record(await api.call("POST", PATH, body))
@@ -118,7 +124,15 @@ async def update(
     timeout_seconds: Timeout = None,
 ) -> None:
     """Change what is named; the rest stays."""
-    body = _fields(url, types, description, profile, header, max_in_flight, timeout_seconds)
+    body = _fields(
+        url=url,
+        types=types,
+        description=description,
+        profile=profile,
+        header=header,
+        max_in_flight=max_in_flight,
+        timeout_seconds=timeout_seconds,
+    )
     if not body:
         raise UsageError("nothing to change: name at least one field, e.g. --url")
     async with console.api() as api:
@@ -174,24 +188,9 @@ async def delete(
     console.hint(f"{id_} is deleted")
 
 
-def _fields(
-    url: str | None,
-    types: list[str] | None,
-    description: str | None,
-    profile: str | None,
-    header: list[str] | None,
-    max_in_flight: int | None,
-    timeout_seconds: float | None,
-) -> Json:
-    return _given(
-        url=url,
-        types=types or None,
-        description=description,
-        profile=profile,
-        headers=dict(map(_header, header)) if header else None,
-        max_in_flight=max_in_flight,
-        timeout_seconds=timeout_seconds,
-    )
+def _fields(*, types: list[str] | None, header: list[str] | None, **others: object) -> Json:
+    headers = dict(map(_header, header)) if header else None
+    return _given(types=types or None, headers=headers, **others)
 
 
 def _given(**fields: object) -> Json:

@@ -20,7 +20,7 @@ class Ended(NamedTuple):
     error: str
 
 
-def of_error(error: BaseException) -> Ended:
+def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a table
     """Judge what aiohttp raised. The most specific class comes first."""
     cause = getattr(error, "os_error", None)
     if isinstance(cause, AddressRefusedError) or isinstance(error, AddressRefusedError):

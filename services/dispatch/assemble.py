@@ -79,7 +79,7 @@ def assemble(
     parking = Parking(store=ports.retries, partitions=partitions, budget=budget, clock=clock)
     outboxes = Outboxes(
         sender=ports.sender,
-        on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),
+        on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),  # noqa: PLW0108 - made below
         clock=clock,
         max_in_flight=options.max_in_flight,
         max_in_flight_per_subscription=options.max_in_flight_per_subscription,

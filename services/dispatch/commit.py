@@ -77,7 +77,9 @@ class Committer:
                     owned.tracker.changed = True
                 result = "refused" if isinstance(error, CommitRefusedError) else "failed"
                 metrics.COMMITS[result].inc()
-                log.warning("commit_" + result, partitions=len(commits), error=str(error))
+                log.warning(
+                    "commit_not_done", result=result, partitions=len(commits), error=str(error)
+                )
                 return False
             metrics.COMMITS["ok"].inc()
             for owned in mine:

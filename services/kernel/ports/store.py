@@ -132,8 +132,9 @@ class RetryStore(Protocol):
         """Return up to *limit* due rows of these partitions, oldest due first.
 
         Without the pairs in *skip*, which are in the process already, and without subscriptions
-        that are *busy*: their rows would crowd out those of others. Rows of paused and disabled subscriptions are not due. Each Delivery carries the epoch given
-        here, trigger `retry` (`live` if no attempt was made yet) and the outcome before.
+        that are *busy*: their rows would crowd out those of others. Rows of paused and disabled
+        subscriptions are not due. Each Delivery carries the epoch given here, trigger `retry`
+        (`live` if no attempt was made yet) and the outcome before.
         """
 
 
