@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import sys
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,7 @@ class Cluster:
     produced: dict[str, float] = field(default_factory=dict)
     api: str = ""
     project: str = PROJECT
+    _producing: bool = False
 
     async def start(self, name: str = "w0", role: str = "dispatch", **extra: str) -> Process:
         """Start a process; the same *name* is the same member of the group."""
@@ -156,31 +158,40 @@ class Cluster:
         for process in self.processes:
             await process.kill()
 
-    async def produce(
-        self, count: int, *, rate: float | None = None, start: int | None = None
-    ) -> list[str]:
+    async def produce(self, count: int, *, rate: float | None = None) -> list[str]:
         """Produce *count* events, evenly at *rate* a second; return their ids."""
-        first = len(self.produced) if start is None else start
-        ids = [f"{n:024x}" for n in range(first, first + count)]
+        first = len(self.produced)
+        await self._produce(itertools.islice(itertools.count(first), count), rate)
+        return [f"{n:024x}" for n in range(first, first + count)]
+
+    async def produce_until_stopped(self, *, rate: float) -> None:
+        """Produce evenly at *rate* a second, until `stop_producing`."""
+        self._producing = True
+        await self._produce(
+            itertools.takewhile(lambda _: self._producing, itertools.count(len(self.produced))),
+            rate,
+        )
+
+    def stop_producing(self) -> None:
+        self._producing = False
+
+    async def _produce(self, numbers: Iterable[int], rate: float | None) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=2)
         await producer.start()
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             futures = []
-            for n, id_ in enumerate(ids):
+            for done, n in enumerate(numbers):
                 if rate:
-                    await asyncio.sleep(max(0.0, began + n / rate - loop.time()))
+                    await asyncio.sleep(max(0.0, began + done / rate - loop.time()))
+                id_ = f"{n:024x}"
                 self.produced[id_] = time.time()
-                futures.append(
-                    await producer.send(
-                        self.topic, an_event(id_, project=self.project), key=a_key(n)
-                    )
-                )
+                value = an_event(id_, project=self.project)
+                futures.append(await producer.send(self.topic, value, key=a_key(n)))
             await asyncio.gather(*futures)
         finally:
             await producer.stop()
-        return ids
 
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None
