@@ -37,6 +37,8 @@ async def all_received(cluster: Cluster, receiver: Receiver, *, within: float = 
 
 async def steady(cluster: Cluster, receiver: Receiver) -> None:
     """Wait until the worker has caught up with the producer, and then for a second of load."""
+    seen = len(receiver.ids())
+    await eventually(lambda: len(receiver.ids()) > seen, within=60)
     await eventually(lambda: len(receiver.ids()) >= len(cluster.produced) - 20, within=60)
     seen = len(receiver.ids())
     await eventually(lambda: len(receiver.ids()) > seen + RATE, within=60)
@@ -93,6 +95,7 @@ async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
     sleeper = await cluster.start("w0")
     await cluster.produce(300)
     await all_received(cluster, receiver)
+    await cluster.all_committed()
     sleeper.signal(signal.SIGSTOP)
     heir = await cluster.start("w1")
     await cluster.produce(600, rate=RATE)
@@ -100,6 +103,7 @@ async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
     sleeper.signal(signal.SIGCONT)
     await cluster.produce(600, rate=RATE)
     await all_received(cluster, receiver)
+    await cluster.all_committed()
     assert heir.process.returncode is None
     assert sum(repeats(receiver.ids()).values()) <= 64
 

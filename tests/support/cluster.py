@@ -193,6 +193,25 @@ class Cluster:
         finally:
             await producer.stop()
 
+    async def committed(self) -> int:
+        """Return how many records of the events topic the group has committed."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            group = self.environment["WEBHOOKS_KAFKA__GROUP"]
+            offsets = await admin.list_consumer_group_offsets(group)
+        finally:
+            await admin.close()
+        return sum(at.offset for tp, at in offsets.items() if tp.topic == self.topic)
+
+    async def all_committed(self) -> None:
+        """Wait until the group's offsets are behind everything that was produced."""
+
+        async def done() -> bool:
+            return await self.committed() == len(self.produced)
+
+        await eventually(done, within=30)
+
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None
     ) -> dict[str, object]:
