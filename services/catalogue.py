@@ -19,6 +19,8 @@ OLDER = {"driver.": "route.", "service.": "stop.", "client.": "customer."}
 RESERVED = "billing."
 MISSPELT_REPORTS = {"senrvice_report_caceled": "service_report_canceled"}
 """Values of a report's `type` that were once published, and what they mean."""
+VERBATIM = frozenset({"custom_fields"})
+"""Keys whose content is the customer's own: nothing is looked up or renamed below them."""
 
 
 class EventType(NamedTuple):
@@ -127,21 +129,25 @@ def record_key(event: Json) -> str | None:
     known = event_types().get(event["type"])
     if known is None:
         return None
-    told = event.get("meta", {}).get("ordering_key")
+    told = (event.get("meta") or {}).get("ordering_key")
     if isinstance(told, str) and told:
         return f"{event['project_id']}:{told}"
     for field in known.kafka_key.split(" ?? "):
-        found = _find(field, event["data"], event["type"])
+        found = _find(field, event["data"], known)
         if found:
             return f"{event['project_id']}:{found}"
     return None
 
 
-def _find(field: str, data: Json, type_: str) -> str | None:
+def _find(field: str, data: Json, known: EventType) -> str | None:
     noun = field.removesuffix("_id")
     nested = data.get(noun)
     candidates = [data.get(field), nested.get("id") if isinstance(nested, dict) else None]
-    if type_.partition(".")[0] in (noun, noun.replace("_", "")):
+    if known.data.partition(",")[0].lower() == noun.replace("_", ""):
         candidates.append(data.get("id"))  # `data` is the entity itself
-    candidates += [value.get(field) for value in data.values() if isinstance(value, dict)]
+    candidates += [
+        value.get(field)
+        for name, value in data.items()
+        if isinstance(value, dict) and name not in VERBATIM
+    ]
     return next((value for value in candidates if isinstance(value, str) and value), None)

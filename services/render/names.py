@@ -7,9 +7,8 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from services.catalogue import VERBATIM
 from services.kernel.event import Json
-
-VERBATIM = {"custom_fields"}
 
 
 class Naming(NamedTuple):
