@@ -32,12 +32,13 @@ class PostgresRetries:
                 [p.number for p, _ in asked],
                 [epoch for _, epoch in asked],
             )
-            standing = {Partition(row["topic"], row["partition"]) for row in rows}
+            # By epoch: a partition that came back may be in one batch with what it left behind.
+            standing = {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}
             # The last change of a pair wins: a dict keeps it, in one place.
             newest = {
                 (c.delivery.pair, c.delivery.event_id): c
                 for c in changes
-                if c.delivery.position.partition in standing
+                if (c.delivery.position.partition, c.delivery.epoch) in standing
             }
             parks = [c for c in newest.values() if isinstance(c, Park)]
             buries = [c for c in newest.values() if isinstance(c, Bury)]
@@ -48,7 +49,7 @@ class PostgresRetries:
                 await connection.execute(sql["bury_rows"], *_columns(buries, _bury_row))
             if gone:
                 await connection.execute(sql["remove_rows"], *_columns(gone, _key))
-        return {partition for partition, _ in epochs} - standing
+        return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
 
     async def due(
         self,

@@ -117,7 +117,8 @@ class RetryStore(Protocol):
     async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
         """Make *changes* durable in one transaction, then return; order within a pair is kept.
 
-        Returns the partitions whose epoch is over: of those nothing was written.
+        What was decided under an epoch that is over is left out. Returns the partitions of which
+        nothing was written for that reason.
         """
 
     async def due(

@@ -61,7 +61,7 @@ values ($1, $2, $3, $4, $5, $6);
 
 -- name: standing_epochs
 -- Which of these epochs still stand. Locked until the transaction ends, so that none ends meanwhile.
-select p.topic, p.partition
+select p.topic, p.partition, p.epoch
 from partitions p
 join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
     on p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
