@@ -74,9 +74,9 @@ class Subscriptions:
             everything = await self._source.load_all()
             removed = self._by_id.keys() - {subscription.id for subscription in everything}
             changed = [
-                subscription
+                news
                 for subscription in everything
-                if not _same(self._by_id.get(subscription.id), subscription)
+                if (news := _news(self._by_id.get(subscription.id), subscription)) is not None
             ]
             if self._by_id:
                 self._take(changed, removed=list(removed))
@@ -133,6 +133,11 @@ class Subscriptions:
                 self._on_change(before, after)
 
 
-def _same(before: Subscription | None, after: Subscription) -> bool:
-    # While a disabling is on its way to Postgres a full read still finds it active there.
-    return before is not None and before.version == after.version
+def _news(before: Subscription | None, read: Subscription) -> Subscription | None:
+    """Return what a full read says that wasn't known; None where that is nothing."""
+    if before is None or before.version != read.version:
+        return read
+    if before.keys != read.keys:  # a rotation is no new version
+        # While a disabling is on its way to Postgres a full read still finds it active there.
+        return replace(before, keys=read.keys)
+    return None
