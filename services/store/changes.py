@@ -77,6 +77,7 @@ class PostgresSubscriptionSource:
                 bell.set()
 
             await connection.add_listener(CHANNEL, ring)
+            connection.add_termination_listener(lambda _: bell.set())
             yield None
             while True:
                 try:
@@ -86,6 +87,8 @@ class PostgresSubscriptionSource:
                     await connection.execute("select 1")  # a dead line is noticed by speaking
                     continue
                 bell.clear()
+                if connection.is_closed():
+                    raise StoreGoneError("the line that notifications come by was cut")
                 ids = list(changed)
                 changed.clear()
                 yield ids
