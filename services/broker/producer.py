@@ -49,7 +49,7 @@ class KafkaProducer:
         *,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Position:
         """Write one record and return where it is, once all replicas in sync have it."""
         try:

@@ -8,7 +8,7 @@ project, type or data nobody could be found for it.
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,10 +17,21 @@ from services.kernel.event import Event, Json, Poison, Record
 from services.observe import metrics
 
 TOMBSTONE_TOPICS = frozenset({"planner.master"})
-MAX_ID = 256
+MAX_TEXT = 256
+"""Characters of an id, a type, a project: they become headers."""
+MAX_DEPTH = 200
+"""Objects and arrays within each other: beyond 254 orjson reads what it then can't write."""
 CLOUDEVENTS_JSON = b"application/cloudevents+json"
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _PROJECT_SOURCE = re.compile(r"(?:.*/)?projects/([^/]+)/?\Z")
+
+
+class _Shaped(NamedTuple):
+    """A CloudEvent in our envelope."""
+
+    body: Json
+    subject: str | None
+    """The unit of order, where the record has no key."""
 
 
 class Decoder:
@@ -38,21 +49,39 @@ class Decoder:
                 metrics.TOMBSTONES.inc()
                 return None
             return Poison(reason="null", pointer="", message="the record has no value")
+        headers = {name: text for name, text in record.headers if text is not None}
+        body = self._json(value)
+        if isinstance(body, Poison):
+            return body
+        subject = None
+        if headers or (isinstance(body, dict) and "specversion" in body):
+            shaped = _from_cloudevent(headers, body)
+            if isinstance(shaped, Poison):
+                return shaped
+            if shaped is not None:
+                body, subject = shaped
+        return self._event(record, body, headers, subject)
+
+    def _json(self, value: bytes) -> Any | Poison:  # noqa: ANN401 - JSON
         if len(value) > self._max_bytes:
             message = f"{len(value)} bytes, {self._max_bytes} are allowed"
             return Poison(reason="oversize", pointer="", message=message)
-        headers = dict(record.headers) if record.headers else {}
         try:
             body = orjson.loads(value)
         except orjson.JSONDecodeError as error:
             return Poison(reason="json", pointer="", message=f"not JSON: {error}")
-        if headers or (isinstance(body, dict) and "specversion" in body):
-            body = _from_cloudevent(headers, body)
-            if isinstance(body, Poison):
-                return body
-        return self._event(record, body, headers)
+        # Counting comes first: it takes a microsecond, and most records have fewer brackets.
+        if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _is_deeper(body, MAX_DEPTH):
+            return Poison(reason="json", pointer="", message=f"nested over {MAX_DEPTH} levels")
+        return body
 
-    def _event(self, record: Record, body: Any, headers: Mapping[str, bytes]) -> Event | Poison:  # noqa: ANN401 - JSON
+    def _event(
+        self,
+        record: Record,
+        body: Any,  # noqa: ANN401 - JSON
+        headers: Mapping[str, bytes],
+        subject: str | None,
+    ) -> Event | Poison:
         fault = _envelope_fault(body)
         if fault is not None:
             return fault
@@ -66,7 +95,7 @@ class Decoder:
         if id_ is None:
             id_ = body["id"] = derived_id(record)
         if headers:
-            _compare(headers, project_id=project_id, type=type_, id=id_)
+            _compare(headers, project_id=project_id, type=written, id=id_)
         if type_.startswith("stop.report."):
             _mend_report(body["data"])
         return Event(
@@ -76,7 +105,7 @@ class Decoder:
             created_at=body["created_at"],
             body=body,
             position=record.position,
-            key=_key(record.key, project_id),
+            key=_key(record.key, project_id) or _text(subject) or None,
             timestamp_ms=record.timestamp_ms,
             traceparent=_traceparent(headers) if headers else None,
             known=known is not None,
@@ -94,54 +123,74 @@ def _poison(pointer: str, message: str, reason: str = "envelope") -> Poison:
     return Poison(reason=reason, pointer=pointer, message=message)
 
 
+def _is_deeper(body: dict[str, Any] | list[Any], limit: int) -> bool:
+    level: list[Any] = [body]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)
+
+
+def _is_name(value: object) -> bool:
+    # Some of these become headers: a line break in one would end the header.
+    return isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable()
+
+
+def _no_name(field: str, body: Json) -> str:
+    if field not in body:
+        return f"{field} is missing"
+    return f"{field} is not a string of 1 to {MAX_TEXT} printable characters"
+
+
 def _envelope_fault(body: Any) -> Poison | None:  # noqa: ANN401 - JSON
     if not isinstance(body, dict):
         return _poison("", "an event is a JSON object")
     for field in ("type", "project_id", "created_at"):
-        value = body.get(field)
-        # These three and the id become headers: a line break in one would end the header.
-        if not isinstance(value, str) or not value or not value.isprintable():
-            what = "is missing" if field not in body else "is not a string of printable characters"
-            return _poison(f"/{field}", f"{field} {what}")
+        if not _is_name(body.get(field)):
+            return _poison(f"/{field}", _no_name(field, body))
     if not isinstance(body.get("data"), dict):
         return _poison("/data", "data is missing" if "data" not in body else "data is no object")
-    id_ = body.get("id")
-    if id_ is not None and not (
-        isinstance(id_, str) and 0 < len(id_) <= MAX_ID and id_.isprintable()
-    ):
-        return _poison("/id", f"id is not a string of 1 to {MAX_ID} printable characters")
-    if "meta" in body and not isinstance(body["meta"], dict):
+    id_, meta = body.get("id"), body.get("meta")
+    if id_ is not None and not _is_name(id_):
+        return _poison("/id", _no_name("id", body))
+    if meta is not None and not isinstance(meta, dict):
         return _poison("/meta", "meta is no object")
     return None
 
 
-def _from_cloudevent(headers: Mapping[str, bytes], body: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return *body* in our envelope if it is a CloudEvent; as it is if it isn't one."""
+def _from_cloudevent(
+    headers: Mapping[str, bytes],
+    body: Any,  # noqa: ANN401 - JSON
+) -> _Shaped | Poison | None:
+    """Return *body* in our envelope, why it isn't a CloudEvent, or None if it doesn't say it is."""
     if "ce_specversion" in headers:
         attributes = {
-            name[3:]: value.decode("utf-8", "replace")
-            for name, value in headers.items()
+            name[3:]: text.decode("utf-8", "replace")
+            for name, text in headers.items()
             if name.startswith("ce_")
         }
-        return _envelope(attributes, body, lambda name: f"ce_{name}")
-    structured = headers.get("content-type", b"").startswith(CLOUDEVENTS_JSON)
+        return _shape(attributes, body, lambda name: "" if name == "data" else f"ce_{name}")
+    structured = headers.get("content-type", b"").lower().startswith(CLOUDEVENTS_JSON)
     if isinstance(body, dict) and (structured or "specversion" in body):
-        attributes = {k: v for k, v in body.items() if k not in ("data", "data_base64")}
-        return _envelope(attributes, body.get("data"), lambda name: f"/{name}")
-    return body
+        return _shape(body, body.get("data"), lambda name: f"/{name}")
+    return None
 
 
-def _envelope(attributes: Json, data: Any, pointer: Callable[[str], str]) -> Json | Poison:  # noqa: ANN401 - JSON
+def _shape(attributes: Json, data: Any, pointer: Callable[[str], str]) -> _Shaped | Poison:  # noqa: ANN401 - JSON
     for name in ("id", "type", "source", "time"):
-        if not isinstance(attributes.get(name), str):
-            return _poison(pointer(name), f"a CloudEvent needs {name}", "cloudevent")
+        if not _is_name(attributes.get(name)):
+            return _poison(pointer(name), _no_name(name, attributes), "cloudevent")
     source = _PROJECT_SOURCE.match(attributes["source"])
     project = attributes.get("project") or (source[1] if source else None)
-    if not isinstance(project, str):
+    if not _is_name(project):
         message = "the project is told by source /projects/<id>, or by an extension `project`"
         return _poison(pointer("source"), message, "cloudevent")
     if not isinstance(data, dict):
-        return _poison("/data", "data is no JSON object", "cloudevent")
+        return _poison(pointer("data"), "data is no JSON object", "cloudevent")
     event: Json = {
         "id": attributes["id"],
         "type": attributes["type"].removeprefix("planner."),
@@ -149,15 +198,17 @@ def _envelope(attributes: Json, data: Any, pointer: Callable[[str], str]) -> Jso
         "project_id": project,
         "data": data,
     }
-    if isinstance(attributes.get("subject"), str):
-        event["meta"] = {"ordering_key": attributes["subject"]}
-    return event
+    subject = attributes.get("subject")
+    return _Shaped(event, subject if isinstance(subject, str) else None)
 
 
-def _key(key: bytes | None, project_id: str) -> str | None:
-    if not key:
-        return None
-    return key.decode("utf-8", "replace").removeprefix(project_id + ":")
+def _key(key: bytes | None, project_id: str) -> str:
+    return _text(key.decode("utf-8", "replace").removeprefix(project_id + ":")) if key else ""
+
+
+def _text(text: str | None) -> str:
+    """Return what Postgres can keep of *text*: a key of any bytes may hold a NUL."""
+    return text.replace("\0", "\ufffd") if text else ""
 
 
 def _compare(headers: Mapping[str, bytes], **values: str) -> None:

@@ -10,7 +10,7 @@ class Quarantined(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
 
 
 def quarantine_record(record: Record, poison: Poison) -> Quarantined:

@@ -43,7 +43,8 @@ class Record:
     """The record's timestamp (create time or log append time), Unix milliseconds."""
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    """Kafka's headers may have no value, as records may."""
 
 
 class Batch(NamedTuple):

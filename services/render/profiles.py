@@ -39,14 +39,18 @@ def render(
             return Rendered(kept, content_type)
     slimmed = slim(event.body, keep=())
     if expand:
-        slimmed["meta"] = {**slimmed.get("meta", {}), "truncated": True}
+        slimmed["meta"] = {**_meta(slimmed), "truncated": True}
     return Rendered(orjson.dumps(shape(event, slimmed, asked)), content_type)
+
+
+def _meta(body: Json) -> Json:
+    return body.get("meta") or {}  # a producer may have written null
 
 
 def _planner_2022(event: Event, body: Json, asked: str) -> Json:
     if asked == event.type:
         return body
-    meta = {**body.get("meta", {}), "canonical_type": event.type}
+    meta = {**_meta(body), "canonical_type": event.type}
     return {**body, "type": asked, "meta": meta}
 
 
@@ -75,7 +79,7 @@ def _routal_2(event: Event, body: Json, _: str) -> Json:
         "created_at": body["created_at"],
         "project_id": body["project_id"],
         "event_id": f"routal.planner.2.{event.type}",
-        "meta": body.get("meta", {}),
+        "meta": _meta(body),
         "data": body["data"],
     }
 

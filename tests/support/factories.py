@@ -1,7 +1,5 @@
 """Values for tests: what a test doesn't care about has a default."""
 
-from typing import Any
-
 from services import catalogue
 from services.kernel.event import Event, Json, Partition, Position, Record
 from services.kernel.ids import ProjectId, SubscriptionId
@@ -30,7 +28,7 @@ def a_record(
     )
 
 
-def a_body(type_: str = "plan.created", **fields: Any) -> Json:  # noqa: ANN401 - JSON
+def a_body(type_: str = "plan.created", **fields: object) -> Json:
     return {
         "id": "61f0a446c97efa37d4831020",
         "type": type_,
@@ -47,7 +45,7 @@ def an_event(
     key: str | None = None,
     project: str = PROJECT,
     offset: int = 7,
-    **fields: Any,  # noqa: ANN401 - JSON
+    **fields: object,
 ) -> Event:
     """Return an event as the decoder makes it; *fields* are those of its body."""
     body = a_body(type_, project_id=project, **fields)
@@ -69,7 +67,7 @@ def a_subscription(
     id_: str = "5e208446c97efa37d4830b0c",
     project: str = PROJECT,
     url: str = "https://example.com/hook",
-    **fields: Any,  # noqa: ANN401 - of a Subscription
+    **fields: object,
 ) -> Subscription:
     return Subscription(
         id=SubscriptionId(id_),

@@ -84,7 +84,7 @@ class Producer(Protocol):
         *,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Position:
         """Write one record and return where it is, once all replicas in sync have it.
 
