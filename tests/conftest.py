@@ -49,10 +49,8 @@ def embedded_kafka(
     if OUTSIDE_KAFKA:
         yield OUTSIDE_KAFKA
         return
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says loudly that it is waiting
     server = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), probe=kafka_answers)
     event_loop_of_servers.run(server.start())
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     yield server.bootstrap_servers
     event_loop_of_servers.run(server.kill())
 

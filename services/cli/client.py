@@ -36,7 +36,7 @@ class Api:
     """One session, for the time of a command."""
 
     def __init__(self, *, url: str, key: str | None) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._key = key
         self._session: aiohttp.ClientSession | None = None
 
@@ -69,7 +69,7 @@ class Api:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with self._session.request(
-                method, self._url + path, data=data, params=query, headers=headers
+                method, self.url + path, data=data, params=query, headers=headers
             ) as response:
                 answer = _object(await response.read())
                 if not response.ok:
@@ -77,7 +77,7 @@ class Api:
                 return answer
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
-            raise UnreachableError(f"nobody answers at {self._url}: {why}") from error
+            raise UnreachableError(f"nobody answers at {self.url}: {why}") from error
 
     async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
         """Yield every object of a list, page after page."""

@@ -17,7 +17,7 @@ from services.cli.console import Console
 from services.kernel.errors import WebhooksError
 from services.settings import InvalidSettingsError
 
-NO, USAGE, NOBODY, REFUSED = 1, 2, 3, 4
+NO, USAGE, NOBODY, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 
 PANEL = "Everywhere"
 ApiUrl = Annotated[

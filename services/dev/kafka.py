@@ -51,6 +51,10 @@ class EmbeddedKafka:
             raise ServerError("Kafka was not started")
         return self._child
 
+    async def wait(self) -> int:
+        """Wait for its end."""
+        return await self.child.wait()
+
     async def stop(self) -> None:
         """End it; its data stays."""
         if self._child is not None:

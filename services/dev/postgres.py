@@ -66,6 +66,10 @@ class EmbeddedPostgres:
             raise ServerError("Postgres was not started")
         return self._child
 
+    async def wait(self) -> int:
+        """Wait for its end."""
+        return await self.child.wait()
+
     async def stop(self) -> None:
         """End it, connections included; its data stays."""
         if self._child is not None:

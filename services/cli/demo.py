@@ -1,0 +1,134 @@
+"""`demo receiver|fleet`: the two sides of `planner-webhooks dev`, on their own."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.client import Api, RefusedError, UnreachableError
+from services.cli.command import UsageError, command
+from services.cli.console import Console
+from services.dev.fleet import drive
+from services.dev.receiver import Receiver
+from services.kernel.clock import SystemClock
+from services.observe.health import health_app, serving
+
+AGAIN_SECONDS = 1.0
+PACE_SECONDS = 0.4
+
+State = Annotated[Path, typer.Option(help="File with the demo's project, key and secret.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True)
+    app.add_typer(
+        group,
+        name="demo",
+        help="What `dev` shows: a small fleet, and a receiver that verifies.",
+        epilog="Example: planner-webhooks demo receiver --listen 127.0.0.1:9000 --state demo.json",
+    )
+    state = "--state demo.json"
+    example = f"planner-webhooks demo receiver --listen 127.0.0.1:9000 {state}"
+    command(group, "receiver", example=example)(receiver)
+    command(group, "fleet", example=f"planner-webhooks demo fleet {state} --vehicles 5")(fleet)
+
+
+async def receiver(
+    console: Console,
+    *,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where requests come in.")],
+    state: State,
+) -> None:
+    """Receive: verify each signature, print one line per delivery. Registers itself."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--listen {listen!r} is not HOST:PORT")
+    found = await _registered(console, state, url=f"http://{listen}/demo")
+    receiver = Receiver(
+        secrets={found["subscription_id"]: found["secret"]}, clock=SystemClock(), say=console.line
+    )
+    app = health_app(ready=lambda: None, alive=lambda: None)
+    receiver.add_to(app)
+    async with serving(app, listen):
+        await _stopped()
+
+
+async def fleet(
+    console: Console,
+    *,
+    state: State,
+    vehicles: Annotated[int, typer.Option(min=1, max=50, help="How many drive.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same day.")] = None,
+) -> None:
+    """Drive: plans, routes, stops, customers and positions, into the API's ingest."""
+    found = _load(state)
+    clock = SystemClock()
+    start = seed if seed is not None else os.urandom(8)
+    chance = random.Random(start)  # noqa: S311 - a demo
+    async with Api(url=console.api().url, key=found["key"]) as api:
+        for event in drive(vehicles=vehicles, chance=chance, clock=clock):
+            await _produced(console, api, event)
+            await asyncio.sleep(PACE_SECONDS / vehicles)
+
+
+async def _produced(console: Console, api: Api, event: dict[str, Any]) -> None:
+    """Send *event* until Kafka has it; under its own id, so that a repeat is one."""
+    while True:
+        try:
+            await api.call("POST", "/v1/events", event)
+        except (UnreachableError, RefusedError) as error:
+            if isinstance(error, RefusedError) and error.status < 500:  # noqa: PLR2004 - ours to mend
+                raise
+            console.hint(f"the fleet waits: {error}")
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
+
+
+def _load(state: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(state.read_text())
+    return found
+
+
+def _save(state: Path, found: dict[str, str]) -> None:
+    fresh = state.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(found))
+    fresh.replace(state)
+
+
+async def _registered(console: Console, state: Path, *, url: str) -> dict[str, str]:
+    """Return the demo's project, key and subscription; made at the first start."""
+    async with console.api() as api:
+        with suppress(OSError, ValueError, KeyError, RefusedError):
+            found = _load(state)
+            await api.call("PATCH", f"/v1/subscriptions/{found['subscription_id']}", {"url": url})
+            return found
+        project = await api.call("POST", "/v1/projects", {"name": "demo"})
+        keys = f"/v1/projects/{project['id']}/api-keys"
+        key = await api.call("POST", keys, {"name": "demo", "scopes": ["ingest", "manage"]})
+        types = ["*", "vehicle.position"]
+        body = {"project_id": project["id"], "url": url, "types": types, "description": "demo"}
+        made = await api.call("POST", "/v1/subscriptions", body)
+    found = {
+        "project_id": str(project["id"]),
+        "key": str(key["key"]),
+        "subscription_id": str(made["id"]),
+        "secret": str(made["secret"]),
+    }
+    _save(state, found)
+    return found
+
+
+async def _stopped() -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await stopping.wait()
