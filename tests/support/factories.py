@@ -1,5 +1,7 @@
 """Values for tests: what a test doesn't care about has a default."""
 
+import copy
+
 from services import catalogue
 from services.kernel.event import Event, Json, Partition, Position, Record
 from services.kernel.ids import ProjectId, SubscriptionId
@@ -48,11 +50,20 @@ def an_event(
     **fields: object,
 ) -> Event:
     """Return an event as the decoder makes it; *fields* are those of its body."""
-    body = a_body(type_, project_id=project, **fields)
+    return as_event(a_body(type_, project_id=project, **fields), key=key, offset=offset)
+
+
+def an_example(type_: str) -> Event:
+    """Return the catalogue's example of a type, with its key."""
+    body = copy.deepcopy(catalogue.examples()[type_])
+    return as_event(body, key=body["meta"]["ordering_key"])
+
+
+def as_event(body: Json, *, key: str | None = None, offset: int = 7) -> Event:
     return Event(
         id=body["id"],
         type=body["type"],
-        project_id=project,
+        project_id=body["project_id"],
         created_at=body["created_at"],
         body=body,
         position=Position(PARTITION, offset),
