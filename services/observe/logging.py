@@ -7,6 +7,8 @@ import orjson
 import structlog
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+QUOTES_REQUESTS = "aiohttp.http_exceptions"
+"""Errors of this module quote what could not be parsed, with the API keys that it holds."""
 
 
 def configure(*, level: str, form: str) -> None:
@@ -49,10 +51,13 @@ class _Forward(logging.Handler):
     """Libraries that log by the standard library speak through ours, in the same form."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        exc_info = record.exc_info
+        if exc_info and exc_info[0] is not None and exc_info[0].__module__ == QUOTES_REQUESTS:
+            record.msg, exc_info = f"{record.msg}: {exc_info[0].__name__}", None
         structlog.get_logger(record.name).log(
             record.levelno,
             "library",
             logger=record.name,
             message=record.getMessage(),
-            exc_info=record.exc_info,
+            exc_info=exc_info,
         )
