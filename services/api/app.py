@@ -18,6 +18,10 @@ log = structlog.get_logger()
 NOBODY = Caller("nobody", None, frozenset())
 SCHEMAS = ("catalogue.json", "examples.json", "schema.json")
 Serving = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refusing = Callable[[Exception, Problem], web.Response]
+
+REFUSING: web.RequestKey[Refusing] = web.RequestKey("refusing", Callable)  # type: ignore[arg-type]
+"""How errors of a request look, where it isn't as a problem."""
 
 
 class RefusedError(Exception):
@@ -130,19 +134,19 @@ def bearer(headers: Mapping[str, str]) -> str | None:
 
 @web.middleware
 async def problems(request: web.Request, handler: Serving) -> web.StreamResponse:
-    """Answer every error as a problem; the only place that catches what nobody expected."""
+    """Answer every error; the only place that catches what nobody expected."""
     try:
         return await handler(request)
-    except RefusedError as error:
-        problem = error.problem
-    except web.HTTPException as error:
-        problem = _of_http(error)
     except Exception as error:
-        known = of_error(error)
-        if known is None:
+        problem = _of_request(error) or of_error(error)
+        if problem is None:
             log.exception("api_error", method=request.method, path=request.path)
-            known = Problem(500, "internal", "An error of ours", "it was logged; try again")
-        problem = known
+            problem = Problem(500, "internal", "An error of ours", "it was logged; try again")
+        refusing: Refusing = request.get(REFUSING, _refused)
+        return refusing(error, problem)
+
+
+def _refused(_: Exception, problem: Problem) -> web.Response:
     headers = {**problem.headers, "Content-Type": CONTENT_TYPE}
     return web.Response(status=problem.status, body=problem.body(), headers=headers)
 
@@ -178,6 +182,20 @@ def _response(answer: Answer) -> web.Response:
         body=answer.encoded(),
         headers={**answer.headers, "Content-Type": answer.content_type},
     )
+
+
+def _of_request(error: Exception) -> Problem | None:
+    match error:
+        case RefusedError():
+            return error.problem
+        case web.RequestPayloadError():
+            return Problem(
+                400, "malformed", "The body can't be read", "it breaks off, or its encoding"
+            )
+        case web.HTTPException():
+            return _of_http(error)
+        case _:
+            return None
 
 
 def _of_http(error: web.HTTPException) -> Problem:

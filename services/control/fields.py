@@ -124,7 +124,7 @@ class Fields:
 
     def _types(self, check: Checker) -> tuple[str, ...]:
         written = check.body.get("types")
-        if written is None:
+        if written is None or written == []:
             check.fault("types", "required", 'types is required: ["*"] is every event but streams')
         elif not isinstance(written, list):
             check.fault("types", "type", f"expected an array of strings, got {kind(written)}")

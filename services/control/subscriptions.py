@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.control.access import Access, Caller
@@ -38,6 +38,13 @@ class Created(NamedTuple):
 
     registration: Registration
     secret: str
+
+
+class Deleted(NamedTuple):
+    """A subscription as it last was."""
+
+    registration: Registration
+    at: datetime
 
 
 class Rotated(NamedTuple):
@@ -129,13 +136,32 @@ class Subscriptions:
     ) -> Registration:
         """Change what *body* names, as JSON merge patch. Raises FaultsError, StaleError."""
         before = await self.get(caller, id_)
-        check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
-        for field in READ_ONLY:
-            if field in check.body:
-                check.fault(field, "read_only", f"{field} can't be changed here")
-        values = await self._fields.check(check, creating=False)
-        check.finish()
+        values = await self._values(body)
         return await self._change(before, lambda now: replace(now, **values), if_version)
+
+    async def revise(
+        self, caller: Caller, id_: str, body: object, *, enabled: bool | None, forgiven: bool
+    ) -> Registration:
+        """Change fields, switch and failure count at once: all that *body* names, or nothing.
+
+        *enabled* False pauses what is active; what we disabled stays disabled, with its reason, so
+        that a webhook sent back as it was read changes nothing. *forgiven* counts failures anew, and
+        re-enables what we disabled, not what its owner paused.
+        """
+        before = await self.get(caller, id_)
+        values = await self._values(body)
+
+        def change(now: Registration) -> Registration:
+            after = replace(now, **values)
+            if forgiven:
+                after = self._without_failures(after)
+            if enabled:
+                return self._with_status(after, Status.ACTIVE)
+            if enabled is False and after.status is Status.ACTIVE:
+                return self._with_status(after, Status.PAUSED)
+            return after
+
+        return await self._change(before, change)
 
     async def pause(self, caller: Caller, id_: str) -> Registration:
         """Stop sending; nothing is lost meanwhile. Pausing twice is fine."""
@@ -152,17 +178,15 @@ class Subscriptions:
         check.finish()
         return await self._change(before, lambda now: self._with_status(now, Status.ACTIVE))
 
-    async def reset_failures(self, caller: Caller, id_: str) -> Registration:
-        """Count failures anew; re-enables what we disabled, not what its owner paused."""
-        before = await self.get(caller, id_)
-        return await self._change(before, self._without_failures)
-
-    async def delete(self, caller: Caller, id_: str, *, if_version: int | None = None) -> None:
-        """Delete it with what waits for it. Raises NotFoundError, StaleError."""
+    async def delete(self, caller: Caller, id_: str, *, if_version: int | None = None) -> Deleted:
+        """Delete it with what waits for it. Raises NotFoundError, also the second time; StaleError."""
         found = await self.get(caller, id_)
         if if_version is not None and found.version != if_version:
             raise StaleError
-        await self._store.delete(found.id, at=self._clock.now())
+        at = self._clock.now()
+        if not await self._store.delete(found.id, at=at):
+            raise NotFoundError("subscription", id_)
+        return Deleted(found, at)
 
     async def rotate(self, caller: Caller, id_: str, body: Json) -> Rotated:
         """Make a new secret; the one before signs as well until the overlap ends."""
@@ -211,6 +235,16 @@ class Subscriptions:
     async def public_keys(self) -> Sequence[tuple[SubscriptionId, SecretId, bytes]]:
         """Return the public keys of all v1a secrets that sign."""
         return await self._store.public_keys()
+
+    async def _values(self, body: object) -> dict[str, Any]:
+        """Return what *body* changes. Raises FaultsError."""
+        check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
+        for field in READ_ONLY:
+            if field in check.body:
+                check.fault(field, "read_only", f"{field} can't be changed here")
+        values = await self._fields.check(check, creating=False)
+        check.finish()
+        return values
 
     async def _change(
         self,

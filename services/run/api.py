@@ -14,6 +14,7 @@ from aiohttp import web
 from services.api.app import Native, problems
 from services.api.events import EventRoutes
 from services.api.openapi import document
+from services.api.planner import Planner
 from services.api.projects import ProjectRoutes
 from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
@@ -153,6 +154,12 @@ async def _build(
         answers=Answers(store=answers, clock=clock, hours=settings.api.idempotency_hours),
         ready=lambda: _trouble(app),
         openapi=document(routes),
+        max_body_bytes=settings.api.max_body_bytes,
+    ).add_to(app)
+    Planner(
+        subscriptions=subscriptions,
+        test_calls=test_calls,
+        access=access,
         max_body_bytes=settings.api.max_body_bytes,
     ).add_to(app)
     return app, pool, answers
