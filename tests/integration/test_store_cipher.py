@@ -1,0 +1,116 @@
+"""Secrets at rest outlive the rotation of the key that encrypts them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.kernel.clock import SystemClock
+from services.kernel.ids import SubscriptionId
+from services.store.changes import PostgresSubscriptionSource
+from services.store.cipher import CipherError, key_id
+from services.store.idempotency import PostgresAnswers
+from services.store.pool import Pool
+from services.store.registrations import PostgresRegistrations
+from tests.support.databases import connected
+from tests.support.rows import (
+    NOW,
+    a_cipher,
+    a_pool,
+    a_project,
+    a_registration,
+    a_secret,
+    after,
+)
+
+OLD, NEW = b"o" * 32, b"n" * 32
+HEADERS = (("Authorization", "Bearer token"),)
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    async with a_pool(database) as pool:
+        await a_project(pool)
+        yield pool
+
+
+def store(pool: Pool, *keys: bytes) -> PostgresRegistrations:
+    return PostgresRegistrations(pool=pool, cipher=a_cipher(*keys))
+
+
+def source(pool: Pool, *keys: bytes) -> PostgresSubscriptionSource:
+    return PostgresSubscriptionSource(pool=pool, cipher=a_cipher(*keys), clock=CLOCK)
+
+
+async def key_ids(database: str) -> tuple[list[str], list[str]]:
+    """Return with which keys secrets and static headers are encrypted, in the order of creation."""
+    async with connected(database) as connection:
+        secrets = await connection.fetch("select key_id from secrets order by created_at")
+        headers = await connection.fetch("select headers_key_id from subscriptions order by id")
+    return [row[0] for row in secrets], [row[0] for row in headers]
+
+
+async def test_after_a_rotation_older_rows_are_read_and_new_ones_use_the_new_key(
+    database: str, pool: Pool
+) -> None:
+    first, second = (a_registration(headers=HEADERS) for _ in range(2))
+    old, new = a_secret(), a_secret(at=after(1))
+    await store(pool, OLD).add([(first, old)])
+    await store(pool, NEW, OLD).add([(second, new)])
+    names = [key_id(OLD), key_id(NEW)]
+    assert await key_ids(database) == (names, names)
+    loaded = await source(pool, NEW, OLD).load_all()
+    assert [(row.keys, row.headers) for row in loaded] == [
+        ((old.key,), HEADERS),
+        ((new.key,), HEADERS),
+    ]
+    assert await store(pool, NEW, OLD).signing_keys(first.id) == [old.key]
+    assert await store(pool, NEW, OLD).get(first.id) == first
+
+
+async def test_what_is_written_again_moves_to_the_new_key(database: str, pool: Pool) -> None:
+    registration = a_registration(headers=HEADERS)
+    await store(pool, OLD).add([(registration, a_secret())])
+    rotated = store(pool, NEW, OLD)
+    await rotated.rotate(registration.id, a_secret(at=after(1)), previous_expires_at=NOW)
+    await rotated.replace(replace(registration, description="new"), version=1)
+    assert await key_ids(database) == ([key_id(OLD), key_id(NEW)], [key_id(NEW)])
+    (loaded,) = await source(pool, NEW).load_all()
+    assert loaded.headers == HEADERS, "with the old secret ended, the old key may go"
+
+
+async def test_without_the_key_that_reads_it_a_row_says_which_key_is_missing(pool: Pool) -> None:
+    registration = a_registration()
+    await store(pool, OLD).add([(registration, a_secret())])
+    sentence = f"encrypted with key {key_id(OLD)}.*WEBHOOKS_SECRETS__PREVIOUS_KEYS"
+    with pytest.raises(CipherError, match=sentence):
+        await store(pool, NEW).signing_keys(registration.id)
+    with pytest.raises(CipherError, match=sentence):
+        await source(pool, NEW).load_all()
+
+
+async def test_a_secret_copied_to_another_row_signs_nothing(database: str, pool: Pool) -> None:
+    mine, theirs = a_registration(), a_registration()
+    await store(pool).add([(mine, a_secret()), (theirs, a_secret())])
+    async with connected(database) as connection:
+        await connection.execute(
+            "update secrets set ciphertext = (select ciphertext from secrets where"
+            " subscription_id = $1) where subscription_id = $2",
+            theirs.id,
+            mine.id,
+        )
+    with pytest.raises(CipherError, match="altered or moved"):
+        await store(pool).signing_keys(SubscriptionId(mine.id))
+
+
+async def test_answers_kept_before_a_rotation_are_given_again_after_it(pool: Pool) -> None:
+    kept = PostgresAnswers(pool=pool, cipher=a_cipher(OLD))
+    day = timedelta(hours=24)
+    assert await kept.begin("admin", "k", b"hash", at=NOW, after=NOW - day) is None
+    await kept.finish("admin", "k", status=201, headers={}, body=b"whsec_hidden")
+    rotated = PostgresAnswers(pool=pool, cipher=a_cipher(NEW, OLD))
+    stored = await rotated.begin("admin", "k", b"hash", at=NOW, after=NOW - day)
+    assert stored is not None
+    assert stored.body == b"whsec_hidden"
