@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -14,7 +14,9 @@ from services.cli.command import INTERRUPTED, NO, command
 from services.cli.console import Console
 from services.dev.process import ServerError
 from services.observe.logging import configure
-from services.run.dev import Plan, Running, main
+
+if TYPE_CHECKING:  # a command loads what it needs: all others start faster
+    from services.run.dev import Plan, Running
 
 DATA = Path(".dev")
 
@@ -39,10 +41,12 @@ def dev(
     ] = True,
 ) -> None:
     """Run everything here: Kafka, Postgres, API, dispatchers, and a demo. Ctrl-C drains and ends."""
+    from services.run.dev import Plan, main  # noqa: PLC0415
+
     plan = Plan(data.absolute(), port, dispatchers, demo, quiet=console.as_json)
     configure(level="error", form="console")
 
-    def announce(running: Running) -> None:
+    def announce(running: "Running") -> None:
         if console.as_json:
             shown = running._asdict()
             del shown["demo"]
@@ -60,7 +64,7 @@ def dev(
         raise typer.Exit(INTERRUPTED) from error
 
 
-def _greeting(plan: Plan, running: Running) -> list[str]:
+def _greeting(plan: "Plan", running: "Running") -> list[str]:
     project = running.demo.get("project_id", "$PROJECT")
     receiver = running.demo.get("receiver", "http://127.0.0.1:9000")
     lines = [
@@ -99,7 +103,7 @@ def _greeting(plan: Plan, running: Running) -> list[str]:
     return lines
 
 
-def _curl(running: Running, path: str, body: Mapping[str, object]) -> str:
+def _curl(running: "Running", path: str, body: Mapping[str, object]) -> str:
     return (
         f"  curl {running.api}{path} -H 'Authorization: Bearer {running.admin_key}'"
         f" -H 'Content-Type: application/json' -d {shlex.quote(orjson.dumps(body).decode())}"

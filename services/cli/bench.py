@@ -1,0 +1,152 @@
+"""`bench deliver|match`: figures as ratios within one run, for people or as JSON."""
+
+import asyncio
+import gc
+import platform
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.client import Api
+from services.cli.command import UsageError, command
+from services.cli.console import Console
+from services.kernel.errors import WebhooksError
+
+if TYPE_CHECKING:  # a command loads what it needs: all others start faster
+    from services.run.bench import Figures, Post
+
+KEY = bytes(range(32))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True)
+    app.add_typer(
+        group,
+        name="bench",
+        help="Figures, compared within one run.",
+        epilog="Example: planner-webhooks bench match",
+    )
+    me = "planner-webhooks bench"
+    command(group, "deliver", example=f"{me} deliver --events 40000 --slices 5")(deliver)
+    command(group, "match", example=f"{me} match --json")(match)
+    command(group, "sink", example=f"{me} sink --listen 127.0.0.1:9000", hidden=True)(sink)
+    command(group, "bare", example=f"{me} bare --url http://127.0.0.1:9000/", hidden=True)(bare)
+
+
+async def deliver(
+    console: Console,
+    *,
+    events: Annotated[int, typer.Option(min=1_000, help="Events in each slice.")] = 20_000,
+    slices: Annotated[int, typer.Option(min=1, help="Pairs of slices in each case.")] = 3,
+) -> None:
+    """Deliver, beside a bare aiohttp loop that signs and posts the same bodies to the same sink."""
+    from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
+
+    found = []
+    with tempfile.TemporaryDirectory(prefix="planner-webhooks-bench-") as folder:
+        try:
+            async with Bench(Path(folder), events=events, post_as=_post_as) as bench:
+                for case in CASES:
+                    figures = await bench.case(case, slices=slices, say=console.hint)
+                    found += list(_rows(figures))
+        except WebhooksError as error:
+            raise UsageError(str(error)) from error
+    columns = [
+        "case",
+        "who",
+        "per CPU s",
+        "ratio",
+        "noise",
+        "per s",
+        "CPU s/1000, all",
+        "p50/p99 ms",
+    ]
+    console.rows(found, columns)
+    console.hint(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
+    )
+
+
+def match(console: Console) -> None:
+    """Match against 100,000 subscriptions in 1,000 projects, beside 10."""
+    from services.dev.bench_match import match as measure  # noqa: PLC0415
+
+    console.record({**measure()._asdict()})
+
+
+async def sink(
+    console: Console,  # noqa: ARG001 - every command has one
+    *,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT")],
+    delay: Annotated[float, typer.Option(help="Seconds until it answers.")] = 0.0,
+) -> None:
+    """Receive and count, as cheaply as possible."""
+    from services.dev.sink import Sink  # noqa: PLC0415
+
+    gc.freeze()
+    host, _, port = listen.rpartition(":")
+    server = await Sink(delay=delay).serve(host, int(port))
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await stopping.wait()
+    server.close()
+
+
+def bare(
+    console: Console,  # noqa: ARG001 - every command has one
+    *,
+    url: Annotated[str, typer.Option(help="Where to post.")],
+    body: Annotated[Path, typer.Option(exists=True, help="What to post.")],
+    count: Annotated[int, typer.Option(help="How often.")] = 20_000,
+    in_flight: Annotated[int, typer.Option(help="Requests at once.")] = 64,
+) -> None:
+    """Sign and post, and nothing else."""
+    import uvloop  # noqa: PLC0415
+
+    from services.dev.bare import post  # noqa: PLC0415
+    from services.run.dispatch import GC_THRESHOLD  # noqa: PLC0415
+
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+    content = body.read_bytes()
+    uvloop.run(post(url=url, key=KEY, body=content, count=count, in_flight=in_flight))
+
+
+def _post_as(url: str, key: str) -> "Post":
+    async def post(path: str, body: object) -> Mapping[str, Any]:
+        async with Api(url=url, key=key) as api:
+            return await api.call("POST", path, body)
+
+    return post
+
+
+def _rows(figures: "Figures") -> list[Mapping[str, object]]:
+    case = f"{figures.case.in_flight} in flight, {figures.case.delay * 1000:.0f} ms"
+    middle = len(figures.bare) // 2
+    bare, ours = (
+        sorted(each, key=lambda slice_: slice_.per_cpu_second)[middle]
+        for each in (figures.bare, figures.dispatch)
+    )
+    return [
+        {
+            "case": case,
+            "who": "bare loop",
+            "per CPU s": f"{bare.per_cpu_second:.0f}",
+            "noise": f"{figures.noise:.0%}",
+            "per s": f"{bare.per_second:.0f}",
+        },
+        {
+            "case": case,
+            "who": "dispatcher",
+            "per CPU s": f"{ours.per_cpu_second:.0f}",
+            "ratio": f"{figures.ratio:.2f}",
+            "per s": f"{ours.per_second:.0f}",
+            "CPU s/1000, all": f"{ours.all_cpu_per_thousand:.3f}",
+            "p50/p99 ms": f"{figures.p50_ms:.1f} / {figures.p99_ms:.1f}",
+        },
+    ]
