@@ -189,9 +189,9 @@ def _of_request(error: Exception) -> Problem | None:
         case RefusedError():
             return error.problem
         case web.RequestPayloadError():
-            return Problem(
-                400, "malformed", "The body can't be read", "it breaks off, or its encoding"
-            )
+            detail = "it breaks off, or is not encoded as its headers say"
+            close = {"Connection": "close"}  # where the next request begins is unknown
+            return Problem(400, "malformed", "The body can't be read", detail, headers=close)
         case web.HTTPException():
             return _of_http(error)
         case _:

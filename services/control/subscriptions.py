@@ -276,6 +276,8 @@ class Subscriptions:
         return replace(now, status=status, status_reason=reason, status_at=at)
 
     def _without_failures(self, now: Registration) -> Registration:
+        if now.failure_count == 0 and now.status is not Status.DISABLED:
+            return now  # callers send zero with all else that they were given
         enabled = self._with_status(now, Status.ACTIVE) if now.status is Status.DISABLED else now
         return replace(enabled, failures_reset_at=self._clock.now(), failure_count=0)
 

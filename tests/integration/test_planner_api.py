@@ -552,14 +552,7 @@ REFUSED: list[tuple[str, str, bytes | None, dict[str, str], int, str]] = [
     ("POST", "/webhook", b"a&" * 1100, {"Content-Type": FORM}, 400, "request.invalid"),
     ("POST", "/webhook", b"filter={", {"Content-Type": FORM}, 400, "request.invalid"),
     ("POST", "/webhooks", b"a=b", {"Content-Type": FORM}, 400, "request.invalid"),
-    (
-        "POST",
-        "/webhook",
-        b"x",
-        {"Content-Type": JSON, "Content-Encoding": "gzip"},
-        400,
-        "request.invalid",
-    ),
+    ("POST", "/webhook", b"no gzip", {"Content-Type": JSON, **GZIP}, 400, "request.invalid"),
 ]
 
 
