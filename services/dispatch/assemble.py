@@ -11,6 +11,7 @@ from services.dispatch.consume import Consumer
 from services.dispatch.flow import Flow
 from services.dispatch.health import Health
 from services.dispatch.limits import Limits
+from services.dispatch.operations import Operations
 from services.dispatch.overdue import Overdue
 from services.dispatch.owned import OwnedPartitions
 from services.dispatch.ownership import Ownership
@@ -92,6 +93,8 @@ def assemble(
         reload_seconds=limits.reload,
         on_change=changes,
     )
+    operations = Operations(producer=ports.producer, clock=clock, chance=ports.chance)
+    subscriptions.on_disabled = operations.disabled
     quarantine = Quarantine(
         producer=ports.producer,
         topic=options.quarantine_topic,
@@ -161,7 +164,7 @@ def assemble(
         ),
         quarantine=quarantine,
         health=health,
-        extras=extras,
+        extras=(operations.run, *extras),
         clock=clock,
         drain_seconds=options.drain_seconds,
     )

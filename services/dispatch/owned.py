@@ -7,6 +7,8 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store import Assignment
 from services.kernel.subscription import Subscription
 
+ABOUT_WEBHOOKS = "webhook."
+
 
 class Owned:
     """What a worker holds of a partition, from assign to revoke.
@@ -65,8 +67,14 @@ class Owned:
         return offset < self._replay_below
 
     def is_due(self, event: Event, subscription: Subscription) -> bool:
-        """Tell whether a matching event is due: not stood for by a row, not from before its start."""
+        """Tell whether a matching event is due.
+
+        Not where a row stands for it, not from before the subscription, not where it is about the
+        subscription itself.
+        """
         offset = event.position.offset
+        if event.type.startswith(ABOUT_WEBHOOKS) and is_about(event, subscription):
+            return False  # about itself it would answer each failure with another request
         if self._settled and self._settled.get((offset, subscription.id)) == event.id:
             return False
         # Nobody is sent events from before its subscription because a person moved the group back.
@@ -129,3 +137,8 @@ class OwnedPartitions:
     def epochs(self) -> dict[Partition, int]:
         """Return the epochs of those that take part in delivering."""
         return {owned.partition: owned.epoch for owned in self._owned.values() if owned.active}
+
+
+def is_about(event: Event, subscription: Subscription) -> bool:
+    """Tell whether an operational event is about the very subscription it would go to."""
+    return bool(event.body["data"].get("subscription_id") == subscription.id)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.support.cluster import Cluster, Receiver, a_cluster, receiving, repeats
@@ -157,7 +158,10 @@ async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver
     ids = {}
     for path, status in answers.items():
         receiver.answers[path] = lambda _, status=status: status
-        ids[path] = await cluster.subscribe(f"{receiver.url}{path}", retry_schedule=[1])
+        ids[path] = await cluster.subscribe(
+            f"{receiver.url}{path}", types=["plan.*"], retry_schedule=[1]
+        )
+    await cluster.subscribe(f"{receiver.url}/ops", types=["webhook.*"])
     await cluster.start()
     await cluster.produce(1)
 
@@ -178,3 +182,8 @@ async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver
     assert receiver.ids("/missing").total() == 2
     shown = await cluster.call("GET", f"/v1/subscriptions/{ids['/gone']}")
     assert (shown["status"], shown["status_reason"]) == ("disabled", "gone")
+    await eventually(lambda: receiver.ids("/ops"), within=30)
+    told = [orjson.loads(seen.body) for seen in receiver.seen if seen.path == "/ops"]
+    assert [(event["type"], event["data"]["subscription_id"]) for event in told] == [
+        ("webhook.disabled", ids["/gone"])
+    ]
