@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from services.broker.connection import GONE, Connection
-from services.kernel.errors import BrokerGoneError
+from services.kernel.errors import BrokerGoneError, BrokerRefusedError
 
 DAY_MS = 86_400_000
 SECONDS = 30.0
@@ -61,7 +62,11 @@ async def all_exist(connection: Connection, names: Iterable[str]) -> None:
 async def create_missing(
     connection: Connection, topics: Iterable[Topic], *, replication_factor: int
 ) -> list[Topic]:
-    """Create those of *topics* that don't exist, and return them. Raises BrokerGoneError."""
+    """Create those of *topics* that don't exist, and return them.
+
+    Raises BrokerGoneError; BrokerRefusedError that names those that Kafka refused, and why. Those
+    that somebody else created meanwhile are fine.
+    """
     return await _topics(
         connection, list(topics), create=True, replication_factor=replication_factor
     )
@@ -76,20 +81,29 @@ async def _topics(
             await admin.start()
             existing = set(await admin.list_topics())
             found = [topic for topic in topics if topic.name not in existing]
-            if create and found:
-                await admin.create_topics(
-                    [
-                        NewTopic(
-                            topic.name,
-                            topic.partitions,
-                            replication_factor,
-                            topic_configs=topic.config(),
-                        )
-                        for topic in found
-                    ]
-                )
-            return found
+            return await _created(admin, found, replication_factor) if create and found else found
     except GONE as error:
         raise BrokerGoneError(f"Kafka can't be reached: {error}") from error
     finally:
         await admin.close()
+
+
+async def _created(
+    admin: AIOKafkaAdminClient, topics: list[Topic], replication_factor: int
+) -> list[Topic]:
+    answer = await admin.create_topics(
+        [
+            NewTopic(topic.name, topic.partitions, replication_factor, topic_configs=topic.config())
+            for topic in topics
+        ]
+    )
+    created, refused = set(), []
+    for name, code, *why in answer.topic_errors:  # aiokafka raises none of them
+        error = for_code(code)
+        if error is NoError:
+            created.add(name)
+        elif error is not TopicAlreadyExistsError:
+            refused.append(f"{name}: {' '.join(filter(None, (error.__name__, *why)))}")
+    if refused:
+        raise BrokerRefusedError(f"Kafka did not create {'; '.join(refused)}")
+    return [topic for topic in topics if topic.name in created]

@@ -57,6 +57,10 @@ class BrokerGoneError(WebhooksError):
     """Kafka can't be reached, or did not answer in time; whether it took the request is unknown."""
 
 
+class BrokerRefusedError(WebhooksError):
+    """Kafka understood the request and refused it; repeating it changes nothing."""
+
+
 class CommitRefusedError(WebhooksError):
     """The group refused the commit: this member's generation is over, or the group has members."""
 
