@@ -4,6 +4,8 @@ The Planner's own plan embeds each stop twice, 1 to 2 MB for 1,000 stops: far ov
 should carry.
 """
 
+from typing import Any
+
 from services.kernel.event import Json
 
 HEAVY = ("stops", "routes")
@@ -19,12 +21,19 @@ def is_expandable(type_: str) -> bool:
 def slim(body: Json, *, keep: tuple[str, ...]) -> Json:
     """Return *body* without the heavy parts but those in *keep*; *body* itself stays as it is."""
     heavy = [name for name in HEAVY if name not in keep]
-    data = _without(body["data"], heavy)
-    for entity in ENTITIES:
-        if isinstance(data.get(entity), dict):
-            data[entity] = _without(data[entity], heavy)
-    return {**body, "data": data}
+    slimmed: Json = {
+        name: _slim(body[name], heavy) for name in ("data", "previous") if name in body
+    }
+    return {**body, **slimmed}
 
 
-def _without(entity: Json, heavy: list[str]) -> Json:
-    return {key: value for key, value in entity.items() if key not in heavy}
+def _slim(entity: Any, heavy: list[str]) -> Any:  # noqa: ANN401 - JSON
+    if not isinstance(entity, dict):
+        return entity
+    found = {name: value for name, value in entity.items() if name not in heavy}
+    for name in ENTITIES:
+        if name in found:
+            found[name] = _slim(found[name], heavy)
+    if isinstance(found.get("routes"), list):  # asked for, but maybe not with their stops
+        found["routes"] = [_slim(route, heavy) for route in found["routes"]]
+    return found

@@ -33,12 +33,12 @@ def render(
     content_type = CLOUDEVENTS if profile is Profile.CLOUDEVENTS else JSON
     if not is_expandable(event.type):
         return Rendered(orjson.dumps(shape(event, event.body, asked)), content_type)
-    if expand:
-        kept = orjson.dumps(shape(event, slim(event.body, keep=expand), asked))
-        if len(kept) <= max_bytes:
-            return Rendered(kept, content_type)
     slimmed = slim(event.body, keep=())
     if expand:
+        kept = slim(event.body, keep=expand)
+        body = orjson.dumps(shape(event, kept, asked))
+        if len(body) <= max_bytes or kept == slimmed:
+            return Rendered(body, content_type)
         slimmed["meta"] = {**_meta(slimmed), "truncated": True}
     return Rendered(orjson.dumps(shape(event, slimmed, asked)), content_type)
 

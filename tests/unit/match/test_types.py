@@ -241,5 +241,10 @@ def test_a_misplaced_star_is_answered_with_where_it_may_stand(written: str) -> N
     assert '"stop.*"' in fault.message
 
 
+def test_the_reserved_prefix_is_called_so() -> None:
+    (fault,) = faults(["billing.*"], pointer="/types")
+    assert "reserved" in fault.message
+
+
 def test_the_same_events_by_two_names_are_no_duplicate() -> None:
     assert codes("driver.started", "route.started") == []
