@@ -21,6 +21,8 @@ class Changes:
 
     def __call__(self, before: Subscription, after: Subscription | None) -> None:
         """Take the change over to outboxes and rows."""
+        if after is not None and after.forgiven_ms != before.forgiven_ms:
+            self._health.forget(after.id)
         if after is None:
             for delivery in self._outboxes.forget(before.id):
                 self._parking.discard(delivery, Settlement.GONE)

@@ -71,6 +71,8 @@ class Subscription:
     """Waits in seconds after the 1st, 2nd … failure; None: the default; empty: one attempt."""
     created_ms: int = 0
     """Unix milliseconds; events from before are never sent without being asked for."""
+    forgiven_ms: int = 0
+    """Unix milliseconds; failures in a row from before do not count any more."""
     version: int = 0
     """Grows with every change."""
 

@@ -114,6 +114,7 @@ class PostgresSubscriptionSource:
         shared: dict[tuple[str, ...], tuple[str, ...]],
     ) -> Subscription:
         types = tuple(row["types"])
+        forgiven_at = row["failures_reset_at"]
         return Subscription(
             id=row["id"],
             project_id=row["project_id"],
@@ -128,6 +129,7 @@ class PostgresSubscriptionSource:
             timeout_seconds=row["timeout_seconds"],
             retry_schedule=None if row["retry_schedule"] is None else tuple(row["retry_schedule"]),
             created_ms=int(row["created_at"].timestamp() * 1000),
+            forgiven_ms=int(forgiven_at.timestamp() * 1000) if forgiven_at else 0,
             version=row["version"],
         )
 

@@ -130,7 +130,8 @@ limit $4;
 -- name: all_subscriptions
 -- Every subscription that isn't deleted, with what workers need.
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
-    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.version
+    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.failures_reset_at,
+    s.version
 from subscriptions s
 where s.deleted_at is null
 order by s.id;
@@ -138,7 +139,8 @@ order by s.id;
 -- name: some_subscriptions
 -- Those of these ids that are not deleted.
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
-    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.version
+    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.failures_reset_at,
+    s.version
 from subscriptions s
 where s.deleted_at is null and s.id = any ($1::text[])
 order by s.id;
