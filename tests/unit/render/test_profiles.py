@@ -104,6 +104,13 @@ def test_no_client_of_planner_v2_reads_of_routes_but_in_surveys(type_: str) -> N
         assert not {"route", "routes", "route_id", "route_ids", "total_routes"} & keys_of(data)
 
 
+@pytest.mark.parametrize("type_", ["route.survey.submitted", "stop.survey.submitted"])
+def test_surveys_keep_their_route_id_for_planner_v2(type_: str) -> None:
+    event = an_example(type_)
+    assert body_of(event, Profile.PLANNER_V2)["data"] == event.body["data"]
+    assert "route_id" in event.body["data"]
+
+
 @pytest.mark.parametrize("type_", TYPES)
 def test_no_client_of_highway_v1_reads_of_stops_or_driver_ids(type_: str) -> None:
     data = body_of(an_example(type_), Profile.HIGHWAY_V1)["data"]
