@@ -39,7 +39,7 @@ def parse_secret(text: str) -> bytes:
     """Return the key bytes of `whsec_…`. Raises ValueError with a sentence."""
     try:
         found = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's, and that of characters beyond ASCII
         raise ValueError("a secret is whsec_ and base64") from error
     if not MIN_BYTES <= len(found) <= MAX_BYTES:
         raise ValueError(f"a secret has {MIN_BYTES} to {MAX_BYTES} bytes, this one {len(found)}")
