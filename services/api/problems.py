@@ -9,6 +9,7 @@ from services.control.access import ForbiddenError, UnauthorizedError
 from services.control.subscriptions import StaleError
 from services.kernel.errors import (
     BrokerGoneError,
+    BrokerRefusedError,
     ConflictError,
     Fault,
     FaultsError,
@@ -61,6 +62,8 @@ def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
             return Problem(412, "stale", "Changed meanwhile", str(error))
         case ConflictError():
             return Problem(409, "conflict", "Conflict", str(error))
+        case BrokerRefusedError():
+            return Problem(413, "too-large", "Kafka does not take it", str(error))
         case StoreGoneError() | BrokerGoneError():
             what = "Postgres" if isinstance(error, StoreGoneError) else "Kafka"
             detail = f"{what} can't be reached at the moment; whether anything was done is unknown"

@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from services.broker.connection import GONE, Connection
-from services.kernel.errors import BrokerGoneError
+from services.kernel.errors import BrokerGoneError, BrokerRefusedError
 from services.kernel.event import Partition, Position
 
 START_SECONDS = 10.0
 SECONDS = 10.0
 LINGER_MS = 2
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""For the client, for the topic, for a segment of its log."""
 
 
 class KafkaProducer:
@@ -57,6 +60,8 @@ class KafkaProducer:
                 written = await self._producer.send_and_wait(
                     topic, key=key, value=value, headers=list(headers)
                 )
+        except TOO_LARGE as error:
+            raise BrokerRefusedError(f"the record is too large for {topic}: {error}") from error
         except GONE as error:
             raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
         return Position(Partition(topic, written.partition), written.offset)

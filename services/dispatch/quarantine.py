@@ -6,9 +6,9 @@ import structlog
 
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.wake import Wake
-from services.feed.quarantine import quarantine_record
+from services.feed.quarantine import Quarantined, quarantine_record, shortened
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError
+from services.kernel.errors import BrokerGoneError, BrokerRefusedError
 from services.kernel.event import Poison, Record
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.broker import Producer
@@ -62,10 +62,16 @@ class Quarantine:
                 owned.settle(record.position.offset, QUARANTINE, len(record.value or b""))
 
     async def _write(self, record: Record, poison: Poison) -> bool:
-        key, value, headers = quarantine_record(record, poison)
         try:
-            await self._producer.produce(self._topic, key=key, value=value, headers=headers)
-        except BrokerGoneError as error:
+            try:
+                await self._produce(quarantine_record(record, poison))
+            except BrokerRefusedError:  # with our headers even one that is allowed can be too large
+                await self._produce(shortened(record, poison))
+        except (BrokerGoneError, BrokerRefusedError) as error:
             log.warning("quarantine_waits", topic=self._topic, error=str(error))
             return False
         return True
+
+    async def _produce(self, kept: Quarantined) -> None:
+        key, value, headers = kept
+        await self._producer.produce(self._topic, key=key, value=value, headers=headers)

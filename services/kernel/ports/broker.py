@@ -88,5 +88,6 @@ class Producer(Protocol):
     ) -> Position:
         """Write one record and return where it is, once all replicas in sync have it.
 
-        Raises BrokerGoneError when that isn't known within the time limit.
+        Raises BrokerGoneError when that isn't known within the time limit, and BrokerRefusedError
+        when the record is too large.
         """
