@@ -10,15 +10,16 @@ import sys
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 from aiohttp import ClientError, ClientSession, web
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
@@ -137,6 +138,11 @@ class Cluster:
     project: str = PROJECT
     _producing: bool = False
 
+    @property
+    def quarantine(self) -> str:
+        """The topic of what is no event."""
+        return self.environment["WEBHOOKS_KAFKA__QUARANTINE_TOPIC"]
+
     async def start(self, name: str = "w0", role: str = "dispatch", **extra: str) -> Process:
         """Start a process; the same *name* is the same member of the group."""
         log = self.folder / f"{name}-{len(self.processes)}.log"
@@ -193,6 +199,43 @@ class Cluster:
         finally:
             await producer.stop()
 
+    async def put(self, *records: "Put", partition: int | None = None) -> None:
+        """Produce *records* as they are, in their order; all to *partition*, else by key."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, acks="all", max_request_size=1 << 23
+        )
+        await producer.start()
+        try:
+            for put in records:
+                await producer.send_and_wait(
+                    put.topic or self.topic,
+                    put.value,
+                    key=put.key,
+                    headers=list(put.headers),
+                    partition=partition,
+                )
+        finally:
+            await producer.stop()
+
+    async def records(self, topic: str) -> "list[ConsumerRecord[bytes, bytes]]":
+        """Read a topic from its beginning to its present end, partition by partition."""
+        consumer = AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=self.bootstrap,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=1 << 23,
+        )
+        await consumer.start()
+        try:
+            found = []
+            ends = await consumer.end_offsets(consumer.assignment())
+            for tp, end in sorted(ends.items()):
+                while await consumer.position(tp) < end:
+                    found += (await consumer.getmany(tp, timeout_ms=200)).get(tp, ())
+            return found
+        finally:
+            await consumer.stop()
+
     async def committed(self) -> int:
         """Return how many records of the events topic the group has committed."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -214,7 +257,7 @@ class Cluster:
 
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """Call the API as its operator; assert the status, 2xx by default."""
         async with (
             ClientSession(self.api, headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as session,
@@ -229,8 +272,12 @@ class Cluster:
 
     async def subscribe(self, url: str, **fields: object) -> str:
         """Make a subscription through the API; return its id."""
+        return str((await self.subscribed(url, **fields))["id"])
+
+    async def subscribed(self, url: str, **fields: object) -> dict[str, Any]:
+        """Make a subscription; return what the API answers, the secret with it."""
         body = {"project_id": self.project, "url": url, "types": ["*"], **fields}
-        return str((await self.call("POST", "/v1/subscriptions", body))["id"])
+        return await self.call("POST", "/v1/subscriptions", body, status=201)
 
     async def start_api(self) -> None:
         """Start the API process, and make the project that events belong to."""
@@ -240,6 +287,8 @@ class Cluster:
         self.project = str((await self.call("POST", "/v1/projects", {"name": "test"}))["id"])
 
     async def _api_ready(self) -> bool:
+        api = self.processes[-1]
+        assert api.process.returncode is None, api.log.read_text()
         try:
             async with ClientSession() as session, session.get(f"{self.api}/readyz") as response:
                 return response.status == 200
@@ -252,6 +301,16 @@ class Cluster:
             return await connection.fetch(query, *arguments)
         finally:
             await connection.close()
+
+
+class Put(NamedTuple):
+    """A record to produce."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+    topic: str | None = None
+    """None: the events topic."""
 
 
 def an_event(id_: str, *, type_: str = "plan.created", project: str = PROJECT) -> bytes:
