@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -43,26 +44,30 @@ def event_loop_of_servers() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="session")
-def embedded_kafka(
-    event_loop_of_servers: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def servers_folder() -> Iterator[Path]:
+    """Not one of pytest's: each run closes the folder above those, and root's Postgres is another
+    user."""
+    with tempfile.TemporaryDirectory(prefix="planner-webhooks-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def embedded_kafka(event_loop_of_servers: asyncio.Runner, servers_folder: Path) -> Iterator[str]:
     if OUTSIDE_KAFKA:
         yield OUTSIDE_KAFKA
         return
-    server = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), probe=kafka_answers)
+    server = EmbeddedKafka(servers_folder / "kafka", probe=kafka_answers)
     event_loop_of_servers.run(server.start())
     yield server.bootstrap_servers
     event_loop_of_servers.run(server.kill())
 
 
 @pytest.fixture(scope="session")
-def embedded_postgres(
-    event_loop_of_servers: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def embedded_postgres(event_loop_of_servers: asyncio.Runner, servers_folder: Path) -> Iterator[str]:
     if OUTSIDE_POSTGRES:
         yield OUTSIDE_POSTGRES
         return
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), probe=postgres_answers)
+    server = EmbeddedPostgres(servers_folder / "postgres", probe=postgres_answers)
     yield event_loop_of_servers.run(server.start())
     event_loop_of_servers.run(server.kill())
 
