@@ -41,12 +41,22 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
         case aiohttp.ServerDisconnectedError():
             return Ended(Outcome.RESET, "the connection was closed without an answer")
         case aiohttp.ClientResponseError():
-            return Ended(Outcome.RESET, f"the answer is no HTTP: {error.message}")
+            return Ended(Outcome.RESET, f"the answer is no HTTP: {_first_line(error.message)}")
         case aiohttp.ClientOSError() | ConnectionError():
             return Ended(Outcome.RESET, f"the connection broke: {error.strerror or error}")
         case aiohttp.ClientPayloadError():
             return Ended(Outcome.RESET, "the answer broke off")
-        case aiohttp.InvalidURL() | ValueError():
+        case aiohttp.InvalidURL():  # its text would be the URL, query and all
+            what = error.description or "it is no URL"
+            return Ended(Outcome.BLOCKED, f"the URL can't be called: {what}")
+        case aiohttp.NonHttpUrlClientError():
+            return Ended(Outcome.BLOCKED, "the URL can't be called: it isn't http:// or https://")
+        case ValueError():
             return Ended(Outcome.BLOCKED, f"the URL can't be called: {error}")
         case _:
             return Ended(Outcome.RESET, f"{type(error).__name__}: {error}")
+
+
+def _first_line(message: str) -> str:
+    """Return what is said before the excerpt with its pointing caret."""
+    return message.partition("\n")[0].rstrip(":")
