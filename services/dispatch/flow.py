@@ -140,7 +140,7 @@ class Flow:
                 elif owned.settle(
                     delivery.position.offset, delivery.subscription_id, len(delivery.body)
                 ):
-                    metrics.SETTLED[Settlement.ACKNOWLEDGED].inc()
+                    metrics.SETTLED.counts[Settlement.ACKNOWLEDGED] += 1
             case RetryAt(due_at):
                 self._parking.park(delivery, attempt, due_at)
             case Dead(reason):
