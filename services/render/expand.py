@@ -4,6 +4,7 @@ The Planner's own plan embeds each stop twice, 1 to 2 MB for 1,000 stops: far ov
 should carry.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.kernel.event import Json
@@ -11,6 +12,7 @@ from services.kernel.event import Json
 HEAVY = ("stops", "routes")
 FAMILIES = ("plan.", "route.")
 ENTITIES = ("plan", "route")
+PARTS = ("data", "previous")
 
 
 def is_expandable(type_: str) -> bool:
@@ -19,15 +21,23 @@ def is_expandable(type_: str) -> bool:
 
 
 def slim(body: Json, *, keep: tuple[str, ...]) -> Json:
-    """Return *body* without the heavy parts but those in *keep*; *body* itself stays as it is."""
-    heavy = [name for name in HEAVY if name not in keep]
-    slimmed: Json = {
-        name: _slim(body[name], heavy) for name in ("data", "previous") if name in body
-    }
-    return {**body, **slimmed}
+    """Return *body* without the heavy parts but those in *keep*; *body* itself is not changed."""
+    heavy = [name for name in HEAVY if name not in keep] if keep else HEAVY
+    slimmed: Json = {name: _slim(body[name], heavy) for name in PARTS if _is_heavy(body.get(name))}
+    return {**body, **slimmed} if slimmed else body
 
 
-def _slim(entity: Any, heavy: list[str]) -> Any:  # noqa: ANN401 - JSON
+def _is_heavy(entity: Any) -> bool:  # noqa: ANN401 - JSON
+    """Tell whether there is anything to take out: most producers send them slim as they are."""
+    if not isinstance(entity, dict):
+        return False
+    # By name rather than in a loop: this is done for each event of a plan or a route.
+    if "stops" in entity or "routes" in entity:
+        return True
+    return _is_heavy(entity.get("plan")) or _is_heavy(entity.get("route"))
+
+
+def _slim(entity: Any, heavy: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
     if not isinstance(entity, dict):
         return entity
     found = {name: value for name, value in entity.items() if name not in heavy}

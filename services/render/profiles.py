@@ -39,7 +39,7 @@ def render(
         body = orjson.dumps(shape(event, kept, asked))
         if len(body) <= max_bytes or kept == slimmed:
             return Rendered(body, content_type)
-        slimmed["meta"] = {**_meta(slimmed), "truncated": True}
+        slimmed = {**slimmed, "meta": {**_meta(slimmed), "truncated": True}}
     return Rendered(orjson.dumps(shape(event, slimmed, asked)), content_type)
 
 
