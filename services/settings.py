@@ -180,7 +180,7 @@ class Dispatch(_Section):
     """The worker."""
 
     instance: str | None = None
-    """Name of this worker, stable over restarts (`group.instance.id`); default: host name."""
+    """Name of this worker, stable over restarts (begins `group.instance.id`); default: host name."""
     commit_interval_ms: Count = 100
     """Offsets are committed so often, where something changed."""
     drain_seconds: Positive = 10.0

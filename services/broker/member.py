@@ -1,6 +1,7 @@
 """One member of the consumer group."""
 
 import asyncio
+import zlib
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -37,7 +38,7 @@ class MemberOptions:
     group: str
     topics: Sequence[str]
     instance: str
-    """`group.instance.id`: the same after a restart, so that nobody else's partitions move."""
+    """The same after a restart, so that nobody else's partitions move (`group.instance.id`)."""
     session_timeout: float
     rebalance_timeout: float
     start_timeout: float
@@ -50,33 +51,19 @@ class KafkaMember:
     """The `Member` of the workers."""
 
     def __init__(self, *, connection: Connection, options: MemberOptions) -> None:
+        self._connection = connection
         self._options = options
-        self._consumer = AIOKafkaConsumer(
-            **connection.options(),
-            group_id=options.group,
-            group_instance_id=options.instance,
-            client_id=f"webhooks-{options.instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=int(options.session_timeout * 1000),
-            heartbeat_interval_ms=int(options.session_timeout * 1000 / 4),
-            rebalance_timeout_ms=int(options.rebalance_timeout * 1000),
-            fetch_max_wait_ms=options.fetch_max_wait_ms,
-            fetch_max_bytes=options.fetch_max_bytes,
-            max_partition_fetch_bytes=options.max_partition_fetch_bytes,
-        )
+        self._consumer = self._new_consumer()
         self._sought: set[TopicPartition] = set()
         self._failure: BaseException | None = None
         self._stopped = False
 
     async def start(self, listener: MemberListener) -> None:
         """Join. Raises BrokerGoneError after the time limit for starting."""
-        self._consumer.subscribe(list(self._options.topics), listener=_Listener(self, listener))
         loop = asyncio.get_running_loop()
         until = loop.time() + self._options.start_timeout
         while True:
+            self._consumer.subscribe(list(self._options.topics), listener=_Listener(self, listener))
             try:
                 async with asyncio.timeout_at(until):
                     await self._consumer.start()
@@ -84,7 +71,9 @@ class KafkaMember:
                 if loop.time() >= until - 1:
                     raise BrokerGoneError(f"Kafka can't be reached: {error}") from error
                 log.info("waiting_for_kafka", error=str(error))
+                await self._close()
                 await asyncio.sleep(1)
+                self._consumer = self._new_consumer()  # one that began to start can't do it again
             else:
                 return
 
@@ -117,6 +106,8 @@ class KafkaMember:
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
         """Commit within a second, or raise CommitRefusedError or BrokerGoneError."""
+        if self._stopped:  # aiokafka would open a connection again, and never close it
+            raise CommitRefusedError("this member has left the group")
         offsets = {
             TopicPartition(*partition): OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, commit in commits.items()
@@ -149,6 +140,28 @@ class KafkaMember:
         if self._stopped:
             return
         self._stopped = True
+        await self._close()
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        options = self._options
+        return AIOKafkaConsumer(
+            **self._connection.options(),
+            group_id=options.group,
+            group_instance_id=_instance_id(options),
+            client_id=f"webhooks-{options.instance}",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=int(options.session_timeout * 1000),
+            heartbeat_interval_ms=int(options.session_timeout * 1000 / 4),
+            rebalance_timeout_ms=int(options.rebalance_timeout * 1000),
+            fetch_max_wait_ms=options.fetch_max_wait_ms,
+            fetch_max_bytes=options.fetch_max_bytes,
+            max_partition_fetch_bytes=options.max_partition_fetch_bytes,
+        )
+
+    async def _close(self) -> None:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._consumer.stop()
@@ -182,6 +195,16 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         await self._member._told(self._listener.assigned, assigned)  # noqa: SLF001
+
+
+def _instance_id(options: MemberOptions) -> str:
+    """Return the `group.instance.id`, which changes with the topics.
+
+    A member that comes back under its id gets its partitions back without anybody looking at what it
+    subscribes to: a topic that was added would not be read, and one that was removed ends aiokafka.
+    """
+    topics = " ".join(sorted(options.topics))
+    return f"{options.instance}.{zlib.crc32(topics.encode()):08x}"
 
 
 def _records(partition: Partition, records: Sequence[Any]) -> list[Record]:
