@@ -1,8 +1,8 @@
 """Which addresses may be called, and which URLs accepted. Pure.
 
 Refused unless a setting allows them: everything that isn't public unicast, so that nobody makes us
-call our own network. Addresses inside of others (IPv4-mapped, NAT64, 6to4, Teredo) are judged by the
-one within. A host name is judged by what it resolves to, when it is connected to.
+call our own network. Addresses that carry others (IPv4-mapped, NAT64, 6to4, Teredo) are judged by
+those within, too. A host name is judged by what it resolves to, when it is connected to.
 """
 
 import ipaddress
@@ -40,6 +40,7 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     ("240.0.0.0/4", "a reserved"),
     ("::/128", "an unspecified"),
     ("::1/128", "a loopback"),
+    ("64:ff9b:1::/48", "a local NAT64"),
     ("100::/64", "a discard"),
     ("2001::/23", "a reserved"),
     ("2001:db8::/32", "a documentation"),
@@ -51,7 +52,8 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     ("ff00::/8", "a multicast"),
 )
 _NETWORKS = tuple((ipaddress.ip_network(text), what) for text, what in _REFUSED)
-_NAT64 = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48")))
+_NAT64 = IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?\Z", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?\Z")
 
@@ -66,14 +68,13 @@ class AddressPolicy:
     def refusal(self, text: str) -> str | None:
         """Say why the address *text* may not be connected to; None if it may."""
         address = ipaddress.ip_address(text.partition("%")[0])
-        for seen in _layers(address):
-            if self._is_allowed(seen):
-                return None
-        for seen in _layers(address):
-            for network, what in _NETWORKS:
-                if seen.version == network.version and seen in network:
-                    inside = "" if seen == address else f" ({seen} within)"
-                    return f"{address}{inside} is {what} address; allow it with {SETTING}"
+        if self._is_allowed(address):
+            return None
+        for seen in (address, *_within(address)):
+            what = _refused(seen)
+            if what is not None and not self._is_allowed(seen):
+                inside = "" if seen == address else f" ({seen} within)"
+                return f"{address}{inside} is {what} address; allow it with {SETTING}"
         return None
 
     def url_faults(self, url: object, *, pointer: str) -> list[Fault]:
@@ -131,23 +132,33 @@ class AddressPolicy:
 
 def _literal(host: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(host.partition("%")[0]))
+        return str(ipaddress.ip_address(host.partition("%")[0] if ":" in host else host))
     except ValueError:
         return None
 
 
-def _layers(address: Address) -> list[Address]:
-    """Return *address* and those it carries inside."""
+def _refused(address: Address) -> str | None:
+    """Return what kind of address this is if it isn't public unicast."""
+    for network, what in _NETWORKS:
+        if address.version == network.version and address in network:
+            return what
+    if address.version == 4 or address in _GLOBAL_UNICAST or _within(address):  # noqa: PLR2004
+        return None
+    return "a reserved"
+
+
+def _within(address: Address) -> list[IPv4Address]:
+    """Return the addresses that *address* carries."""
     if isinstance(address, IPv4Address):
-        return [address]
-    inside: list[Address] = []
+        return []
+    found: list[IPv4Address] = []
     if address.ipv4_mapped is not None:
-        inside.append(address.ipv4_mapped)
+        found.append(address.ipv4_mapped)
     if address.sixtofour is not None:
-        inside.append(address.sixtofour)
+        found.append(address.sixtofour)
     if address.teredo is not None:
-        inside += address.teredo
+        found += address.teredo
     packed = int(address) & 0xFFFF_FFFF
-    if any(address in network for network in _NAT64) or (int(address) >> 32 == 0 and packed > 1):
-        inside.append(IPv4Address(packed))
-    return [address, *inside]
+    if address in _NAT64 or (int(address) >> 32 == 0 and packed > 1):
+        found.append(IPv4Address(packed))
+    return found

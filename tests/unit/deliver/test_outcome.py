@@ -35,7 +35,7 @@ NO_HTTP = aiohttp.ClientResponseError(
         # the name
         (aiohttp.ClientConnectorDNSError(KEY, NO_NAME), Outcome.DNS, "hooks.example.com has no"),
         # TLS
-        (aiohttp.ClientConnectorCertificateError(KEY, EXPIRED), Outcome.TLS, "has expired"),
+        (aiohttp.ClientConnectorCertificateError(KEY, EXPIRED), Outcome.TLS, "doesn't verify"),
         (aiohttp.ClientConnectorSSLError(KEY, HANDSHAKE), Outcome.TLS, "WRONG_VERSION"),
         (aiohttp.ClientSSLError(KEY, HANDSHAKE), Outcome.TLS, "WRONG_VERSION"),
         (HANDSHAKE, Outcome.TLS, "WRONG_VERSION"),
@@ -59,9 +59,9 @@ NO_HTTP = aiohttp.ClientResponseError(
         ),
         # a connection that broke
         (aiohttp.ServerDisconnectedError(), Outcome.RESET, "closed without an answer"),
-        (aiohttp.ClientOSError(104, "Connection reset by peer"), Outcome.RESET, "reset by peer"),
+        (aiohttp.ClientOSError(104, "Reset by peer"), Outcome.RESET, "connection broke: Reset"),
         (aiohttp.ClientConnectionResetError("closing transport"), Outcome.RESET, "closing"),
-        (ConnectionResetError(104, "Connection reset by peer"), Outcome.RESET, "reset by peer"),
+        (ConnectionResetError(104, "Reset by peer"), Outcome.RESET, "connection broke: Reset"),
         (BrokenPipeError(32, "Broken pipe"), Outcome.RESET, "Broken pipe"),
         (aiohttp.ClientPayloadError("…"), Outcome.RESET, "the answer broke off"),
         # an answer that is no HTTP
