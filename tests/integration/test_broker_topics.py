@@ -13,6 +13,7 @@ from services.broker.connection import Connection
 from services.broker.topics import TOPICS, Topic, all_exist, create_missing, missing, wanted
 from services.kernel.errors import BrokerGoneError, BrokerRefusedError
 from tests.support.cluster import free_port
+from tests.support.eventually import eventually
 
 ROW = re.compile(r"^\| `([a-z.]+)` \|.*\| (?:(\d+) days[^|]*|(compacted)) \|$", re.MULTILINE)
 
@@ -24,6 +25,16 @@ def connection(kafka: str) -> Connection:
 
 def a_topic(partitions: int = 1, retention_days: int | None = 7) -> Topic:
     return Topic(f"t{uuid.uuid4().hex[:10]}", partitions, retention_days)
+
+
+async def made(connection: Connection, *topics: Topic) -> None:
+    """Make topics, and wait until every broker knows them."""
+    assert await create_missing(connection, topics, replication_factor=1) == list(topics)
+
+    async def are_known() -> bool:
+        return not await missing(connection, topics)
+
+    await eventually(are_known)
 
 
 async def described(kafka: str, name: str) -> tuple[int, Mapping[str, str]]:
@@ -51,7 +62,7 @@ async def test_a_missing_topic_is_made_with_its_partitions_and_retention(
     usual: Topic, kafka: str, connection: Connection
 ) -> None:
     topic = usual._replace(name=f"t{uuid.uuid4().hex[:10]}.{usual.name}")
-    assert await create_missing(connection, [topic], replication_factor=1) == [topic]
+    await made(connection, topic)
     partitions, settings = await described(kafka, topic.name)
     assert partitions == usual.partitions
     if usual.retention_days is None:
@@ -63,7 +74,7 @@ async def test_a_missing_topic_is_made_with_its_partitions_and_retention(
 
 async def test_a_topic_that_exists_is_left_as_it_is(kafka: str, connection: Connection) -> None:
     topic = a_topic(partitions=3, retention_days=2)
-    await create_missing(connection, [topic], replication_factor=1)
+    await made(connection, topic)
     other = topic._replace(partitions=5, retention_days=9)
     new = a_topic()
     assert await missing(connection, [other, new]) == [new]
@@ -74,7 +85,7 @@ async def test_a_topic_that_exists_is_left_as_it_is(kafka: str, connection: Conn
 
 async def test_what_is_missing_is_told_by_name(connection: Connection) -> None:
     there, absent, another = a_topic(), a_topic(), a_topic()
-    await create_missing(connection, [there], replication_factor=1)
+    await made(connection, there)
     assert await missing(connection, [there, absent, another]) == [absent, another]
     await all_exist(connection, [there.name])
     sentence = f"no topic {absent.name}, {another.name}: `planner-webhooks migrate` creates them"
@@ -87,7 +98,11 @@ async def test_what_kafka_refuses_to_make_is_told_with_its_reason(connection: Co
     good, bad = a_topic(), Topic("no such name!", 1, 7)
     with pytest.raises(BrokerRefusedError, match="no such name!: InvalidTopicError"):
         await create_missing(connection, [good, bad], replication_factor=1)
-    assert await missing(connection, [good, bad]) == [bad]
+
+    async def only_the_good_is_there() -> bool:
+        return await missing(connection, [good, bad]) == [bad]
+
+    await eventually(only_the_good_is_there)
     with pytest.raises(BrokerRefusedError, match="InvalidReplicationFactorError"):
         await create_missing(connection, [a_topic()], replication_factor=3)
 
