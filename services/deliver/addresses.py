@@ -1,8 +1,8 @@
 """Which addresses may be called, and which URLs accepted. Pure.
 
 Refused unless a setting allows them: everything that isn't public unicast, so that nobody makes us
-call our own network. Addresses that carry others (IPv4-mapped, NAT64, 6to4, Teredo) are judged by
-those within, too. A host name is judged by what it resolves to, when it is connected to.
+call our own network. Addresses that carry another (IPv4-mapped, NAT64, 6to4) are judged by the one
+within, too. A host name is judged by what it resolves to, when it is connected to.
 """
 
 import ipaddress
@@ -45,7 +45,6 @@ _REFUSED: tuple[tuple[str, str], ...] = (
     ("2001::/23", "a reserved"),
     ("2001:db8::/32", "a documentation"),
     ("3fff::/20", "a documentation"),
-    ("5f00::/16", "a reserved"),
     ("fc00::/7", "a private"),
     ("fe80::/10", "a link-local"),
     ("fec0::/10", "a private"),
@@ -148,7 +147,7 @@ def _refused(address: Address) -> str | None:
 
 
 def _within(address: Address) -> list[IPv4Address]:
-    """Return the addresses that *address* carries."""
+    """Return the addresses that *address* carries: Teredo, which has two, is refused anyway."""
     if isinstance(address, IPv4Address):
         return []
     found: list[IPv4Address] = []
@@ -156,8 +155,6 @@ def _within(address: Address) -> list[IPv4Address]:
         found.append(address.ipv4_mapped)
     if address.sixtofour is not None:
         found.append(address.sixtofour)
-    if address.teredo is not None:
-        found += address.teredo
     packed = int(address) & 0xFFFF_FFFF
     if address in _NAT64 or (int(address) >> 32 == 0 and packed > 1):
         found.append(IPv4Address(packed))
