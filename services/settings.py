@@ -5,7 +5,6 @@ values. All faults are reported at once, and an unknown `WEBHOOKS_` variable wit
 """
 
 import base64
-import binascii
 import difflib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
@@ -18,7 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 PREFIX = "WEBHOOKS_"
 MAX_PORT = 65_535
 KEY_BYTES = 32
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Wait = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(gt=0)]
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -37,7 +37,7 @@ def _listen(text: str | None) -> str | None:
 def _key(text: str) -> None:
     try:
         length = len(base64.b64decode(text, validate=True))
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's, and that of characters beyond ASCII
         raise ValueError("not base64; `planner-webhooks settings --new-key` prints one") from error
     if length != KEY_BYTES:
         raise ValueError(f"{length} bytes instead of {KEY_BYTES}")
@@ -131,7 +131,7 @@ class Deliver(_Section):
     allow_http: bool = False
     """Whether plain http:// URLs are accepted."""
     connect_timeout_seconds: Positive = 5.0
-    timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 15.0
+    timeout_seconds: Annotated[float, Field(ge=1, le=30)] = 15.0
     """Default of a subscription's time limit, 1 to 30."""
     max_in_flight: Count = 2_000
     """Requests at once of one worker."""
@@ -160,10 +160,10 @@ class Deliver(_Section):
 class Retry(_Section):
     """What follows a failure."""
 
-    schedule_seconds: Annotated[tuple[Positive, ...], NoDecode] = (
+    schedule_seconds: Annotated[tuple[Wait, ...], NoDecode] = (
         5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
     )  # fmt: skip
-    """Waits after the 1st, 2nd … failure, in seconds; after the last a dead letter."""
+    """Waits after the 1st, 2nd … failure, in seconds, a day at most; after the last a dead letter."""
     poll_seconds: Positive = 0.5
     """How often due rows are looked for."""
     budget_rows: Count = 10_000
@@ -227,7 +227,11 @@ class Settings(BaseSettings):
     """All sections."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it may be a secret, and a traceback shows the cause
     )
 
     kafka: Kafka = Kafka()
@@ -249,6 +253,9 @@ class InvalidSettingsError(ValueError):
         self.faults = faults
 
 
+_HINT = f"set what you need of it as {PREFIX}SECTION__FIELD"
+
+
 def load() -> Settings:
     """Read the settings from the environment. Raises InvalidSettingsError; never shows a secret."""
     try:
@@ -256,7 +263,8 @@ def load() -> Settings:
     except ValidationError as error:
         raise InvalidSettingsError([_sentence(fault) for fault in error.errors()]) from error
     except SettingsError as error:  # a whole section as JSON, and it isn't JSON
-        raise InvalidSettingsError([f"{PREFIX}…: {error}"]) from error
+        section = str(error).partition('field "')[2].partition('"')[0].upper()
+        raise InvalidSettingsError([f"{PREFIX}{section}: not JSON; {_HINT}"]) from error
 
 
 def _sentence(fault: ErrorDetails) -> str:
@@ -276,11 +284,16 @@ def variables() -> Iterator[tuple[str, str, str]]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Say, a sentence each, which `WEBHOOKS_` variables are ignored, with the nearest name."""
-    known = [variable for variable, _, _ in variables()]
+    known = [variable.removeprefix(PREFIX) for variable, _, _ in variables()]
+    whole = [section.upper() for section in Settings.model_fields]  # as JSON
     sentences = []
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name.upper() not in known and "_TEST_" not in name:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            sentences.append(f"{name} is not a setting and was ignored{hint}")
+    for given in sorted(environ):
+        name = given.upper().removeprefix(PREFIX)
+        if not given.upper().startswith(PREFIX) or name in (*known, *whole):
+            continue
+        if name.startswith("TEST_"):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f": did you mean {PREFIX}{near[0]}?" if near else ""
+        sentences.append(f"{given} is not a setting and was ignored{hint}")
     return sentences

@@ -14,7 +14,7 @@ from services.cli.console import Console
 from services.settings import KEY_BYTES, Settings, load, unknown_variables, variables
 
 HIDDEN = "***"
-_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
+_PASSWORD = re.compile(r"(://[^:/@]*):.*@")  # up to the last @: a password may have one
 _QUERY_PASSWORD = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 
 
