@@ -1,0 +1,399 @@
+"""Postgres as workers see it, without Postgres; `tests/contract` has one suite for both."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from services.kernel.clock import Clock
+from services.kernel.delivery import Delivery, Trigger
+from services.kernel.errors import StoreGoneError
+from services.kernel.event import Partition, Position
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.store import (
+    Assignment,
+    Bury,
+    Floor,
+    HealthRow,
+    Park,
+    RowChange,
+    SettledRow,
+    Usage,
+)
+from services.kernel.subscription import Status, Subscription
+from tests.support.processes import Process, current_process
+from tests.support.server import GoneError, Server, State, no_time
+
+T = TypeVar("T")
+
+RowKey: TypeAlias = tuple[Position, SubscriptionId, str]
+RECONNECT_SECONDS = 1.0
+
+
+@dataclass
+class PartitionRow:
+    """A row of `partitions`."""
+
+    epoch: int
+    worker: str
+    committed: int | None = None
+
+
+@dataclass
+class RetryRow:
+    """A row of `retries`."""
+
+    delivery: Delivery
+    """`number` is that of the attempt to come."""
+    due_at: datetime | None
+    outcome: str | None
+
+
+class DeadRow(NamedTuple):
+    """A row of `dead_letters`."""
+
+    delivery: Delivery
+    attempts: int
+    reason: str
+
+
+class GapRow(NamedTuple):
+    """A row of `gaps`."""
+
+    partition: Partition
+    from_offset: int
+    to_offset: int
+    reason: str
+    at: datetime
+
+
+@dataclass
+class Tables:
+    """What is stored."""
+
+    partitions: dict[Partition, PartitionRow] = field(default_factory=dict)
+    retries: dict[RowKey, RetryRow] = field(default_factory=dict)
+    dead: dict[RowKey, DeadRow] = field(default_factory=dict)
+    gaps: list[GapRow] = field(default_factory=list)
+    subscriptions: dict[SubscriptionId, Subscription] = field(default_factory=dict)
+    health: dict[tuple[SubscriptionId, str], HealthRow] = field(default_factory=dict)
+
+
+class Watcher:
+    """Told of what changes in the tables, at the instant it does. A test overrides what it needs."""
+
+    def assigned(self, process: Process | None, partition: Partition, epoch: int) -> None:
+        """A new epoch began."""
+
+    def written(self, process: Process | None, change: RowChange) -> None:
+        """A row changed."""
+
+    def told(self, process: Process | None, subscriptions: Collection[Subscription]) -> None:
+        """A process heard of subscriptions."""
+
+
+class FakeDatabase(Server):
+    """The server."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        latency: Callable[[], float] = no_time,
+        watcher: Watcher | None = None,
+    ) -> None:
+        super().__init__(latency=latency)
+        self.clock = clock
+        self.tables = Tables()
+        self.watcher = watcher or Watcher()
+        self._listeners: list[_Line] = []
+
+    def go(self, state: State) -> None:
+        """Go down, cutting the lines that notifications come by, or come back."""
+        super().go(state)
+        if state is not State.UP:
+            for line in self._listeners:
+                line.cut()
+            self._listeners.clear()
+
+    def listen(self) -> "_Line":
+        """Make a line that notifications come by from now on."""
+        line = _Line()
+        self._listeners.append(line)
+        return line
+
+    # What people do.
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Store a new or a changed subscription."""
+        self.tables.subscriptions[subscription.id] = subscription
+        self._notify(subscription.id)
+
+    def unsubscribe(self, id_: SubscriptionId) -> None:
+        """Delete a subscription with its retry rows."""
+        del self.tables.subscriptions[id_]
+        for key in [key for key in self.tables.retries if key[1] == id_]:
+            del self.tables.retries[key]
+        self._notify(id_)
+
+    def disable(self, id_: SubscriptionId) -> bool:
+        """Disable a subscription if it is active."""
+        found = self.tables.subscriptions.get(id_)
+        if found is None or found.status is not Status.ACTIVE:
+            return False
+        self.subscribe(replace(found, status=Status.DISABLED, version=found.version + 1))
+        return True
+
+    def _notify(self, id_: SubscriptionId) -> None:
+        for line in self._listeners:
+            line.ring(id_)
+
+    # What workers do.
+
+    def assign(
+        self, process: Process | None, floors: Mapping[Partition, Floor], worker: str
+    ) -> dict[Partition, Assignment]:
+        """Begin epochs, and load what they begin with."""
+        return {p: self._assign(process, p, floor, worker) for p, floor in sorted(floors.items())}
+
+    def _assign(
+        self, process: Process | None, partition: Partition, floor: Floor, worker: str
+    ) -> Assignment:
+        row = self.tables.partitions.setdefault(partition, PartitionRow(0, worker))
+        behind = row.epoch < floor.epoch
+        before = row.epoch
+        if not behind:
+            row.epoch += 1
+            self.watcher.assigned(process, partition, row.epoch)
+        row.worker = worker
+        settled: list[SettledRow] = []
+        usage: dict[SubscriptionId, Usage] = defaultdict(lambda: Usage(0, 0))
+        for (position, id_, event_id), retry in self.tables.retries.items():
+            if position.partition == partition:
+                if retry.due_at is None:
+                    retry.due_at = self.clock.now()
+                if position.offset >= floor.offset:
+                    settled.append(SettledRow(position.offset, id_, event_id, dead=False))
+                size = len(retry.delivery.body)
+                usage[id_] = Usage(usage[id_].rows + 1, usage[id_].bytes + size)
+        settled += [
+            SettledRow(position.offset, id_, event_id, dead=True)
+            for position, id_, event_id in self.tables.dead
+            if position.partition == partition and position.offset >= floor.offset
+        ]
+        return Assignment(
+            epoch=row.epoch,
+            committed=row.committed,
+            committed_epoch=before,
+            settled=settled,
+            usage=dict(usage),
+        )
+
+    def stands(self, partition: Partition, epoch: int) -> bool:
+        """Tell whether *epoch* is the present one: every write asks."""
+        row = self.tables.partitions.get(partition)
+        return row is not None and row.epoch == epoch
+
+    def release(self, epochs: Mapping[Partition, int]) -> None:
+        """End epochs."""
+        for partition, epoch in epochs.items():
+            if self.stands(partition, epoch):
+                self.tables.partitions[partition].epoch += 1
+
+    def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
+        """Keep offsets."""
+        for partition, (epoch, offset) in committed.items():
+            if self.stands(partition, epoch):
+                self.tables.partitions[partition].committed = offset
+
+    def write(self, process: Process | None, changes: Sequence[RowChange]) -> set[Partition]:
+        """Change rows, but not those of epochs that are over."""
+        asked = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
+        standing = {
+            (partition, epoch) for partition, epoch in asked if self.stands(partition, epoch)
+        }
+        # Of several changes of one row the last holds.
+        newest = {
+            _key(change.delivery): change
+            for change in changes
+            if (change.delivery.position.partition, change.delivery.epoch) in standing
+        }
+        for change in newest.values():
+            self._change(change)
+            self.watcher.written(process, change)
+        return {partition for partition, _ in asked} - {partition for partition, _ in standing}
+
+    def _change(self, change: RowChange) -> None:
+        delivery = change.delivery
+        key = _key(delivery)
+        known = delivery.subscription_id in self.tables.subscriptions
+        if isinstance(change, Park):
+            if known:
+                before = self.tables.retries.get(key)
+                kept = replace(before.delivery, number=delivery.number) if before else delivery
+                outcome = change.attempt.outcome.value if change.attempt else None
+                self.tables.retries[key] = RetryRow(kept, change.due_at, outcome)
+            return
+        self.tables.retries.pop(key, None)
+        if isinstance(change, Bury) and known:
+            attempts = delivery.number if change.attempt else delivery.number - 1
+            self.tables.dead[key] = DeadRow(delivery, attempts, change.reason)
+
+    def due(
+        self,
+        epochs: Mapping[Partition, int],
+        now: datetime,
+        limit: int,
+        skip: Collection[tuple[Position, SubscriptionId]],
+        busy: Collection[SubscriptionId],
+    ) -> list[Delivery]:
+        """Return what is due."""
+        held = set(skip)
+        rows = [
+            (row.due_at, row)
+            for (position, id_, _), row in self.tables.retries.items()
+            if row.due_at is not None
+            and row.due_at <= now
+            and position.partition in epochs
+            and (position, id_) not in held
+            and id_ not in busy
+            and (of := self.tables.subscriptions.get(id_)) is not None
+            and of.status is Status.ACTIVE
+        ]
+        rows.sort(key=lambda pair: pair[0])
+        return [
+            replace(
+                row.delivery,
+                epoch=epochs[row.delivery.position.partition],
+                trigger=Trigger.RETRY if row.outcome else Trigger.LIVE,
+                retry_reason=row.outcome,
+            )
+            for _, row in rows[:limit]
+        ]
+
+    def report(self, worker: str, rows: Sequence[HealthRow]) -> None:
+        """Upsert health."""
+        for row in rows:
+            if row.failure_count:
+                self.tables.health[row.subscription_id, worker] = row
+            else:
+                for key in [k for k in self.tables.health if k[0] == row.subscription_id]:
+                    del self.tables.health[key]
+
+
+def _key(delivery: Delivery) -> RowKey:
+    return delivery.position, delivery.subscription_id, delivery.event_id
+
+
+class _Line:
+    """Notifications to one listener."""
+
+    def __init__(self) -> None:
+        self._changed: dict[SubscriptionId, None] = {}
+        self._bell = asyncio.Event()
+        self._is_cut = False
+
+    def ring(self, id_: SubscriptionId) -> None:
+        self._changed[id_] = None
+        self._bell.set()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        self._bell.set()
+
+    async def heard(self) -> list[SubscriptionId]:
+        """Wait for what changed. Raises GoneError when the line is cut."""
+        await self._bell.wait()
+        self._bell.clear()
+        if self._is_cut:
+            raise GoneError("the line was cut")
+        ids, self._changed = list(self._changed), {}
+        return ids
+
+
+class FakeStore:
+    """All ports of the workers: a client, in the process that uses it."""
+
+    def __init__(self, database: FakeDatabase, *, seconds: float = 5.0) -> None:
+        self._database = database
+        self._seconds = seconds
+
+    async def assign(
+        self, floors: Mapping[Partition, Floor], *, worker: str
+    ) -> Mapping[Partition, Assignment]:
+        """Begin a new epoch of each partition and load its rows at or above its floor."""
+        process = current_process()
+        return await self._ask(lambda: self._database.assign(process, floors, worker))
+
+    async def release(self, epochs: Mapping[Partition, int]) -> None:
+        """End these epochs."""
+        await self._ask(lambda: self._database.release(epochs))
+
+    async def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
+        """Keep (epoch, offset) of each."""
+        await self._ask(lambda: self._database.save_committed(committed))
+
+    async def record_gap(
+        self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
+    ) -> None:
+        """Keep that a range was not delivered and why."""
+        gap = GapRow(partition, from_offset, to_offset, reason, at)
+        await self._ask(lambda: self._database.tables.gaps.append(gap))
+
+    async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
+        """Make *changes* durable; return the partitions whose epoch is over."""
+        process = current_process()
+        return await self._ask(lambda: self._database.write(process, changes))
+
+    async def due(
+        self,
+        epochs: Mapping[Partition, int],
+        *,
+        now: datetime,
+        limit: int,
+        skip: Collection[tuple[Position, SubscriptionId]],
+        busy: Collection[SubscriptionId],
+    ) -> Sequence[Delivery]:
+        """Return up to *limit* due rows of these partitions, oldest due first."""
+        return await self._ask(lambda: self._database.due(epochs, now, limit, skip, busy))
+
+    async def load_all(self) -> Sequence[Subscription]:
+        """Return all subscriptions."""
+        return await self._loaded(lambda: list(self._database.tables.subscriptions.values()))
+
+    async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
+        """Return those of *ids* that exist."""
+        stored = self._database.tables.subscriptions
+        return await self._loaded(lambda: [stored[id_] for id_ in ids if id_ in stored])
+
+    async def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
+        """Yield ids as they change; None after each connection was made."""
+        while True:
+            try:
+                line = await self._ask(self._database.listen)
+                yield None
+                while True:
+                    yield await line.heard()
+            except (GoneError, StoreGoneError):
+                await self._database.clock.sleep(RECONNECT_SECONDS)
+
+    async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:  # noqa: ARG002 - shown by the API alone
+        """Disable it if it is active; tell whether that changed anything."""
+        return await self._ask(lambda: self._database.disable(id_))
+
+    async def report(self, *, worker: str, partitions: int, rows: Sequence[HealthRow]) -> None:  # noqa: ARG002
+        """Upsert the changed rows of this worker."""
+        await self._ask(lambda: self._database.report(worker, rows))
+
+    async def _loaded(self, read: Callable[[], list[Subscription]]) -> Sequence[Subscription]:
+        found = await self._ask(read)
+        self._database.watcher.told(current_process(), found)
+        return found
+
+    async def _ask(self, effect: Callable[[], T]) -> T:
+        try:
+            return await self._database.ask(effect, seconds=self._seconds)
+        except GoneError as error:
+            raise StoreGoneError(str(error)) from error
