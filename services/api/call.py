@@ -8,12 +8,14 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import orjson
 
 from services.control.access import Caller
-from services.control.checks import near
+from services.control.checks import is_storable, near
 from services.kernel.errors import Fault, FaultsError
+from services.kernel.ids import is_id
 from services.kernel.registration import Page
 from services.kernel.value import value
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+MAX_DIGITS = 18
 QUERY = "The query is not valid"
 T = TypeVar("T")
 
@@ -36,6 +38,11 @@ class Call:
             for name in self.query
             if name not in known
         ]
+        faults += [
+            Fault("text", f"{name} has a character that nothing here has", parameter=name)
+            for name, text in self.query.items()
+            if name in known and not is_storable(text)
+        ]
         if faults:
             raise FaultsError(QUERY, faults)
         return self.query
@@ -45,7 +52,7 @@ class Call:
         query = self.only("limit", "cursor", *filters)
         faults = []
         limit = query.get("limit", str(DEFAULT_LIMIT))
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+        if not (_is_number(limit) and 1 <= int(limit) <= MAX_LIMIT):
             message = f"a limit is 1 to {MAX_LIMIT}"
             faults.append(Fault("range", message, parameter="limit"))
         before = _uncursor(query.get("cursor"), self._belongs(filters))
@@ -74,7 +81,7 @@ class Call:
         if tag is None or tag.strip() == "*":
             return None
         plain = tag.strip().removeprefix("W/").strip('"')
-        return int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 18 else -1  # noqa: PLR2004 - digits of 64 bits
+        return int(plain) if _is_number(plain) else -1
 
     def _belongs(self, filters: Iterable[str]) -> str:
         """A cursor belongs to its filters: with others it would skip or repeat."""
@@ -99,6 +106,10 @@ class Answer(NamedTuple):
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+
+
 def _uncursor(cursor: str | None, belongs: str) -> str | None:
     if cursor is None:
         return None
@@ -107,4 +118,4 @@ def _uncursor(cursor: str | None, belongs: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     filters, _, id_ = text.rpartition("|")
-    return id_ if filters == belongs and id_ else None
+    return id_ if filters == belongs and is_id(id_) else None

@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 
 from services import catalogue
+from services.api.call import DEFAULT_LIMIT, MAX_LIMIT
 from services.api.routes import Route
 from services.version import VERSION
 
 SHAPES = "openapi.shapes.json"
+QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}}
 
 
 def document(routes: Sequence[Route]) -> bytes:
@@ -66,15 +68,20 @@ def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - J
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     parameters += [
-        {"name": name, "in": "query", "schema": {"type": "string"}}
+        {"name": name, "in": "query", "schema": QUERY.get(name, {"type": "string"})}
         for name in shape.get("query", [])
     ]
-    if route.method == "POST":
-        parameters.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}})
+    parameters += [
+        {"name": name, "in": "header", "schema": {"type": "string"}}
+        for name in (["Idempotency-Key"] if route.method == "POST" else shape.get("headers", []))
+    ]
     if parameters:
         found["parameters"] = parameters
     if "body" in shape:
-        found["requestBody"] = {"content": {"application/json": {"schema": _ref(shape["body"])}}}
+        found["requestBody"] = {
+            "required": bool(shapes["schemas"][shape["body"]].get("required", True)),
+            "content": {"application/json": {"schema": _ref(shape["body"])}},
+        }
     if route.open:
         found["security"] = []
     return found

@@ -17,7 +17,7 @@ from services.cli.console import Console
 from services.kernel.errors import WebhooksError
 
 if TYPE_CHECKING:  # a command loads what it needs: all others start faster
-    from services.run.bench import Figures, Post
+    from services.run.bench import Call, Figures
 
 KEY = bytes(range(32))
 
@@ -50,7 +50,7 @@ async def deliver(
     found = []
     with tempfile.TemporaryDirectory(prefix="planner-webhooks-bench-") as folder:
         try:
-            async with Bench(Path(folder), events=events, post_as=_post_as) as bench:
+            async with Bench(Path(folder), events=events, call_as=_call_as) as bench:
                 for case in CASES:
                     figures = await bench.case(case, slices=slices, say=console.hint)
                     found += list(_rows(figures))
@@ -117,12 +117,12 @@ def bare(
     uvloop.run(post(url=url, key=KEY, body=content, count=count, in_flight=in_flight))
 
 
-def _post_as(url: str, key: str) -> "Post":
-    async def post(path: str, body: object) -> Mapping[str, Any]:
+def _call_as(url: str, key: str) -> "Call":
+    async def call(method: str, path: str, body: object) -> Mapping[str, Any]:
         async with Api(url=url, key=key) as api:
-            return await api.call("POST", path, body)
+            return await api.call(method, path, body)
 
-    return post
+    return call
 
 
 def _rows(figures: "Figures") -> list[Mapping[str, object]]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
 
+from services.control.checks import is_storable
 from services.kernel.clock import Clock
 from services.kernel.errors import ConflictError, Fault, FaultsError
 from services.kernel.ports.control import AnswerStore
@@ -28,8 +29,8 @@ class Answers:
         Raises FaultsError for another body under the same key, ConflictError while the first
         request is still running.
         """
-        if not 0 < len(key) <= MAX_KEY:
-            message = f"an Idempotency-Key has 1 to {MAX_KEY} characters"
+        if not 0 < len(key) <= MAX_KEY or not is_storable(key):
+            message = f"an Idempotency-Key has 1 to {MAX_KEY} characters, in UTF-8"
             raise FaultsError(
                 "The request is not valid", [Fault("limit", message, parameter="Idempotency-Key")]
             )

@@ -2,11 +2,17 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z", re.IGNORECASE | re.ASCII
+)
+"""Python reads more of ISO 8601: weeks, dates without dashes."""
 
 
 class Checker:
@@ -152,10 +158,9 @@ def is_storable(text: str) -> bool:
 
 def parse_moment(value: object) -> datetime | None:
     """Return a time given as RFC 3339; None where it isn't one."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _RFC3339.match(value):
         return None
     try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo is not None else None

@@ -9,7 +9,7 @@ import orjson
 
 from services import catalogue
 from services.control.access import ADMIN, Access, Caller
-from services.control.checks import kind, near, parse_moment
+from services.control.checks import escape, kind, near, parse_moment
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json, Position
@@ -21,6 +21,9 @@ MAX_FAULTS = 50
 INVALID = "The events are not valid"
 OPERATIONAL = "webhook."
 MAX_ID = 256
+_KINDS: Mapping[str, type] = {
+    "type": str, "data": dict, "meta": dict, "project_id": str, "organization_id": str, "user": str,
+}  # fmt: skip
 
 
 class Ingested(NamedTuple):
@@ -59,11 +62,12 @@ class Ingest:
         ready = []
         for event, pointer in zip(events, pointers, strict=True):
             found = self._faults(caller, event, pointer)
-            if not found and isinstance(event, dict):
-                ready.append(await self._completed(caller, event, pointer))
             faults += found
-        for event, pointer in zip(ready, pointers, strict=False):
-            if len(orjson.dumps(event)) > self._max_record_bytes:
+            if found or not isinstance(event, dict):
+                continue
+            completed = await self._completed(caller, event, pointer)
+            ready.append(completed)
+            if len(orjson.dumps(completed)) > self._max_record_bytes:
                 message = f"over {self._max_record_bytes} bytes, which is what Kafka takes"
                 faults.append(Fault("limit", message, pointer))
         if faults:
@@ -124,7 +128,7 @@ class Ingest:
             Fault(
                 "schema",
                 error.message[:500],
-                f"{pointer}/data" + "".join(f"/{step}" for step in error.instance_path),
+                f"{pointer}/data" + "".join(f"/{escape(str(s))}" for s in error.instance_path),
             )
             for error in self._validators[type_].iter_errors(data)
         ]
@@ -136,7 +140,7 @@ def _envelope_faults(event: Json, pointer: str) -> list[Fault]:
         for field in ("type", "created_at", "data")
         if event.get(field) is None
     ]
-    for field, want in (("type", str), ("data", dict), ("meta", dict)):
+    for field, want in _KINDS.items():
         value: Any = event.get(field)
         if value is not None and not isinstance(value, want):
             expected = "a string" if want is str else "an object"
@@ -162,7 +166,7 @@ def _listed(body: object) -> tuple[Sequence[object], list[str]]:
         return [body], [""]
     events = body["events"]
     faults = [
-        Fault("unknown_field", f"no field {name!r}{near(name, ['events'])}", f"/{name}")
+        Fault("unknown_field", f"no field {name!r}{near(name, ['events'])}", f"/{escape(name)}")
         for name in body
         if name != "events"
     ]

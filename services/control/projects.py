@@ -91,7 +91,8 @@ class Projects:
     async def delete_key(self, id_: str, key_id: str) -> None:
         """Revoke a key. Raises NotFoundError."""
         at: datetime = self._clock.now()
-        if not await self._keys.delete(ProjectId(id_), ApiKeyId(key_id), at=at):
+        known = is_id(id_) and is_id(key_id)
+        if not known or not await self._keys.delete(ProjectId(id_), ApiKeyId(key_id), at=at):
             raise NotFoundError("API key", key_id)
 
     def _id(self) -> str:

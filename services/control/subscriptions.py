@@ -208,6 +208,8 @@ class Subscriptions:
     async def end_secret(self, caller: Caller, id_: str, secret_id: str) -> None:
         """End a secret now. Raises NotFoundError; ConflictError for the last one."""
         found = await self.get(caller, id_)
+        if not is_id(secret_id):
+            raise NotFoundError("secret", secret_id)
         at = self._clock.now()
         if await self._store.end_secret(found.id, SecretId(secret_id), at=at):
             return

@@ -36,6 +36,9 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
             return Ended(Outcome.TIMEOUT, "connecting took too long")
         case asyncio.TimeoutError():
             return Ended(Outcome.TIMEOUT, "took too long")
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()):
+            # Who refuses a connection refuses it; it is reset once it stands, in the handshake.
+            return Ended(Outcome.TLS, "the connection was closed during the TLS handshake")
         case aiohttp.ClientConnectorError():
             return Ended(Outcome.CONNECT, f"could not connect: {error.os_error}")
         case aiohttp.ServerDisconnectedError():

@@ -39,8 +39,8 @@ SLICE_SECONDS = 120.0
 PARTITIONS = 8
 CHUNK = 500
 PROJECT = "5e208446c97efa37d4830b01"
-Post = Callable[[str, object], Awaitable[Mapping[str, Any]]]
-"""Calls the API: path and body in, the answer out."""
+Call = Callable[[str, str, object], Awaitable[Mapping[str, Any]]]
+"""Calls the API: verb, path and body in, the answer out."""
 
 
 class Case(NamedTuple):
@@ -88,10 +88,10 @@ class Figures:
 class Bench:
     """Servers, API and sink, for all slices of a run."""
 
-    def __init__(self, folder: Path, *, events: int, post_as: Callable[[str, str], Post]) -> None:
+    def __init__(self, folder: Path, *, events: int, call_as: Callable[[str, str], Call]) -> None:
         self._folder = folder
         self._events = events
-        self._post_as = post_as
+        self._call_as = call_as
         self._stack = AsyncExitStack()
         self._environment: dict[str, str] = {}
         self._slices = 0
@@ -127,16 +127,15 @@ class Bench:
         api = Role("api", environment=self._environment, log=self._folder / "api.log", health=at)
         await api.start()
         self._stack.push_async_callback(api.stop)
-        post = self._post_as(f"http://{at}", self._environment["WEBHOOKS_API__ADMIN_KEY"])
-        self._post = post
-        self._project = str((await post("/v1/projects", {"name": "bench"}))["id"])
+        self._call = self._call_as(f"http://{at}", self._environment["WEBHOOKS_API__ADMIN_KEY"])
+        self._project = str((await self._call("POST", "/v1/projects", {"name": "bench"}))["id"])
 
     async def case(self, case: Case, *, slices: int, say: Callable[[str], None]) -> Figures:
         """Measure a case: bare loop and dispatcher in turns, then the latency at a low rate."""
         figures = Figures(case)
         sink, url = await self._sink(case.delay)
         try:
-            made = await self._post("/v1/subscriptions", {
+            made = await self._call("POST", "/v1/subscriptions", {
                 "project_id": self._project, "url": url, "types": ["*"],
                 "max_in_flight": case.in_flight,
             })  # fmt: skip
@@ -147,7 +146,7 @@ class Bench:
                 figures.dispatch.append(await self._dispatch(url))
             say(f"{case.in_flight} in flight: latency at a low rate")
             figures.p50_ms, figures.p99_ms = await self._latency(url)
-            await self._post(f"/v1/subscriptions/{made['id']}/pause", {})
+            await self._call("DELETE", f"/v1/subscriptions/{made['id']}", None)
         finally:
             await sink.stop(seconds=5)
         return figures

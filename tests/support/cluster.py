@@ -334,10 +334,11 @@ def repeats(counts: Counter[str]) -> dict[str, int]:
     return {id_: count - 1 for id_, count in counts.items() if count > 1}
 
 
-def by_id(receiver: Receiver) -> dict[str, list[Seen]]:
+def by_id(receiver: Receiver, path: str | None = None) -> dict[str, list[Seen]]:
     found = defaultdict(list)
     for seen in receiver.seen:
-        found[seen.id].append(seen)
+        if path in (None, seen.path):
+            found[seen.id].append(seen)
     return found
 
 

@@ -442,6 +442,9 @@ class FakeMember:
             self._coordinating.cancel()
         self._settled.set()
 
+    def letting_go(self) -> None:
+        """Partitions are about to be taken away. A test overrides this where it wants to know."""
+
     def fail(self) -> None:
         """Fail beyond repair at the next poll, as a client does on an error that it doesn't know."""
         self._failure = MembershipLostError("something unheard of")
@@ -488,6 +491,7 @@ class FakeMember:
                 beating.cancel()
 
     async def _let_go(self, listener: MemberListener) -> None:
+        self.letting_go()
         self._settled.clear()
         self._positions.clear()
         self._paused.clear()
@@ -496,6 +500,9 @@ class FakeMember:
 
     async def _told(self, call: Coroutine[Any, Any, None]) -> None:
         """Wait for the listener; what it raises is raised by the next poll."""
+        if self._kafka.sealed:
+            call.close()
+            return
         try:
             await call
         except Exception as error:  # noqa: BLE001 - see there
