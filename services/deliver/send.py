@@ -111,10 +111,10 @@ class SigningSender:
         return found.headers
 
     def _traceparent(self, parent: str | None) -> str:
-        span = self._randbytes(SPAN_BYTES).hex()
         if parent is None:
-            return f"00-{self._randbytes(TRACE_BYTES).hex()}-{span}-01"
-        return f"{parent[:36]}{span}{parent[52:]}"
+            fresh = self._randbytes(TRACE_BYTES + SPAN_BYTES).hex()
+            return f"00-{fresh[:32]}-{fresh[32:]}-01"
+        return f"{parent[:36]}{self._randbytes(SPAN_BYTES).hex()}{parent[52:]}"
 
 
 def _retry_after(headers: tuple[tuple[str, str], ...], now: float) -> float | None:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -15,6 +16,7 @@ SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a password
 PUBLIC_PREFIX = "whpk_"
 MIN_BYTES, MAX_BYTES = 24, 64
+KEYED = 10_000
 
 
 def new_key(scheme: SignatureScheme, *, entropy: Entropy) -> SigningKey:
@@ -57,9 +59,16 @@ def sign(keys: Sequence[SigningKey], *, id_: str, timestamp: int, body: bytes, n
     )
 
 
+@lru_cache(maxsize=KEYED)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Return the state after the key: a copy of it costs half of what OpenSSL takes to set it up."""
+    return hmac.new(key, digestmod="sha256")
+
+
 def _signature(key: SigningKey, content: bytes) -> str:
     if key.scheme is SignatureScheme.V1:
-        digest = hmac.digest(key.key, content, "sha256")
-        return "v1," + binascii.b2a_base64(digest, newline=False).decode()
+        state = _keyed(key.key).copy()
+        state.update(content)
+        return "v1," + binascii.b2a_base64(state.digest(), newline=False).decode()
     signature = Ed25519PrivateKey.from_private_bytes(key.key).sign(content)
     return "v1a," + binascii.b2a_base64(signature, newline=False).decode()

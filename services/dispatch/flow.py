@@ -129,8 +129,8 @@ class Flow:
             attempt,
             number=delivery.number,
             schedule=self._schedule if schedule is None else schedule,
-            now=self._clock.now(),
-            chance=self._chance(),
+            now=self._clock.now,
+            chance=self._chance,
         )
         match verdict:
             case Acknowledged():

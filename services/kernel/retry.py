@@ -1,6 +1,6 @@
 """The retry policy: which answer leads where. Pure; `tests/unit/kernel` has the table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, Outcome, RetryAt, Verdict
@@ -26,22 +26,29 @@ JITTER = 0.2
 
 GONE = 410
 
+ACKNOWLEDGED = Acknowledged()
+
 
 def decide(
-    attempt: Attempt, *, number: int, schedule: Sequence[float], now: datetime, chance: float
+    attempt: Attempt,
+    *,
+    number: int,
+    schedule: Sequence[float],
+    now: Callable[[], datetime],
+    chance: Callable[[], float],
 ) -> Verdict:
     """Say what follows from *attempt*, the *number*-th (from 1) of its delivery.
 
-    *chance* in [0, 1) spreads the waits. `Retry-After` lengthens a wait, never shortens it: the
+    *chance*, in [0, 1), spreads the waits; it and *now* are asked on a failure alone. `Retry-After` lengthens a wait, never shortens it: the
     receiver knows when it can't, the schedule knows when it is worth asking.
     """
     if attempt.outcome is Outcome.OK:
-        return Acknowledged()
+        return ACKNOWLEDGED
     if attempt.status == GONE:
         return Disable("gone")
     if number > len(schedule):
         return Dead("exhausted")
-    wait = schedule[number - 1] * (1 + JITTER * chance)
+    wait = schedule[number - 1] * (1 + JITTER * chance())
     if attempt.retry_after is not None:
         wait = max(wait, attempt.retry_after)
-    return RetryAt(now + timedelta(seconds=wait))
+    return RetryAt(now() + timedelta(seconds=wait))

@@ -21,7 +21,9 @@ def an_attempt(
 
 
 def verdict(attempt: Attempt, *, number: int = 1, chance: float = 0.0) -> object:
-    return decide(attempt, number=number, schedule=DEFAULT_SCHEDULE, now=NOW, chance=chance)
+    return decide(
+        attempt, number=number, schedule=DEFAULT_SCHEDULE, now=lambda: NOW, chance=lambda: chance
+    )
 
 
 def test_two_hundred_is_acknowledged() -> None:
@@ -64,7 +66,9 @@ def test_the_schedule_spans_three_days_and_then_ends() -> None:
 
 def test_an_empty_schedule_means_one_attempt() -> None:
     attempt = an_attempt(Outcome.HTTP, 500)
-    assert decide(attempt, number=1, schedule=(), now=NOW, chance=0.0) == Dead("exhausted")
+    assert decide(attempt, number=1, schedule=(), now=lambda: NOW, chance=lambda: 0.0) == Dead(
+        "exhausted"
+    )
 
 
 def test_retry_after_lengthens_a_wait_and_never_shortens_it() -> None:
