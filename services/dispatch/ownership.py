@@ -109,6 +109,8 @@ class Ownership:
             self._parking.leave_in_flight(delivery)
         for delivery in queued:
             self._keep_partly_delivered(delivery)
+        for owned in closing:
+            self._parking.keep_waiting(owned)
         with suppress(TimeoutError, StoreGoneError):
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._parking.flush()

@@ -13,7 +13,6 @@ by the windows of the partitions, since each is an open offset.
 """
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -158,6 +157,8 @@ class Parking:
         now = self._clock.now()
         due = []
         for pair, waiting in list(self._waiting.items()):
+            if not self._is_active(pair):
+                continue
             if self._budget.admits(waiting.delivery):
                 del self._waiting[pair]
                 self._put(waiting.delivery, Park(waiting.delivery, waiting.due_at, waiting.attempt))
@@ -166,6 +167,8 @@ class Parking:
                 due.append(waiting.delivery)
         if self.store_gone:
             for pair, change in list(self._pending.items()):
+                if not self._is_active(pair):
+                    continue
                 if isinstance(change, Park) and change.due_at is not None and change.due_at <= now:
                     del self._pending[pair]
                     if not self._held[pair]:
@@ -212,21 +215,41 @@ class Parking:
                 del mine[pair]
         self._budget.release(owned.partition)
 
-    def resume(self, deliveries: Iterable[Delivery]) -> None:
-        """Put what can't be sent from memory back to where it waits."""
-        now = self._clock.now()
-        for delivery in deliveries:
-            self._put_or_wait(delivery, None, now)
+    def keep_waiting(self, owned: Owned) -> None:
+        """Write down what waits though its budget is spent, if reading it again would repeat."""
+        for pair, waiting in list(self._waiting.items()):
+            position, _ = pair
+            if position.partition == owned.partition and owned.tracker.is_partial(position.offset):
+                del self._waiting[pair]
+                self._put(waiting.delivery, Park(waiting.delivery, waiting.due_at, waiting.attempt))
 
     # Inside.
 
+    def _is_active(self, pair: Pair) -> bool:
+        """Tell whether anything of the pair's partition may be sent; not while it is let go of."""
+        owned = self._partitions.current(pair[0].partition)
+        return owned is not None and owned.active
+
+    def _is_over(self, delivery: Delivery) -> bool:
+        """Tell whether the epoch of *delivery* is over.
+
+        A request can outlast it. Whoever owns the partition now goes by the row or by the log, and
+        if that is us again, what is held for the new epoch must not be mixed up with this one.
+        """
+        owned = self._partitions.current(delivery.position.partition)
+        return owned is None or owned.epoch != delivery.epoch
+
     def _put_or_wait(self, delivery: Delivery, attempt: Attempt | None, due_at: datetime) -> None:
+        if self._is_over(delivery):
+            return
         if delivery.pair in self._held or self._budget.admits(delivery):
             self._put(delivery, Park(delivery, due_at, attempt))
         else:
             self._waiting[delivery.pair] = Waiting(delivery, attempt, due_at)
 
     def _put(self, delivery: Delivery, change: RowChange) -> None:
+        if self._is_over(delivery):
+            return
         pair = delivery.pair
         if pair not in self._held:
             self._held[pair] = False
