@@ -65,6 +65,7 @@ class PostgresRetries:
             "due_rows",
             [p.topic for p in epochs],
             [p.number for p in epochs],
+            list(epochs.values()),
             now,
             limit,
             list(busy),

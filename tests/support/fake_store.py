@@ -256,7 +256,7 @@ class FakeDatabase(Server):
             for (position, id_, _), row in self.tables.retries.items()
             if row.due_at is not None
             and row.due_at <= now
-            and position.partition in epochs
+            and self.stands(position.partition, epochs.get(position.partition, 0))
             and (position, id_) not in held
             and id_ not in busy
             and (of := self.tables.subscriptions.get(id_)) is not None

@@ -134,8 +134,9 @@ class RetryStore(Protocol):
 
         Without the pairs in *skip*, which are in the process already, and without subscriptions
         that are *busy*: their rows would crowd out those of others. Rows of paused and disabled
-        subscriptions are not due. Each Delivery carries the epoch given here, trigger `retry`
-        (`live` if no attempt was made yet) and the outcome before.
+        subscriptions are not due, nor those of a partition whose epoch is over: the owner after it
+        sends them. Each Delivery carries the epoch given here, trigger `retry` (`live` if no attempt
+        was made yet) and the outcome before.
         """
 
 

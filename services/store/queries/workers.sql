@@ -111,21 +111,22 @@ on conflict (topic, partition, "offset", subscription_id, event_id) do update se
 
 -- name: due_rows
 -- Rows that are due, oldest first; not those in the process already, nor of subscriptions that are
--- busy there, paused, disabled or deleted.
+-- busy there, paused, disabled or deleted. Whose epoch is over has none: its heir sends them.
 select r.*
 from retries r
-join unnest($1::text[], $2::int[]) as t (topic, partition)
+join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
     on t.topic = r.topic and t.partition = r.partition
+join partitions p on p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
 join subscriptions s on s.id = r.subscription_id and s.status = 'active' and s.deleted_at is null
-where r.due_at <= $3
-  and not r.subscription_id = any ($5::text[])
+where r.due_at <= $4
+  and not r.subscription_id = any ($6::text[])
   and not exists (
-    select from unnest($6::text[], $7::int[], $8::bigint[], $9::text[])
+    select from unnest($7::text[], $8::int[], $9::bigint[], $10::text[])
         as held (topic, partition, "offset", subscription_id)
     where held.topic = r.topic and held.partition = r.partition
       and held."offset" = r."offset" and held.subscription_id = r.subscription_id)
 order by r.due_at
-limit $4;
+limit $5;
 
 -- name: all_subscriptions
 -- Every subscription that isn't deleted, with what workers need.
