@@ -124,7 +124,7 @@ def _retry_after(headers: tuple[tuple[str, str], ...], now: float) -> float | No
         return min(float(text), MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for an offset from UTC of many digits
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -9,6 +9,7 @@ from services.kernel.subscription import SignatureScheme, SigningKey, Subscripti
 
 PROJECT = "5e208446c97efa37d4830b01"
 PARTITION = Partition("planner.events", 3)
+KNOWN = catalogue.event_types()  # read here: the loop of an async test is not to wait for a file
 KEY = SigningKey(SignatureScheme.V1, bytes(range(1, 33)))
 
 
@@ -69,7 +70,7 @@ def as_event(body: Json, *, key: str | None = None, offset: int = 7) -> Event:
         position=Position(PARTITION, offset),
         key=key,
         timestamp_ms=1_647_510_067_195,
-        known=body["type"] in catalogue.event_types(),
+        known=body["type"] in KNOWN,
     )
 
 

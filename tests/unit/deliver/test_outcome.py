@@ -47,6 +47,7 @@ NO_HTTP = aiohttp.ClientResponseError(
         (TimeoutError(), Outcome.TIMEOUT, "took too long"),
         # no connection
         (aiohttp.ClientConnectorError(KEY, NOBODY), Outcome.CONNECT, "Connect call failed"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionResetError()), Outcome.TLS, "handshake"),
         (
             aiohttp.ClientConnectorError(KEY, OSError(113, "No route to host")),
             Outcome.CONNECT,
