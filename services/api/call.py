@@ -39,7 +39,7 @@ class Call:
             if name not in known
         ]
         faults += [
-            Fault("text", f"{name} has a character that nothing here has", parameter=name)
+            Fault("text", f"{name} has a character that can't be stored", parameter=name)
             for name, text in self.query.items()
             if name in known and not is_storable(text)
         ]
@@ -62,6 +62,13 @@ class Call:
         if faults:
             raise FaultsError(QUERY, faults)
         return Page(int(limit), before)
+
+    def choice(self, name: str, among: Sequence[str]) -> None:
+        """Raise FaultsError where the parameter *name* is none of *among*."""
+        text = self.query.get(name)
+        if text is not None and text not in among:
+            message = f"{text!r} is none of {', '.join(among)}{near(text, among)}"
+            raise FaultsError(QUERY, [Fault("choice", message, parameter=name)])
 
     def listed(
         self, rows: Sequence[T], page: Page, show: Callable[[T], Any], *filters: str

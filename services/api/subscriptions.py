@@ -11,6 +11,7 @@ from services.kernel.attempt import Attempt
 from services.kernel.clock import rfc3339
 from services.kernel.event import Json
 from services.kernel.registration import Registration, Secret
+from services.kernel.subscription import Status
 
 FILTERS = ("project_id", "status", "url", "type")
 
@@ -36,6 +37,7 @@ class SubscriptionRoutes:
         """List subscriptions, newest first."""
         call.caller.require("read")
         page = call.page(*FILTERS)
+        call.choice("status", list(Status))
         rows = await self._subscriptions.page(call.caller, filters=call.query, page=page)
         return call.listed(rows, page, _shown, *FILTERS)
 

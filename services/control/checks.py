@@ -135,7 +135,7 @@ class Checker:
 def near(word: str, among: Sequence[str]) -> str:
     """Return `: did you mean …?` where something of *among* is near."""
     found = difflib.get_close_matches(word, among, n=1)
-    return f": did you mean {found[0]!r}?" if found else ""
+    return f": did you mean {str(found[0])!r}?" if found else ""  # of an enum, its value
 
 
 def kind(value: object) -> str:
