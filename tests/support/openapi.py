@@ -1,0 +1,97 @@
+"""The OpenAPI document as the API makes it, and what it says of an answer.
+
+`python -m tests.support.openapi` writes `schemas/openapi.json`; a test holds it to the API.
+"""
+
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema_rs
+import orjson
+
+from services.api.events import EventRoutes
+from services.api.openapi import document
+from services.api.projects import ProjectRoutes
+from services.api.routes import Route, native
+from services.api.subscriptions import SubscriptionRoutes
+
+FILE = "openapi.json"
+
+
+def routes() -> list[Route]:
+    """Return the table of routes, with nothing behind it."""
+    nothing = cast("Any", None)
+    return native(
+        ProjectRoutes(nothing), SubscriptionRoutes(nothing, nothing), EventRoutes(nothing)
+    )
+
+
+def committed() -> bytes:
+    """Return the document as it is kept beside the code."""
+    return resources.files("schemas").joinpath(FILE).read_bytes()
+
+
+def faults(method: str, path: str, status: int, content_type: str, body: bytes) -> list[str]:
+    """Return in what an answer differs from the document."""
+    template = _template(path)
+    if template is None:
+        return _of_schema("Problem", body) if status >= 400 else []
+    operation = _document()["paths"][template].get(method.lower())
+    responses = operation["responses"] if operation is not None else {}
+    declared = responses.get(str(status))
+    if declared is None:
+        if status < 400:
+            return [f"{method} {template} does not declare {status}"]
+        declared = {"content": {"application/problem+json": {"schema": {"$ref": "/Problem"}}}}
+    if "content" not in declared:
+        return [f"{len(body)} bytes where there is no body"] if body else []
+    schema = declared["content"].get(content_type)
+    if schema is None:
+        return [f"{content_type} is not among {', '.join(declared['content'])}"]
+    return _of_schema(schema["schema"]["$ref"].rpartition("/")[2], body)
+
+
+def main() -> None:
+    """Write the document."""
+    with resources.as_file(resources.files("schemas").joinpath(FILE)) as path:
+        Path(path).write_bytes(document(routes()))
+
+
+@cache
+def _document() -> Any:  # noqa: ANN401 - JSON
+    return orjson.loads(committed())
+
+
+@cache
+def _template(path: str) -> str | None:
+    """Return the documented path that *path* is an instance of; fixed ones before others."""
+    plain = path.partition("?")[0]
+    fitting = [
+        template
+        for template in _document()["paths"]
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), plain)
+    ]
+    return min(fitting, key=lambda template: template.count("{"), default=None)
+
+
+def _of_schema(name: str, body: bytes) -> list[str]:
+    return [
+        f"{error.instance_path}: {error.message}"
+        for error in _validator(name).iter_errors(orjson.loads(body))
+    ]
+
+
+@cache
+def _validator(name: str) -> jsonschema_rs.Draft202012Validator:
+    schema = {
+        "$ref": f"#/components/schemas/{name}",
+        "components": {"schemas": _document()["components"]["schemas"]},
+    }
+    return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+
+
+if __name__ == "__main__":
+    main()
