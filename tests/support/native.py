@@ -1,0 +1,87 @@
+"""The native API as a caller sees it: each answer is held to the OpenAPI document."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, TypeAlias
+
+import orjson
+from aiohttp import ClientSession
+
+from tests.support import openapi
+from tests.support.cluster import ADMIN_KEY
+
+Json: TypeAlias = Any
+
+
+@dataclass
+class Answer:
+    """What the API said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Json:
+        return orjson.loads(self.body)
+
+    @property
+    def faults(self) -> list[tuple[str, str]]:
+        """Where each fault is, and its code."""
+        return [
+            (fault.get("pointer", fault.get("parameter")), fault["code"])
+            for fault in self.json["errors"]
+        ]
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """What is said of each place."""
+        return {
+            fault.get("pointer", fault.get("parameter")): fault["message"]
+            for fault in self.json["errors"]
+        }
+
+
+@dataclass
+class Caller:
+    """Somebody with a key."""
+
+    session: ClientSession
+    key: str | None = ADMIN_KEY
+    project: str = ""
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        status: int | None = None,
+        **headers: str,
+    ) -> Answer:
+        """Call with JSON, or with bytes as they are; the status must be *status*, else 2xx.
+
+        Headers are written with underscores.
+        """
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.key is not None:
+            sent.setdefault("Authorization", f"Bearer {self.key}")
+        if body is not None and not isinstance(body, bytes):
+            sent.setdefault("Content-Type", "application/json")
+            body = orjson.dumps(body)
+        data = (
+            BytesIO(body) if isinstance(body, bytes) else None
+        )  # as bytes, large ones are warned of
+        async with self.session.request(method, path, data=data, headers=sent) as response:
+            answer = Answer(response.status, response.headers, await response.read())
+            content_type = response.content_type
+        said = f"{method} {path}: {answer.status} {answer.body[:2000]!r}"
+        assert answer.status == status if status else answer.status < 300, said
+        assert openapi.faults(method, path, answer.status, content_type, answer.body) == [], said
+        return answer
+
+    async def make(self, **fields: object) -> Json:
+        """Make a subscription in the caller's project."""
+        body = {"url": "https://example.com/hook", "types": ["*"], **fields}
+        return (await self("POST", "/v1/subscriptions", body, status=201)).json
