@@ -111,7 +111,7 @@ def shared() -> Path:
 def _guards(request: pytest.FixtureRequest) -> Iterator[None]:
     """No blocking call on the loop; in unit tests, no network either."""
     folder = request.path.relative_to(Path(__file__).parent).parts[0]
-    if folder not in ("unit", "contract", "simulation"):
+    if folder not in ("unit", "simulation"):
         yield
         return
     with blockbuster_ctx("services"), pytest.MonkeyPatch.context() as patch:
