@@ -101,8 +101,7 @@ def bare(
     console: Console,  # noqa: ARG001 - every command has one
     *,
     url: Annotated[str, typer.Option(help="Where to post.")],
-    body: Annotated[Path, typer.Option(exists=True, help="What to post.")],
-    count: Annotated[int, typer.Option(help="How often.")] = 20_000,
+    bodies: Annotated[Path, typer.Option(exists=True, help="What to post, a line each.")],
     in_flight: Annotated[int, typer.Option(help="Requests at once.")] = 64,
 ) -> None:
     """Sign and post, and nothing else."""
@@ -111,10 +110,10 @@ def bare(
     from services.dev.bare import post  # noqa: PLC0415
     from services.run.dispatch import GC_THRESHOLD  # noqa: PLC0415
 
+    lines = bodies.read_bytes().splitlines()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
-    content = body.read_bytes()
-    uvloop.run(post(url=url, key=KEY, body=content, count=count, in_flight=in_flight))
+    uvloop.run(post(url=url, key=KEY, bodies=lines, in_flight=in_flight))
 
 
 def _call_as(url: str, key: str) -> "Call":

@@ -9,15 +9,15 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import aiohttp
 
 from services.dev.sink import event_id
 
 
-async def post(*, url: str, key: bytes, body: bytes, count: int, in_flight: int) -> None:
-    """Post *body* *count* times, *in_flight* at once, each signed by Standard Webhooks."""
+async def post(*, url: str, key: bytes, bodies: Sequence[bytes], in_flight: int) -> None:
+    """Post *bodies*, *in_flight* at once, each signed by Standard Webhooks."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
         connector=connector,
@@ -25,16 +25,16 @@ async def post(*, url: str, key: bytes, body: bytes, count: int, in_flight: int)
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         timeout=aiohttp.ClientTimeout(total=None),
     ) as session:
-        numbers = iter(range(count))
+        numbered = iter(enumerate(bodies))
         async with asyncio.TaskGroup() as group:
             for _ in range(in_flight):
-                group.create_task(_worker(session, url, key, body, numbers))
+                group.create_task(_worker(session, url, key, numbered))
 
 
 async def _worker(
-    session: aiohttp.ClientSession, url: str, key: bytes, body: bytes, numbers: Iterator[int]
+    session: aiohttp.ClientSession, url: str, key: bytes, numbered: Iterator[tuple[int, bytes]]
 ) -> None:
-    for number in numbers:
+    for number, body in numbered:
         id_ = event_id(number)
         timestamp = int(time.time())
         content = b"%b.%d.%b" % (id_.encode(), timestamp, body)

@@ -39,8 +39,9 @@ def decide(
 ) -> Verdict:
     """Say what follows from *attempt*, the *number*-th (from 1) of its delivery.
 
-    *chance*, in [0, 1), spreads the waits; it and *now* are asked on a failure alone. `Retry-After` lengthens a wait, never shortens it: the
-    receiver knows when it can't, the schedule knows when it is worth asking.
+    *chance*, in [0, 1), spreads the waits; it and *now* are asked on a failure alone.
+    `Retry-After` lengthens a wait, never shortens it: the receiver knows when it can't, the
+    schedule knows when it is worth asking.
     """
     if attempt.outcome is Outcome.OK:
         return ACKNOWLEDGED

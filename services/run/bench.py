@@ -164,10 +164,11 @@ class Bench:
         return child, f"http://127.0.0.1:{port}/sink"
 
     async def _bare(self, case: Case, url: str) -> Slice:
-        body = self._folder / "body.json"
-        body.write_bytes(an_event(self._project, 0))
-        argv = ["bench", "bare", "--url", url, "--body", str(body)]
-        argv += ["--count", str(self._events), "--in-flight", str(case.in_flight)]
+        bodies = self._folder / "bodies"
+        lines = (an_event(self._project, number) for number in range(self._events))
+        bodies.write_bytes(b"\n".join(lines))
+        argv = ["bench", "bare", "--url", url, "--bodies", str(bodies)]
+        argv += ["--in-flight", str(case.in_flight)]
         child = await Child.start(
             [*command(), *argv], log=self._folder / "bare.log", environment=self._environment
         )
