@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from services.cli import bench, demo, dev, roles, settings, subscriptions, trigger, verify
+from services.cli import (
+    bench,
+    demo,
+    dev,
+    reset_offsets,
+    roles,
+    settings,
+    subscriptions,
+    trigger,
+    verify,
+)
 from services.cli.command import ApiKey, ApiUrl, AsJson, NoColor, remember
 from services.version import VERSION
 
@@ -16,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (dev, roles, settings, trigger, subscriptions, verify, bench, demo):
+for module in (dev, roles, reset_offsets, settings, trigger, subscriptions, verify, bench, demo):
     module.register(app)
 
 

@@ -75,3 +75,7 @@ class EpochOverError(WebhooksError):
 
 class StoreWentBackError(WebhooksError):
     """Postgres is older than the offsets committed to Kafka: it was restored, or failed over."""
+
+
+class GroupInUseError(WebhooksError):
+    """The group has members, and Kafka lets nobody else commit for it."""

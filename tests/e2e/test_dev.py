@@ -220,6 +220,6 @@ async def test_what_keeps_it_from_starting_is_said_in_one_sentence(tmp_path: Pat
     (broken / "keys.json").write_text("{")
     assert "keys.json is broken" in await refused(broken)
     async with dev(tmp_path / "used", "--no-demo", "--json") as first:
-        await eventually(lambda: (tmp_path / "used" / "lock").exists(), within=30)
+        await eventually((tmp_path / "used" / "lock").exists, within=30)
         await first.line(lambda line: line.startswith("{"))
         assert f"is in use by process {first.process.pid}" in await refused(tmp_path / "used")

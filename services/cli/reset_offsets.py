@@ -1,0 +1,67 @@
+"""`reset-offsets`: the whole group from another place, without Java."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from services.cli.command import AnswerIsNoError, UsageError, command
+from services.cli.console import Console
+from services.kernel.errors import GroupInUseError, WebhooksError
+from services.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    example = "planner-webhooks reset-offsets --to-datetime 2026-03-17T09:00:00Z --dry-run"
+    command(app, "reset-offsets", example=example)(reset_offsets)
+
+
+async def reset_offsets(
+    console: Console,
+    *,
+    to_datetime: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The first record from then on; RFC 3339.")
+    ] = None,
+    to_offset: Annotated[int | None, typer.Option(min=0, help="This offset.")] = None,
+    to_earliest: Annotated[
+        bool, typer.Option("--to-earliest", help="The oldest record that is left.")
+    ] = False,
+    topic: Annotated[
+        list[str] | None, typer.Option(help="Only this topic; repeat for more. Default: all read.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show before and after, and change nothing.")
+    ] = False,
+) -> None:
+    """Let all dispatchers go on from elsewhere. They must be stopped; what was sent is sent again."""
+    from services.run.reset import main  # noqa: PLC0415 - a command loads what it needs
+
+    if [to_datetime is not None, to_offset is not None, to_earliest].count(True) != 1:
+        raise UsageError("name one of --to-datetime, --to-offset, --to-earliest")
+    at = None if to_datetime is None else _milliseconds(to_datetime)
+    try:
+        moved = await main(load(), topics=topic, timestamp_ms=at, offset=to_offset, dry_run=dry_run)
+    except GroupInUseError as error:
+        console.error(str(error))
+        raise AnswerIsNoError from error
+    except WebhooksError as error:
+        raise UsageError(str(error)) from error
+    rows = [
+        {"topic": row.partition.topic, "partition": row.partition.number, "before": row.before}
+        | {"after": row.after}
+        for row in moved
+    ]
+    console.rows(rows, ["topic", "partition", "before", "after"])
+    if dry_run:
+        console.hint("nothing was changed")
+
+
+def _milliseconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--to-datetime {text!r} is no time like 2026-03-17T09:00:00Z") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
