@@ -164,9 +164,24 @@ class KafkaMember:
     async def _close(self) -> None:
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self._consumer.stop()
+                await self._stop_consumer()
         except GONE as error:
             log.warning("consumer_stop", error=f"{type(error).__name__}: {error}")
+
+    async def _stop_consumer(self) -> None:
+        """Stop the consumer, its connections included.
+
+        While Kafka is gone it is stopped by a cancellation of its own: it ends a fetch that waits to
+        be tried again, and lets that through to us.
+        """
+        task = asyncio.current_task()
+        asked = task.cancelling() if task is not None else 0
+        try:
+            await self._consumer.stop()
+        except asyncio.CancelledError:
+            if task is None or task.cancelling() > asked:
+                raise
+            await self._consumer._client.close()  # noqa: SLF001 - what it did not come to
 
     def _mine(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         assigned = self._consumer.assignment()
