@@ -23,6 +23,9 @@ GONE = (
     asyncpg.CannotConnectNowError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    # Between the word that Postgres shuts down and the end of the line a connection can't be given
+    # back: it waits for the rest of an answer that never comes.
+    asyncpg.InternalClientError,
 )
 """What may pass by itself; everything else is a bug of ours."""
 
