@@ -18,7 +18,7 @@ from services.kernel.ports.store import (
     Usage,
 )
 from services.store.partitions import PostgresPartitions
-from services.store.pool import Pool
+from services.store.pool import Pool, queries
 from services.store.retries import PostgresRetries
 from tests.support.databases import connected
 from tests.support.eventually import eventually
@@ -187,7 +187,8 @@ async def test_a_new_owner_waits_for_a_write_that_is_under_way(
     async with connected(database) as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await connection.execute("select * from partitions for share")  # as each write begins
+        mine = [[EVENTS.topic], [EVENTS.number], [1]]
+        assert await connection.fetch(queries()["standing_epochs"], *mine)  # as each write begins
         async with asyncio.TaskGroup() as group:
             heir = group.create_task(assigned(store))
 
