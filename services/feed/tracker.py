@@ -80,6 +80,10 @@ class Tracker:
             self.changed = True
         return True
 
+    def waits_for(self, offset: int, subscription_id: str) -> bool:
+        """Tell whether this pair is open."""
+        return subscription_id in self._open.get(offset, ())
+
     def is_partial(self, offset: int) -> bool:
         """Tell whether some pair of this open offset is settled already: reading it again repeats."""
         return offset in self._partial
@@ -100,13 +104,17 @@ class Tracker:
         return self.read_pos - self.lowest
 
     def progress(self) -> Progress:
-        """Return what to commit. Unmatched offsets lie at the end; the map needn't name them."""
-        if not self._open:
-            return Progress(self.read_pos, (), self.read_pos)
-        end = self._matched_to
+        """Return what to commit. Unmatched offsets lie at the end; the map needn't name them.
+
+        What an earlier epoch settled further up is told again: who stops before having read all of
+        it must not make the next one repeat it.
+        """
         lowest = self.lowest
+        end = max(self._matched_to, self._settled.end, lowest)
         still = [offset for offset in self._open if offset < end]
-        return Progress(lowest, still, max(end, lowest))
+        if self._settled.end > self.read_pos:
+            still += sorted(offset for offset in self._settled.open if offset >= self.read_pos)
+        return Progress(lowest, still, end)
 
     def __repr__(self) -> str:
         return f"<Tracker {self.lowest}…{self.read_pos} | {self.open_count} open>"

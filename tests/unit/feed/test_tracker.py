@@ -1,5 +1,6 @@
 """What may be committed is never above an open offset, in whatever order deliveries end."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -70,16 +71,49 @@ def test_an_offset_that_is_partly_delivered_is_known_as_such() -> None:
     assert not tracker.is_partial(0)
 
 
+def handed_over(before: Tracker) -> Tracker:
+    """Return the tracker of an owner that begins where *before* committed."""
+    progress = before.progress()
+    text, fits = encode(epoch=1, base=progress.offset, open_offsets=progress.open, end=progress.end)
+    assert fits
+    settled = decode(text, committed=progress.offset).settled
+    return Tracker(start=progress.offset, settled=settled)
+
+
+def read(tracker: Tracker, offsets: range, *, due: str = "s") -> list[int]:
+    """Register and match *offsets*; return those that are open."""
+    tracker.register(offsets, next_offset=offsets.stop)
+    for offset in offsets:
+        if tracker.is_open(offset):
+            tracker.open(offset, due)
+        tracker.matched(offset)
+    return [offset for offset in offsets if tracker.is_open(offset)]
+
+
 def test_what_an_earlier_epoch_settled_is_not_opened_again() -> None:
     before = a_tracker(offsets=range(100, 110))
     for offset in (101, 102, 105):
         before.settle(offset, "s")
-    progress = before.progress()
-    text, fits = encode(epoch=1, base=progress.offset, open_offsets=progress.open, end=progress.end)
-    after = Tracker(start=100, settled=decode(text, committed=100).settled)
-    after.register(range(100, 110), next_offset=110)
-    assert fits
-    assert [o for o in range(100, 110) if not after.is_open(o)] == [101, 102, 105]
+    assert read(handed_over(before), range(100, 110)) == [100, 103, 104, 106, 107, 108, 109]
+
+
+@pytest.mark.parametrize("seen", range(11))
+def test_an_owner_that_stops_early_hands_on_what_the_one_before_it_had_settled(seen: int) -> None:
+    """It commits at once, and may be gone before it has read as far as that."""
+    before = a_tracker(offsets=range(100, 110))
+    for offset in (101, 102, 105, 109):
+        before.settle(offset, "s")
+    early = handed_over(before)
+    read(early, range(100, 100 + seen))
+    assert read(handed_over(early), range(100, 110)) == [100, 103, 104, 106, 107, 108]
+
+
+def test_what_is_registered_and_not_matched_yet_is_not_handed_on_as_settled() -> None:
+    before = a_tracker(offsets=range(100, 104))
+    before.settle(102, "s")
+    early = handed_over(before)
+    early.register(range(100, 108), next_offset=108)
+    assert read(handed_over(early), range(100, 108)) == [100, 101, 103, 104, 105, 106, 107]
 
 
 class TrackerMachine(RuleBasedStateMachine):
