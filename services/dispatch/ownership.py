@@ -11,6 +11,7 @@ delivered (read again, it would repeat); commit; end the epoch in Postgres.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
@@ -37,6 +38,8 @@ RETRY_SECONDS = 1.0
 NAP_SECONDS = 0.02
 WRITE_SECONDS = 5.0
 """For the last writes of a partition that is let go of; without them more is repeated, none lost."""
+LAST_SECONDS = 2 * WRITE_SECONDS + 1.0
+"""From the last answer that is waited for to the end: rows, the commit, the epoch."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -71,6 +74,8 @@ class Ownership:
         self._clock = clock
         self._revoke_seconds = revoke_seconds
         self._draining = False
+        self._hurry_at = math.inf
+        """When a drain waits for answers no longer, monotonic seconds: a rebalance waits for it."""
         self.spawn: Spawn = _no_group
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
@@ -162,7 +167,9 @@ class Ownership:
         Without this its last commit could follow the rebalance, under the new generation, and be
         accepted for a partition that someone else owns by then.
         """
-        until = self._clock.monotonic() + self._revoke_seconds
+        now = self._clock.monotonic()
+        self._hurry_at = min(self._hurry_at, now + self._revoke_seconds)
+        until = now + self._revoke_seconds + LAST_SECONDS
         while any(self._partitions.is_held(owned) for owned in held):
             if self._clock.monotonic() >= until:
                 break
@@ -174,7 +181,7 @@ class Ownership:
         until = self._clock.monotonic() + seconds
         while True:
             left = [d for owned in closing for d in self._outboxes.in_flight(owned.partition)]
-            if not left or self._clock.monotonic() >= until:
+            if not left or self._clock.monotonic() >= min(until, self._hurry_at):
                 return left
             await self._clock.sleep(NAP_SECONDS)
 
