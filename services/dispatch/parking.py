@@ -107,10 +107,15 @@ class Parking:
         Its row is not due until the subscription is active again. Beyond the budget, what is paused
         waits, and what we disabled becomes a dead letter: nobody may ever come back for it.
         """
-        if delivery.pair in self._held:  # it has its row
+        held = delivery.pair in self._held
+        if held and not self._waits_for(delivery):  # it has its row
             if delivery.pair not in self._pending:
                 del self._held[delivery.pair]
-        elif subscription.status is Status.DISABLED and not self._budget.admits(delivery):
+        elif (
+            not held
+            and subscription.status is Status.DISABLED
+            and not self._budget.admits(delivery)
+        ):
             self.bury(delivery, None, "disabled")
         else:
             self._put_or_wait(delivery, None, self._clock.now())
@@ -229,6 +234,14 @@ class Parking:
         """Tell whether anything of the pair's partition may be sent; not while it is let go of."""
         owned = self._partitions.current(pair[0].partition)
         return owned is not None and owned.active
+
+    def _waits_for(self, delivery: Delivery) -> bool:
+        """Tell whether *delivery* is open: what was tried to be written may have come to nothing."""
+        owned = self._partitions.current(delivery.position.partition)
+        position = delivery.position
+        return owned is not None and owned.tracker.waits_for(
+            position.offset, delivery.subscription_id
+        )
 
     def _is_over(self, delivery: Delivery) -> bool:
         """Tell whether the epoch of *delivery* is over.
