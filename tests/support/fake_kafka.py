@@ -478,6 +478,7 @@ class FakeMember:
             if joined is None:
                 continue
             self._generation, self._member_id, self._assigned = joined
+            self._forget_positions()
             self._rejoin.clear()
             self._first.set()
             self._settled.set()
@@ -493,10 +494,14 @@ class FakeMember:
     async def _let_go(self, listener: MemberListener) -> None:
         self.letting_go()
         self._settled.clear()
+        self._forget_positions()
+        await self._told(listener.revoked(self._assigned))
+
+    def _forget_positions(self) -> None:
+        """Where to read, and what is paused, belongs to an assignment."""
         self._positions.clear()
         self._paused.clear()
         self._turn.clear()
-        await self._told(listener.revoked(self._assigned))
 
     async def _told(self, call: Coroutine[Any, Any, None]) -> None:
         """Wait for the listener; what it raises is raised by the next poll."""

@@ -1,0 +1,303 @@
+"""What must hold, whatever happens: checked at each commit, each row, each request, and at the end.
+
+commit safety      no open offset lies below a committed one, nor in what its metadata calls settled
+durable            what counts as settled is an acknowledgement that a worker heard, or a row
+epochs             rows are changed by the process alone to which Postgres gave the present epoch
+at least once      at the end every due pair is acknowledged, dead, or its subscription is deleted
+repeats            after what was acknowledged: only where a fault explains it; same `webhook-id`
+one at a time      a pair is never in flight twice in one process under one epoch
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from services.feed.decode import derived_id
+from services.feed.settled_map import decode
+from services.kernel.attempt import Attempt, Outcome
+from services.kernel.delivery import Delivery
+from services.kernel.event import Partition, Position, Record
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.broker import Commit
+from services.kernel.ports.store import Bury, RowChange
+from services.kernel.subscription import Status, Subscription
+from tests.support.fake_kafka import CommitWatcher, FakeKafka
+from tests.support.fake_receivers import Seen
+from tests.support.fake_store import FakeDatabase, Watcher
+from tests.support.processes import Process
+
+Pair: TypeAlias = tuple[Position, SubscriptionId]
+
+
+class BrokenPromiseError(AssertionError):
+    """Something happened that must not."""
+
+
+class Produced(NamedTuple):
+    """One record in the log."""
+
+    token: str
+    record: Record
+    type: str | None
+    """None: it is no event, and belongs to the quarantine or to nobody."""
+    webhook_id: str
+    due: tuple[SubscriptionId, ...]
+    """Subscriptions that every worker knew, and that match, when it was produced."""
+    quarantined: bool
+
+
+class Heard(NamedTuple):
+    """An acknowledgement that reached a worker."""
+
+    began: float
+    at: float
+    process: Process
+
+
+class Trouble(NamedTuple):
+    """A time in which something went wrong, or a worker let go."""
+
+    begin: float
+    end: float
+    what: str
+    process: Process | None
+    graceful: float | None
+    """Seconds that requests in flight were waited for; None: not graceful."""
+
+
+@dataclass
+class Oracle(Watcher, CommitWatcher):
+    """Watches."""
+
+    note: Callable[[str], None]
+    produced: dict[Position, Produced] = field(default_factory=dict)
+    heard: dict[Pair, list[Heard]] = field(default_factory=lambda: defaultdict(list))
+    seen: dict[Pair, list[Seen]] = field(default_factory=lambda: defaultdict(list))
+    began: dict[Pair, list[float]] = field(default_factory=lambda: defaultdict(list))
+    knows: dict[Process, set[SubscriptionId]] = field(default_factory=lambda: defaultdict(set))
+    troubles: list[Trouble] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    kafka: FakeKafka = field(init=False)
+    database: FakeDatabase = field(init=False)
+    _tokens: dict[str, Position] = field(default_factory=dict)
+    _owners: dict[tuple[Partition, int], Process | None] = field(default_factory=dict)
+    _flying: set[tuple[Process, int, Pair]] = field(default_factory=set)
+    _safe: set[Position] = field(default_factory=set)
+
+    def breaks(self, promise: str) -> None:
+        """Note a broken promise: raised by whoever runs the world, since nobody hears servers."""
+        self.note(f"BROKEN: {promise}")
+        self.broken.append(promise)
+
+    def raise_broken(self) -> None:
+        """Raise what was noted."""
+        if self.broken:
+            raise BrokenPromiseError("; ".join(self.broken[:5]))
+
+    # What is told.
+
+    def produce(self, produced: Produced) -> None:
+        """Take in a record."""
+        self.produced[produced.record.position] = produced
+        self._tokens[produced.token] = produced.record.position
+
+    def assigned(self, process: Process | None, partition: Partition, epoch: int) -> None:
+        """Remember whose epoch it is."""
+        self._owners[partition, epoch] = process
+        self.note(f"epoch {epoch} of {partition}")
+
+    def written(self, process: Process | None, change: RowChange) -> None:
+        """Hold a row change to its epoch."""
+        partition, epoch = change.delivery.position.partition, change.delivery.epoch
+        self.counts[type(change).__name__] += 1
+        self.note(f"row {type(change).__name__} {change.delivery!r} epoch {epoch}")
+        if self.database.tables.partitions[partition].epoch != epoch:
+            self.breaks(f"{change.delivery!r} was written under epoch {epoch}, which is over")
+        if self._owners.get((partition, epoch)) is not process:
+            self.breaks(f"{process} wrote {change.delivery!r} under an epoch of another")
+        if isinstance(change, Bury):
+            self._buried(change)
+
+    def told(self, process: Process | None, subscriptions: Collection[Subscription]) -> None:
+        """Remember who knows what."""
+        if process is not None:
+            self.knows[process].update(subscription.id for subscription in subscriptions)
+
+    def committed(
+        self, process: Process | None, commits: Mapping[Partition, Commit], owned: set[Partition]
+    ) -> None:
+        """Hold a commit to what is settled."""
+        self.counts["commits"] += 1
+        for partition, commit in commits.items():
+            self.note(f"commit {partition} {commit.offset} {commit.metadata} by {process}")
+            if partition not in owned:
+                self.breaks(f"{process} committed {partition}, which the group gave to another")
+            self._judge(partition, commit)
+
+    def flies(self, process: Process, delivery: Delivery, now: float) -> None:
+        """Take in that a request begins."""
+        key = (process, delivery.epoch, delivery.pair)
+        if key in self._flying:
+            self.breaks(f"{delivery!r} is in flight twice in {process}")
+        self._flying.add(key)
+        self.began[delivery.pair].append(now)
+
+    def lands(
+        self, process: Process, delivery: Delivery, attempt: Attempt, *, began: float, now: float
+    ) -> None:
+        """Take in that an answer reached its worker."""
+        self._flying.discard((process, delivery.epoch, delivery.pair))
+        self.note(f"answer {delivery!r}: {attempt.outcome.value}")
+        if attempt.outcome is Outcome.OK:
+            self.heard[delivery.pair].append(Heard(began, now, process))
+
+    def arrived(self, seen: Seen) -> None:
+        """Hold a request to the event that it brings."""
+        position = self._tokens[seen.token]
+        produced = self.produced[position]
+        self.counts["requests"] += 1
+        if seen.webhook_id != produced.webhook_id:
+            self.breaks(f"{position} came as {seen.webhook_id}, not {produced.webhook_id}")
+        self.seen[position, SubscriptionId(seen.subscription_id)].append(seen)
+
+    def end_troubles(self, moment: float) -> None:
+        """From *moment* on nothing goes wrong any more; what went wrong may still take its time."""
+        self.troubles = [
+            trouble._replace(end=min(trouble.end, moment + 15)) for trouble in self.troubles
+        ]
+
+    # What is asked.
+
+    def is_settled(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether a due pair may be left out when the log is read again."""
+        tables = self.database.tables
+        if self.heard.get((position, id_)) or id_ not in tables.subscriptions:
+            return True
+        key = (position, id_, self.produced[position].webhook_id)
+        return key in tables.retries or key in tables.dead
+
+    def unsafe(self, position: Position) -> str | None:
+        """Say why the log must be read again from *position*; None if it needn't."""
+        if position in self._safe or position not in self.produced:
+            return None
+        produced = self.produced[position]
+        if produced.quarantined and produced.token not in self.quarantined():
+            return f"{position} is not in quarantine"
+        for id_ in produced.due:
+            if not self.is_settled(position, id_):
+                return f"{position} → {id_} is open"
+        self._safe.add(position)
+        return None
+
+    def quarantined(self) -> set[str]:
+        """Return the tokens of what is in quarantine."""
+        return {
+            dict(record.headers)["token"].decode()  # type: ignore[union-attr]
+            for partition, log in self.kafka.logs.items()
+            if partition.topic == "quarantine"
+            for record in log.records
+        }
+
+    def unfinished(self) -> list[str]:
+        """Say what is left to do, some of it."""
+        left = []
+        tables = self.database.tables
+        for position, produced in self.produced.items():
+            if why := self.unsafe(position):
+                left.append(why)
+            left += [
+                f"{position} → {id_} has a row"
+                for id_ in produced.due
+                if (position, id_, produced.webhook_id) in tables.retries
+            ]
+        for partition, log in self.kafka.logs.items():
+            commit = self.kafka.group.offsets.get(partition)
+            last = log.records[-1].position.next_offset if log.records else 0
+            read = partition.topic.startswith("planner.")
+            if read and last and (not commit or commit.offset < last):
+                left.append(f"{partition} is committed to {commit and commit.offset} of {last}")
+        return left
+
+    def judge_end(self) -> None:
+        """Hold the whole story to the promises that only its end can tell of."""
+        tables = self.database.tables
+        for (position, id_, event_id), row in tables.retries.items():
+            if tables.subscriptions[id_].status is Status.ACTIVE:
+                self.breaks(f"a row is left: {position} → {id_} {event_id} due {row.due_at}")
+        for pair, moments in self.began.items():
+            self._judge_repeats(pair, moments)
+
+    def repeats(self) -> list[tuple[Pair, Heard, float]]:
+        """Return each request that began after an acknowledgement was heard, with the last of those."""
+        return [
+            (pair, max(before, key=lambda heard: heard.at), moment)
+            for pair, moments in self.began.items()
+            for moment in moments
+            if (before := [heard for heard in self.heard.get(pair, ()) if heard.at < moment])
+        ]
+
+    # Inside.
+
+    def _judge(self, partition: Partition, commit: Commit) -> None:
+        log = self.kafka.logs[partition]
+        before = self._committed.get(partition, 0)
+        self._committed[partition] = commit.offset
+        if commit.offset < before:
+            self.breaks(f"{partition} was committed to {before}, and now to {commit.offset}")
+        if commit.offset > log.end:
+            self.breaks(f"{partition} was committed to {commit.offset}, and ends at {log.end}")
+        metadata = decode(commit.metadata, committed=commit.offset)
+        if metadata.epoch is None:
+            self.breaks(f"{partition} was committed with metadata {commit.metadata!r}")
+        for record in log.records:
+            offset = record.position.offset
+            if offset < commit.offset or offset in metadata.settled:
+                why = self.unsafe(record.position)
+                if why:
+                    self.breaks(f"{partition} was committed to {commit.offset}, but {why}")
+
+    _committed: dict[Partition, int] = field(default_factory=dict)
+
+    def _buried(self, change: Bury) -> None:
+        delivery = change.delivery
+        made = len(self.seen.get(delivery.pair, ())) + self.unreached.get(delivery.pair, 0)
+        told = delivery.number if change.attempt else delivery.number - 1
+        if told > made:
+            self.breaks(f"{delivery!r} was given up after {told} attempts, {made} were made")
+
+    unreached: Counter[Pair] = field(default_factory=Counter)
+    """Requests that never arrived."""
+
+    def _judge_repeats(self, pair: Pair, moments: list[float]) -> None:
+        for moment in moments:
+            for heard in self.heard.get(pair, ()):
+                if heard.at < moment and not self._explained(heard, moment):
+                    self.breaks(
+                        f"{pair[0]} → {pair[1]} was acknowledged at {heard.at:.3f} to"
+                        f" {heard.process}, and sent again at {moment:.3f}"
+                    )
+
+    def _explained(self, heard: Heard, moment: float) -> bool:
+        return any(self._explains(trouble, heard, moment) for trouble in self.troubles)
+
+    def _explains(self, trouble: Trouble, heard: Heard, moment: float) -> bool:
+        if trouble.graceful is None:
+            return trouble.begin <= moment and trouble.end >= heard.at
+        # Still open when the time for answers was over.
+        over = trouble.begin + trouble.graceful - 0.05
+        return (
+            trouble.process is heard.process and heard.began <= trouble.begin and heard.at >= over
+        )
+
+
+def derived(record: Record) -> str:
+    """Return the id of an event that its producer gave none."""
+    return derived_id(record)
+
+
+def now() -> float:
+    """Return virtual seconds."""
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,387 @@
+"""Workers, Kafka, Postgres and receivers in one process, in virtual time, by one seed.
+
+The workers are the real ones; everything they touch is a fake whose far end is a `Server`. The same
+seed is the same story to the last step.
+"""
+
+import asyncio
+import random
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import orjson
+
+from services.deliver.send import SigningSender
+from services.dispatch.assemble import Options, Ports, assemble
+from services.dispatch.worker import Worker
+from services.feed.decode import derived_id
+from services.kernel.attempt import Attempt, Outcome
+from services.kernel.delivery import Delivery
+from services.kernel.errors import BrokerGoneError, StoreGoneError
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.operation import OPS_TOPIC
+from services.kernel.ports.network import Sender
+from services.kernel.subscription import Status, Subscription
+from tests.simulation.oracle import Oracle, Produced, Trouble
+from tests.simulation.scenario import Scenario
+from tests.support.factories import a_subscription
+from tests.support.fake_kafka import FakeKafka, FakeMember, FakeOffsets, FakeProducer
+from tests.support.fake_receivers import FakeHttp, Internet, Manner, Receiver
+from tests.support.fake_store import FakeDatabase, FakeStore
+from tests.support.processes import Process, current_process
+from tests.support.server import State
+from tests.support.virtual_time import EPOCH, VirtualClock
+
+EVENTS, MASTER, QUARANTINE = "planner.events", "planner.master", "quarantine"
+OPERATIONS = OPS_TOPIC
+PROJECTS = ("5e208446c97efa37d4830b01", "5e208446c97efa37d4830b02")
+TYPES = ("plan.created", "route.started", "stop.arrived")
+PATTERNS = (("*",), ("*",), ("plan.created",), ("plan.*", "stop.arrived"), ("route.*",))
+STORE_SECONDS = 2.0
+FINISH_SECONDS = 240.0
+QUIET_SECONDS = 4.0
+
+
+@dataclass
+class Node:
+    """A name in the group, and the process that has it now."""
+
+    name: str
+    process: Process | None = None
+    worker: Worker | None = None
+    task: asyncio.Task[None] | None = None
+    stopping: bool = False
+    wanted: bool = True
+    """Whether another process is started when this one has ended."""
+    members: list[FakeMember] = field(default_factory=list)
+
+
+class World:
+    """One story."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.story: list[str] = []
+        self.clock = VirtualClock()
+        self.chance = random.Random(f"{scenario.seed}/world")
+        self._delays = random.Random(f"{scenario.seed}/delays")
+        self.oracle = Oracle(note=self.note)
+        self.kafka = self.oracle.kafka = FakeKafka(
+            {EVENTS: scenario.partitions, MASTER: 1, QUARANTINE: 1, OPS_TOPIC: 1},
+            session_timeout=scenario.session_timeout,
+            rebalance_timeout=scenario.rebalance_timeout,
+            latency=self._latency,
+            watcher=self.oracle,
+        )
+        self.database = self.oracle.database = FakeDatabase(
+            clock=self.clock, latency=self._latency, watcher=self.oracle
+        )
+        self.internet = Internet(latency=self._latency, watch=self.oracle.arrived)
+        self.nodes: list[Node] = []
+        self.buried: list[Process] = []
+        self._numbers = count(1)
+        self.over = False
+
+    def note(self, text: str) -> None:
+        """Add a line to the story."""
+        process = current_process()
+        who = process.name if process else "-"
+        self.story.append(f"{asyncio.get_running_loop().time():9.3f} {who:>8} {text}")
+
+    def _latency(self) -> float:
+        usual = self._delays.uniform(0.0002, 0.004)
+        return usual if self._delays.random() < 0.97 else usual * 50
+
+    # Workers.
+
+    def add_node(self) -> Node:
+        """Make a name, and start its first process."""
+        node = Node(f"w{len(self.nodes)}")
+        self.nodes.append(node)
+        self.start(node)
+        return node
+
+    def start(self, node: Node) -> None:
+        """Start a process under the name of *node*."""
+        process = node.process = Process(f"{node.name}.{next(self._numbers)}")
+        self.buried.append(process)
+        self.oracle.knows[process].update(self.database.tables.subscriptions)  # it loads them first
+        node.stopping, node.worker, node.members = False, None, []
+        node.task = process.start(self._run(node, process))
+        node.task.add_done_callback(lambda task: self._ended(node, process, task))
+        self.note(f"START {process}")
+
+    async def _run(self, node: Node, process: Process) -> None:
+        worker = self._assemble(node, process)
+        node.worker = worker
+        if node.stopping:
+            worker.stop()
+        await worker.run()
+
+    def _ended(self, node: Node, process: Process, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self.kafka.sealed:
+            return
+        error = task.exception()
+        self.note(f"END {process} {error!r}")
+        if error is not None and not _is_outage_at_start(error):
+            self.oracle.breaks(f"{process} ended with {error!r}: {_leaves(error)}")
+        self.note_left_behind(process)
+        process.kill()  # whatever is left of it ends with it
+        if node.process is process:
+            node.process = None
+
+    def note_left_behind(self, process: Process) -> None:
+        """Hold an ended process to having ended all it began."""
+        left = [t for t in process.tasks if not t.done() and t is not asyncio.current_task()]
+        members = [t for t in left if "FakeMember" not in repr(t.get_coro())]
+        if members:
+            self.oracle.breaks(f"{process} ended, and left {members}")
+
+    def _assemble(self, node: Node, process: Process) -> Worker:
+        scenario = self.scenario
+        store = FakeStore(self.database, seconds=STORE_SECONDS)
+        sender = SigningSender(
+            client=FakeHttp(self.internet),
+            clock=self.clock,
+            user_agent="simulation",
+            randbytes=random.Random(f"{scenario.seed}/{process.name}").randbytes,
+        )
+
+        def make_member() -> FakeMember:
+            member = FakeMember(self.kafka, instance=node.name, topics=(EVENTS, MASTER))
+            member.letting_go = lambda: self.moves(process, scenario.limits.revoke)  # type: ignore[method-assign]
+            node.members.append(member)
+            return member
+
+        ports = Ports(
+            make_member=make_member,
+            offsets=FakeOffsets(self.kafka),
+            producer=FakeProducer(self.kafka),
+            partitions=store,
+            retries=store,
+            subscriptions=store,
+            health=store,
+            sender=_Watched(sender, self.oracle, process),
+            clock=self.clock,
+            chance=random.Random(f"{scenario.seed}/{process.name}/chance").random,
+        )
+        options = Options(
+            worker=node.name,
+            quarantine_topic=QUARANTINE,
+            schedule=scenario.schedule,
+            max_in_flight=scenario.max_in_flight,
+            max_in_flight_per_subscription=scenario.max_in_flight,
+            max_record_bytes=1 << 20,
+            drain_seconds=scenario.drain_seconds,
+        )
+        return assemble(ports, options, scenario.limits)
+
+    def moves(self, process: Process, seconds: float) -> None:
+        """Note that *process* lets go, and waits for answers for *seconds*."""
+        now = self.clock.monotonic()
+        self.oracle.troubles.append(Trouble(now, now + seconds, "lets go", process, seconds))
+
+    def stop(self, node: Node) -> None:
+        """Send SIGTERM."""
+        node.stopping = True
+        if node.process is not None:
+            self.moves(node.process, self.scenario.drain_seconds)
+        if node.worker is not None:
+            node.worker.stop()
+
+    # Subscriptions and events.
+
+    def subscribe(self, manner: Manner) -> SubscriptionId:
+        """Make a subscription with a receiver of its own."""
+        number = next(self._numbers)
+        url = f"https://{number}.example.com/{manner.value.replace(' ', '-')}"
+        chance = random.Random(f"{self.scenario.seed}/{url}")
+        self.internet.receivers[url] = Receiver(manner, chance)
+        subscription = a_subscription(
+            *self.chance.choice(PATTERNS),
+            id_=f"{number:024x}",
+            project=self.chance.choice(PROJECTS) if self.chance.random() < 0.3 else PROJECTS[0],
+            url=url,
+            max_in_flight=self.chance.choice([None, 1, 3]),
+            timeout_seconds=self.chance.choice([1.0, 3.0]),
+            created_ms=int(EPOCH.timestamp() * 1000),
+            version=1,
+        )
+        self.database.subscribe(subscription)
+        self.note(f"SUBSCRIBE {subscription} {manner}")
+        return subscription.id
+
+    def change(self, id_: SubscriptionId, **fields: object) -> None:
+        """Change a subscription, as its owner does."""
+        before = self.database.tables.subscriptions[id_]
+        self.database.subscribe(replace(before, version=before.version + 1, **fields))
+        self.note(f"CHANGE {id_} {fields}")
+
+    def set_status(self, id_: SubscriptionId, status: Status) -> None:
+        """Pause or resume a subscription."""
+        self.change(id_, status=status)
+
+    def produce(self) -> None:
+        """Write a record to the log: mostly an event, now and then something else."""
+        number = next(self._numbers)
+        partition = Partition(EVENTS, self.chance.randrange(self.scenario.partitions))
+        kind = self.chance.random()
+        token, type_, project = (
+            f"t{number}",
+            self.chance.choice(TYPES),
+            self.chance.choice(PROJECTS),
+        )
+        body = {
+            "type": type_,
+            "created_at": "2026-01-05T08:00:00.000Z",
+            "project_id": project,
+            "data": {"token": token},
+        }
+        if kind < 0.8:
+            body["id"] = f"{number:024x}"
+        value: bytes | None = orjson.dumps(body)
+        is_event = True
+        if kind > 0.97:
+            value, is_event = b"no json", False
+        elif kind > 0.95:
+            partition, value, is_event = Partition(MASTER, 0), None, False
+        elif kind > 0.93:
+            self.kafka.skip(partition, self.chance.randrange(1, 4))
+        position = self.kafka.append(
+            partition,
+            value,
+            key=f"{project}:{number % 5}".encode(),
+            headers=[("token", token.encode())],
+            timestamp_ms=int(self.clock.time() * 1000),
+        )
+        record = self.kafka.logs[partition].records[-1]
+        due = tuple(self._due(type_, project)) if is_event else ()
+        self.note(f"PRODUCE {position} {type_ if is_event else 'no event'} {token} due to {due}")
+        self.oracle.produce(
+            Produced(
+                token=token,
+                record=record,
+                type=type_ if is_event else None,
+                webhook_id=str(body.get("id") or derived_id(record)),
+                due=due,
+                quarantined=value is not None and not is_event,
+            )
+        )
+
+    def _due(self, type_: str, project: str) -> Iterable[SubscriptionId]:
+        running = [node.process for node in self.nodes if node.process is not None]
+        for subscription in self.database.tables.subscriptions.values():
+            known = all(subscription.id in self.oracle.knows[process] for process in running)
+            if known and subscription.project_id == project and _wants(subscription, type_):
+                yield subscription.id
+
+    # The end.
+
+    def heal(self) -> None:
+        """End all that is wrong."""
+        self.note("HEAL")
+        self.kafka.loses = self.database.loses = lambda: False
+        self.kafka.go(State.UP)
+        self.database.go(State.UP)
+        for receiver in self.internet.receivers.values():
+            receiver.behaves = True
+        for node in self.nodes:
+            if node.process is not None and node.process.asleep:
+                node.process.wake()
+
+    def revive(self) -> None:
+        """Resume what was paused or disabled."""
+        for id_, subscription in list(self.database.tables.subscriptions.items()):
+            if subscription.status is not Status.ACTIVE:
+                self.set_status(id_, Status.ACTIVE)
+
+    async def finish(self) -> None:
+        """Wait until everything is delivered; say what isn't."""
+        until = self.clock.monotonic() + FINISH_SECONDS
+        while left := self.oracle.unfinished():
+            self.oracle.raise_broken()
+            if self.clock.monotonic() > until:
+                self.describe()
+                self.oracle.breaks(f"{len(left)} not finished in {FINISH_SECONDS} s: {left[:8]}")
+                break
+            self.revive()
+            await asyncio.sleep(0.5)
+        self.oracle.raise_broken()
+
+    def describe(self) -> None:
+        """Add to the story what each worker holds."""
+        for node in self.nodes:
+            if node.worker is not None:
+                worker, parking = node.worker, node.worker._parking
+                self.note(f"{node.process} ready: {worker.ready}")
+                for owned in worker._partitions.all():
+                    self.note(f"  {owned!r} paused {owned.paused} open {owned.tracker._open}")
+                for outbox in worker._outboxes._outboxes.values():
+                    self.note(f"  {outbox!r} limit {outbox.limit} held {outbox.held_until}")
+                for name in ("_pending", "_held", "_waiting"):
+                    self.note(f"  parking{name} {getattr(parking, name)}")
+        self.note(f"group {self.kafka.group}")
+
+    async def stop_all(self) -> None:
+        """Stop every worker gracefully, and wait for the end."""
+        tasks = []
+        for node in self.nodes:
+            node.wanted = False
+            if node.process is not None and node.task is not None:
+                self.stop(node)
+                tasks.append(node.task)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=60)
+            if late:
+                self.oracle.breaks(f"did not stop within 60 s: {late}")
+        self.oracle.raise_broken()
+
+    async def bury(self) -> None:
+        """End all processes; nothing they do is heard any more."""
+        self.over = True
+        self.kafka.sealed = self.database.sealed = True
+        for process in self.buried:
+            await process.bury()
+
+
+class _Watched:
+    """A sender under the eyes of the oracle."""
+
+    def __init__(self, sender: Sender, oracle: Oracle, process: Process) -> None:
+        self._sender = sender
+        self._oracle = oracle
+        self._process = process
+
+    async def deliver(self, delivery: Delivery, subscription: Subscription) -> Attempt:
+        """Make one request."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._oracle.flies(self._process, delivery, began)
+        attempt = await self._sender.deliver(delivery, subscription)
+        if attempt.outcome is Outcome.CONNECT:
+            self._oracle.unreached[delivery.pair] += 1
+        self._oracle.lands(self._process, delivery, attempt, began=began, now=loop.time())
+        return attempt
+
+
+def _wants(subscription: Subscription, type_: str) -> bool:
+    return any(
+        pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
+        for pattern in subscription.types
+    )
+
+
+def _leaves(error: BaseException) -> Collection[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _is_outage_at_start(error: BaseException) -> bool:
+    """A worker that finds no Postgres or Kafka when it starts tells whoever started it."""
+    leaves = _leaves(error)
+    if isinstance(error, StoreGoneError):
+        return True
+    return all(isinstance(leaf, BrokerGoneError) for leaf in leaves)
