@@ -169,6 +169,9 @@ def _properties(log: Path, port: int, controller: int) -> str:
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,
         "auto.create.topics.enable": "false",
+        # After a kill it is let in again when the broker it was is given up for dead.
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
         "message.max.bytes": 8_388_608,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
