@@ -182,7 +182,12 @@ class Cluster:
         self._producing = False
 
     async def _produce(self, numbers: Iterable[int], rate: float | None) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=2)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            enable_idempotence=True,
+            linger_ms=2,
+            request_timeout_ms=120_000,  # it waits as long as Kafka is gone
+        )
         await producer.start()
         loop = asyncio.get_running_loop()
         began = loop.time()
