@@ -155,6 +155,7 @@ def _attempt(attempt: Attempt) -> Json:
         "trigger": "test",
         "outcome": attempt.outcome.value,
         "status": attempt.status,
+        "address": attempt.address,
         "phases": {"total_ms": round(attempt.seconds * 1000, 1)},
         "response": {
             "headers": dict(attempt.headers),

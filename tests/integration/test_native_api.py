@@ -792,8 +792,10 @@ async def test_a_probe_tells_whether_a_url_answers_and_stores_nothing(
     assert (probe["dns"], probe["tls"], probe["status"], probe["errors"]) == ("ok", None, 200, [])
     probe = (await owner("POST", path, {"url": f"{cluster.api}/nowhere"})).json
     assert (probe["status"], probe["errors"]) == (404, []), "any status: somebody is there"
-    probe = (await owner("POST", path, {"url": f"http://127.0.0.1:{free_port()}/"})).json
+    port = free_port()
+    probe = (await owner("POST", path, {"url": f"http://127.0.0.1:{port}/"})).json
     assert (probe["status"], len(probe["errors"])) == (None, 1)
+    assert probe["address"] == f"127.0.0.1:{port}", "where it tried"
     assert await subscriptions(owner) == []
 
 
