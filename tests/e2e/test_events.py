@@ -336,7 +336,7 @@ async def test_a_null_in_master_data_is_a_tombstone_and_no_poison(
 ) -> None:
     await cluster.subscribe(f"{receiver.url}/ok")
     with suppress(TopicAlreadyExistsError):
-        await create_topics(cluster.bootstrap, ["planner.master"], partitions=1)
+        await create_topics(cluster.bootstrap, ["planner.master"], partitions=4)
     await cluster.start(WEBHOOKS_KAFKA__TOPICS=f"{cluster.topic},planner.master")
     gone = Put(None, key=f"{cluster.project}:1".encode(), topic="planner.master")
     deleted = an_example("customer.deleted", cluster.project, id="deleted")
