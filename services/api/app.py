@@ -12,6 +12,7 @@ from services.api.problems import CONTENT_TYPE, Problem, malformed, of_error
 from services.api.routes import Route
 from services.control.access import Access, Caller
 from services.control.answers import Answers
+from services.kernel.event import MAX_DEPTH, is_too_deep
 
 log = structlog.get_logger()
 
@@ -169,9 +170,12 @@ def _decoded(request: web.Request, raw: bytes) -> object:
         detail = f"write Content-Type: application/json, not {content_type}"
         raise RefusedError(Problem(415, "media-type", "Not JSON", detail))
     try:
-        return orjson.loads(raw)
+        body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise RefusedError(malformed(error.msg, error.lineno, error.colno)) from error
+    if is_too_deep(raw, body):
+        raise RefusedError(malformed(f"nested over {MAX_DEPTH} levels", 1, 1))
+    return body
 
 
 def _response(answer: Answer) -> web.Response:

@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from services import catalogue
-from services.kernel.event import Event, Json, Poison, Record
+from services.kernel.event import MAX_DEPTH, Event, Json, Poison, Record, is_too_deep
 from services.observe import metrics
 
 TOMBSTONE_TOPICS = frozenset({"planner.master"})
 MAX_TEXT = 256
 """Characters of an id, a type, a project: they become headers."""
-MAX_DEPTH = 200
-"""Objects and arrays within each other: beyond 254 orjson reads what it then can't write."""
 CLOUDEVENTS_JSON = b"application/cloudevents+json"
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _PROJECT_SOURCE = re.compile(r"(?:.*/)?projects/([^/]+)/?\Z")
@@ -70,8 +68,7 @@ class Decoder:
             body = orjson.loads(value)
         except orjson.JSONDecodeError as error:
             return Poison(reason="json", pointer="", message=f"not JSON: {error}")
-        # Counting comes first: it takes a microsecond, and most records have fewer brackets.
-        if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _is_deeper(body, MAX_DEPTH):
+        if is_too_deep(value, body):
             return Poison(reason="json", pointer="", message=f"nested over {MAX_DEPTH} levels")
         return body
 
@@ -121,18 +118,6 @@ def derived_id(record: Record) -> str:
 
 def _poison(pointer: str, message: str, reason: str = "envelope") -> Poison:
     return Poison(reason=reason, pointer=pointer, message=message)
-
-
-def _is_deeper(body: dict[str, Any] | list[Any], limit: int) -> bool:
-    level: list[Any] = [body]
-    for _ in range(limit):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-    return bool(level)
 
 
 def _is_name(value: object) -> bool:

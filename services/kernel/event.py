@@ -8,6 +8,9 @@ from services.kernel.value import value
 Json: TypeAlias = dict[str, Any]
 """A decoded JSON object."""
 
+MAX_DEPTH = 200
+"""Objects and arrays within each other: beyond 254 orjson reads what it then can't write."""
+
 
 class Partition(NamedTuple):
     """One partition of one topic."""
@@ -89,3 +92,19 @@ class Poison:
     """JSON pointer into the value; empty for the whole of it."""
     message: str
     """A sentence for people."""
+
+
+def is_too_deep(text: bytes, body: object) -> bool:
+    """Tell whether *body*, which *text* was decoded to, is nested over MAX_DEPTH levels."""
+    # Counting comes first: it takes a microsecond, and most texts have fewer brackets.
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
+    level: list[Any] = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)

@@ -247,6 +247,16 @@ async def test_a_body_that_is_no_json_is_answered_with_line_and_column(owner: Ca
     assert await subscriptions(owner) == []
 
 
+async def test_a_body_nested_too_deeply_to_be_sent_on_is_refused(owner: Caller) -> None:
+    deep = orjson.dumps(an_event(data={"deep": "HERE"}))
+    for levels in (199, 300, 1_000):
+        body = deep.replace(b'"HERE"', b"[" * levels + b"]" * levels)
+        answer = await owner(
+            "POST", "/v1/events", body, status=400, Content_Type="application/json"
+        )
+        assert "nested" in answer.json["detail"]
+
+
 async def test_a_body_of_another_media_type_is_refused(owner: Caller) -> None:
     body = orjson.dumps({"url": URL, "types": ["*"]})
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):
