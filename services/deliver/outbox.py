@@ -181,7 +181,7 @@ class Outboxes:
             if attempt.retry_after is not None:
                 self._hold(outbox, attempt.retry_after)
             self._on_attempt(delivery, attempt)
-            self._enter(outbox)
+            self._line_up(outbox)  # this courier is free: nobody needs to be woken for it
 
     def _next_outbox(self) -> Outbox | None:
         """Take the outbox whose turn it is out of its ring."""
@@ -201,8 +201,13 @@ class Outboxes:
 
     def _enter(self, outbox: Outbox) -> None:
         """Put *outbox* at the end of its ring if it could send, and see that somebody does."""
+        if self._line_up(outbox):
+            self._call_courier()
+
+    def _line_up(self, outbox: Outbox) -> bool:
+        """Put *outbox* at the end of its ring if it could send; tell whether it now stands there."""
         if outbox.in_ring or not outbox.is_ready(self._clock.monotonic()):
-            return
+            return False
         outbox.in_ring = True
         ring = self._rings.get(outbox.subscription.project_id)
         if ring is None:
@@ -210,7 +215,7 @@ class Outboxes:
             self._projects.append(outbox.subscription.project_id)
         else:
             ring.append(outbox)
-        self._call_courier()
+        return True
 
     def _call_courier(self) -> None:
         while self._idle:

@@ -72,7 +72,7 @@ class Parking:
 
     def holds(self, delivery: Delivery) -> bool:
         """Tell whether *delivery* has a row, or one is on its way."""
-        return delivery.pair in self._held
+        return bool(self._held) and delivery.pair in self._held
 
     def park(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> None:
         """Try *delivery* again at *due_at*, after *attempt* failed."""
