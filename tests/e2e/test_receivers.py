@@ -438,7 +438,7 @@ async def test_a_slow_receiver_is_written_down_meanwhile_and_gets_everything_onc
 async def test_a_flapping_receiver_gets_everything_with_the_same_id_and_a_growing_number(
     cluster: Cluster, receiver: Receiver
 ) -> None:
-    answers = itertools.cycle([200, 500, 503, 200, 429])
+    answers = itertools.cycle([200, 500, 200, 503, 200, 200, 429])
     receiver.answers["/flapping"] = lambda _: next(answers)
     subscription = await cluster.subscribed(f"{receiver.url}/flapping", retry_schedule=[1] * 20)
     await cluster.subscribe(f"{receiver.url}/healthy")
