@@ -54,6 +54,8 @@ def sign(keys: Sequence[SigningKey], *, id_: str, timestamp: int, body: bytes, n
     Newest first, separated by spaces: both are valid while a secret is rotated.
     """
     content = b"%b.%d.%b" % (id_.encode(), timestamp, body)
+    if len(keys) == 1 and keys[0].expires_at is None:  # as nearly always
+        return _signature(keys[0], content)
     return " ".join(
         _signature(key, content) for key in keys if key.expires_at is None or key.expires_at > now
     )
