@@ -1,6 +1,7 @@
 """structlog, filtered at set-up, to JSON bytes through orjson: one line an event."""
 
 import logging
+import math
 import sys
 
 import orjson
@@ -9,6 +10,8 @@ import structlog
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 QUOTES_REQUESTS = "aiohttp.http_exceptions"
 """Errors of this module quote what could not be parsed, with the API keys that it holds."""
+REPEAT_SECONDS = 10.0
+MAX_SAID = 1_000
 
 
 def configure(*, level: str, form: str) -> None:
@@ -55,10 +58,21 @@ def _dumps(event: object, **_: object) -> bytes:
 
 
 class _Forward(logging.Handler):
-    """Libraries that log by the standard library speak through ours, in the same form."""
+    """Libraries that log by the standard library speak through ours, in the same form.
+
+    While Kafka is gone its client says so 75 times a second: the same sentence is passed on once in
+    ten seconds, with how often it was said meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         exc_info = record.exc_info
+        repeated = 0 if exc_info else self._repeated(record)
+        if repeated is None:
+            return
         if exc_info and exc_info[0] is not None and exc_info[0].__module__ == QUOTES_REQUESTS:
             record.msg, exc_info = f"{record.msg}: {exc_info[0].__name__}", None
         structlog.get_logger(record.name).log(
@@ -67,4 +81,17 @@ class _Forward(logging.Handler):
             logger=record.name,
             message=record.getMessage(),
             exc_info=exc_info,
+            **({"repeated": repeated} if repeated else {}),
         )
+
+    def _repeated(self, record: logging.LogRecord) -> int | None:
+        """Return how often this was kept back since it was passed on; None: keep it back now."""
+        sentence = record.name, record.getMessage()
+        at, kept_back = self._said.get(sentence, (-math.inf, 0))
+        if record.created - at < REPEAT_SECONDS:
+            self._said[sentence] = at, kept_back + 1
+            return None
+        if len(self._said) >= MAX_SAID:
+            self._said.clear()
+        self._said[sentence] = record.created, 0
+        return kept_back
