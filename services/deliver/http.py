@@ -116,7 +116,8 @@ class GuardedClient:
             if task not in self._late or task.uncancel() > 0:
                 raise
             answer = _failed(Outcome.TIMEOUT, f"no complete answer within {timeout_seconds:g} s")
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        # RuntimeError: what uvloop raises where a connection is lost while it is made.
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             answer = _failed(*of_error(error))
         finally:
             del self._deadlines[task]
