@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from services.kernel.errors import Fault, FaultsError
+from services.kernel.errors import Fault, FaultsError, escape
 from services.kernel.event import Json
 
 _RFC3339 = re.compile(
@@ -144,11 +144,6 @@ def kind(value: object) -> str:
         return "null"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     return names.get(type(value), "an array" if isinstance(value, list) else "an object")
-
-
-def escape(step: str) -> str:
-    """Return one step of a JSON pointer (RFC 6901)."""
-    return step.replace("~", "~0").replace("/", "~1")
 
 
 def is_storable(text: str) -> bool:

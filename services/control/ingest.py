@@ -9,9 +9,9 @@ import orjson
 
 from services import catalogue
 from services.control.access import ADMIN, Access, Caller
-from services.control.checks import escape, kind, near, parse_moment
+from services.control.checks import kind, near, parse_moment
 from services.kernel.clock import Clock
-from services.kernel.errors import Fault, FaultsError
+from services.kernel.errors import Fault, FaultsError, escape
 from services.kernel.event import Json, Position
 from services.kernel.ids import Entropy, new_id
 from services.kernel.ports.broker import Producer

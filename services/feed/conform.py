@@ -10,6 +10,7 @@ import jsonschema_rs
 import structlog
 
 from services import catalogue
+from services.kernel.errors import escape
 from services.kernel.event import Event
 from services.observe import metrics
 
@@ -35,7 +36,7 @@ class Conformity:
         elif not validator.is_valid(event.body["data"]):
             metrics.SCHEMA_VIOLATIONS.inc()
             first = next(validator.iter_errors(event.body["data"]))
-            pointer = "/data" + "".join(f"/{_escaped(str(step))}" for step in first.instance_path)
+            pointer = "/data" + "".join(f"/{escape(str(step))}" for step in first.instance_path)
             self._say(event, "event_breaks_schema", pointer)
 
     def _say(self, event: Event, what: str, pointer: str) -> None:
@@ -58,7 +59,3 @@ def _validators() -> Mapping[str, jsonschema_rs.Draft202012Validator]:
         type_: jsonschema_rs.Draft202012Validator(schema)
         for type_, schema in catalogue.data_schemas().items()
     }
-
-
-def _escaped(step: str) -> str:
-    return step.replace("~", "~0").replace("/", "~1")  # RFC 6901

@@ -79,3 +79,8 @@ class StoreWentBackError(WebhooksError):
 
 class GroupInUseError(WebhooksError):
     """The group has members, and Kafka lets nobody else commit for it."""
+
+
+def escape(step: str) -> str:
+    """Return one step of a JSON pointer (RFC 6901)."""
+    return step.replace("~", "~0").replace("/", "~1")
