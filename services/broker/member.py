@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
 )
 from aiokafka.structs import OffsetAndMetadata
 
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 
 COMMIT_SECONDS = 1.0
 STOP_SECONDS = 5.0
+ABORT_SECONDS = 1.0
 UNSOUGHT_SECONDS = 0.02
 
 
@@ -89,6 +92,13 @@ class KafkaMember:
             # Said of a new partition until it is sought, which is under way.
             await asyncio.sleep(UNSOUGHT_SECONDS)
             return {}
+        except OffsetOutOfRangeError as error:
+            if self._sought.isdisjoint(error.args[0]):
+                # The group's offset is no longer in the log, and aiokafka reads from there until it
+                # is sought: whoever seeks knows better.
+                await asyncio.sleep(UNSOUGHT_SECONDS)
+                return {}
+            raise MembershipLostError(f"{type(error).__name__}: {error}") from error
         except ConsumerStoppedError as error:
             raise MembershipLostError("the consumer was stopped") from error
         except (KafkaError, OSError) as error:
@@ -167,21 +177,30 @@ class KafkaMember:
                 await self._stop_consumer()
         except GONE as error:
             log.warning("consumer_stop", error=f"{type(error).__name__}: {error}")
+            await self._abort()
 
     async def _stop_consumer(self) -> None:
-        """Stop the consumer, its connections included.
-
-        While Kafka is gone it is stopped by a cancellation of its own: it ends a fetch that waits to
-        be tried again, and lets that through to us.
-        """
-        task = asyncio.current_task()
-        asked = task.cancelling() if task is not None else 0
-        try:
-            await self._consumer.stop()
-        except asyncio.CancelledError:
-            if task is None or task.cancelling() > asked:
-                raise
+        """Stop the consumer, its connections included."""
+        if not await _finished(self._consumer.stop()):
             await self._consumer._client.close()  # noqa: SLF001 - what it did not come to
+
+    async def _abort(self) -> None:
+        """End what a stop that took too long did not come to.
+
+        A rebalance waits for all members of the group, and a poll for the rebalance: for ever, once
+        the stop has ended what takes part in it for this member.
+        """
+        consumer = self._consumer
+        consumer._subscription.abort_waiters(ConsumerStoppedError())  # noqa: SLF001 - no other way
+        ends = [consumer._client.close]  # noqa: SLF001
+        if consumer._fetcher is not None:  # noqa: SLF001
+            ends.insert(0, consumer._fetcher.close)  # noqa: SLF001
+        if consumer._coordinator is not None:  # noqa: SLF001
+            ends.insert(0, consumer._coordinator._stop_heartbeat_task)  # noqa: SLF001
+        for end in ends:
+            with suppress(*GONE):
+                async with asyncio.timeout(ABORT_SECONDS):
+                    await _finished(end())
 
     def _mine(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         assigned = self._consumer.assignment()
@@ -210,6 +229,23 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         await self._member._told(self._listener.assigned, assigned)  # noqa: SLF001
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> bool:
+    """Do *work*; tell whether it came to its end.
+
+    What aiokafka closes is cancelled by itself: it ends a fetch that waits to be tried again, or a
+    beat, and lets that through to us.
+    """
+    task = asyncio.current_task()
+    asked = task.cancelling() if task is not None else 0
+    try:
+        await work
+    except asyncio.CancelledError:
+        if task is None or task.cancelling() > asked:
+            raise
+        return False
+    return True
 
 
 def _instance_id(options: MemberOptions) -> str:

@@ -11,6 +11,7 @@ Hashes of tasks are numbered, so that sets of tasks keep their order from run to
 import asyncio
 import heapq
 import itertools
+import warnings
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
@@ -86,6 +87,11 @@ class Process:
         They are cancelled, and run what cleans up: the servers must not listen any more.
         """
         self.alive, self.asleep, self.dies_at = True, False, None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what never began is never awaited
+            await self._end_tasks()
+
+    async def _end_tasks(self) -> None:
         for _ in range(ROUNDS):
             left = [task for task in self.tasks if not task.done()]
             if not left:
