@@ -5,6 +5,7 @@ import ssl
 from typing import NamedTuple
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from services.kernel.attempt import Outcome
 
@@ -43,9 +44,9 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
             return Ended(Outcome.CONNECT, f"could not connect: {error.os_error}")
         case aiohttp.ServerDisconnectedError():
             return Ended(Outcome.RESET, "the connection was closed without an answer")
-        case aiohttp.ClientResponseError():
+        case HttpProcessingError():
             return Ended(Outcome.RESET, f"the answer is no HTTP: {_first_line(error.message)}")
-        case aiohttp.ClientOSError() | ConnectionError():
+        case OSError():
             return Ended(Outcome.RESET, f"the connection broke: {error.strerror or error}")
         case aiohttp.ClientPayloadError():
             return Ended(Outcome.RESET, "the answer broke off")

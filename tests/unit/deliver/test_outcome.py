@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from services.deliver.outcome import AddressRefusedError, of_error
@@ -17,10 +18,7 @@ NO_NAME = socket.gaierror(-2, "Name or service not known")
 NOBODY = ConnectionRefusedError(111, "Connect call failed")
 EXPIRED = ssl.SSLCertVerificationError(1, "certificate has expired")
 HANDSHAKE = ssl.SSLError(1, "WRONG_VERSION_NUMBER")
-NO_HTTP = aiohttp.ClientResponseError(
-    None,
-    (),
-    status=400,
+NO_HTTP = HttpProcessingError(
     message="Bad status line:\n  Expected HTTP/, RTSP/ or ICE/:\n\n  b'SSH-2.0'\n    ^",
 )
 

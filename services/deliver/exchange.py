@@ -1,0 +1,123 @@
+"""One HTTP/1.1 exchange on a pooled connection of aiohttp, and nothing else around it.
+
+aiohttp's connector does what is hard: resolving, pooling, happy eyeballs, TLS, parsing. Its session
+would spend as much again on what a webhook never has: cookies, redirects, proxies, kinds of bodies, a
+task per body (measured with 64 in flight: 72 µs of CPU per request with it, 37 without).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
+
+from services.kernel.attempt import Outcome
+from services.kernel.ports.network import Answer
+
+EXCERPT_BYTES = 1_024
+MAX_HEADERS = 32
+MAX_HEADER_CHARS = 256
+MAX_TARGETS = 20_000
+OK_FROM, OK_BELOW = 200, 300
+FINAL_FROM, SWITCHING = 200, 101
+ACCEPT = "Accept: */*\r\nAccept-Encoding: identity\r\n"
+
+
+class _Target(NamedTuple):
+    """What is the same in all requests to a URL."""
+
+    request: aiohttp.ClientRequest
+    """What the connector goes by; it is never sent."""
+    path: str
+    host: str
+
+
+class Exchanger:
+    """Sends a request over one of *connector*'s connections and reads the answer up to a cap."""
+
+    def __init__(
+        self, connector: aiohttp.TCPConnector, *, connect_seconds: float, response_bytes: int
+    ) -> None:
+        self._connector = connector
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
+        self._response_bytes = response_bytes
+        self._loop = asyncio.get_running_loop()
+        self._targets: dict[str, _Target] = {}
+
+    async def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """Make one request. Raises what aiohttp raises, and ValueError for what can't be sent."""
+        target = self._target(url)
+        content = _head(method, target, headers, len(body)) + body
+        try:
+            connection = await self._connector.connect(target.request, [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(str(error)) from error
+        try:
+            protocol = connection.protocol
+            if protocol is None or protocol.transport is None:
+                raise aiohttp.ClientConnectionResetError("closed before the request was sent")  # noqa: TRY301 - closed below, like all others
+            protocol.set_response_params(
+                skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False
+            )
+            protocol.transport.write(content)
+            answer, whole = await self._answer(protocol)
+        except BaseException:
+            connection.close()
+            raise
+        if whole:
+            connection.release()
+        else:
+            connection.close()
+        return answer
+
+    async def _answer(self, protocol: ResponseHandler) -> tuple[Answer, bool]:
+        """Return the answer, and whether it was read to its end."""
+        message, payload = await protocol.read()
+        while (
+            message.code < FINAL_FROM and message.code != SWITCHING
+        ):  # 100 Continue, 103 Early Hints
+            message, payload = await protocol.read()
+        excerpt, size = b"", 0
+        while not payload.at_eof() and size < self._response_bytes and not protocol.upgraded:
+            chunk = await payload.readany()
+            size += len(chunk)
+            if len(excerpt) < EXCERPT_BYTES:
+                excerpt += chunk[: EXCERPT_BYTES - len(excerpt)]
+        whole = payload.at_eof() and not protocol.upgraded
+        if OK_FROM <= message.code < OK_BELOW:
+            return Answer(Outcome.OK, message.code, (), excerpt, None, None), whole
+        headers = tuple(
+            (name[:MAX_HEADER_CHARS], value[:MAX_HEADER_CHARS])
+            for name, value in list(message.headers.items())[:MAX_HEADERS]
+        )
+        return Answer(Outcome.HTTP, message.code, headers, excerpt, None, None), whole
+
+    def _target(self, text: str) -> _Target:
+        found = self._targets.get(text)
+        if found is None:
+            url = URL(text)
+            if url.scheme not in {"http", "https"}:
+                raise aiohttp.NonHttpUrlClientError(url)
+            if not url.raw_host or url.raw_user or url.raw_password:
+                raise aiohttp.InvalidURL(url, "it has no host, or a user or password")
+            if len(self._targets) >= MAX_TARGETS:
+                self._targets.clear()
+            request = aiohttp.ClientRequest("POST", url, loop=self._loop)
+            host = url.host_port_subcomponent or ""
+            found = self._targets[text] = _Target(request, url.raw_path_qs, host)
+        return found
+
+
+def _head(method: str, target: _Target, headers: Mapping[str, str], length: int) -> bytes:
+    lines = "\r\n".join([f"{name}: {value}" for name, value in headers.items()])
+    breaks = len(headers) - 1
+    if lines.count("\n") != breaks or lines.count("\r") != breaks or "\0" in lines:
+        raise ValueError("a header has a line break in it")  # it would smuggle in another header
+    return (
+        f"{method} {target.path} HTTP/1.1\r\nHost: {target.host}\r\n{ACCEPT}"
+        f"Content-Length: {length}\r\n{lines}\r\n\r\n"
+    ).encode()

@@ -1,0 +1,161 @@
+"""Requests on the wire, against servers that answer byte by byte what a test tells them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.deliver.addresses import AddressPolicy
+from services.deliver.http import GuardedClient
+from services.kernel.attempt import Outcome
+from services.kernel.ports.network import Answer
+
+CAP = 4_096
+
+
+@dataclass
+class Server:
+    """Answers every request with *answer*; keeps what came, a list per connection."""
+
+    answer: bytes
+    port: int = 0
+    connections: list[list[bytes]] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got: list[bytes] = []
+        self.connections.append(got)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                got.append(head + await reader.readexactly(length))
+                writer.write(self.answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[Server]:
+    server = Server(answer)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[GuardedClient]:
+    policy = AddressPolicy(allow_networks=["127.0.0.0/8"], allow_http=True)
+    async with GuardedClient(
+        policy=policy, connect_seconds=5, idle_seconds=30, response_bytes=CAP
+    ) as client:
+        yield client
+
+
+async def post(client: GuardedClient, server: Server, **headers: str) -> Answer:
+    return await client.request(
+        "POST",
+        f"http://127.0.0.1:{server.port}/hooks?a=%20b",
+        headers={"webhook-id": "evt_1", **headers},
+        body=b'{"a":1}',
+        timeout_seconds=5,
+    )
+
+
+FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def test_a_request_is_exactly_its_headers_and_its_body(client: GuardedClient) -> None:
+    async with answering(FINE) as server:
+        answer = await post(client, server)
+
+    assert answer[:4] == (Outcome.OK, 200, (), b"ok")
+    assert answer.address == f"127.0.0.1:{server.port}"
+    assert server.connections == [
+        [
+            b"POST /hooks?a=%20b HTTP/1.1\r\n"
+            + f"Host: 127.0.0.1:{server.port}\r\n".encode()
+            + b"Accept: */*\r\nAccept-Encoding: identity\r\nContent-Length: 7\r\n"
+            b'webhook-id: evt_1\r\n\r\n{"a":1}'
+        ]
+    ]
+
+
+async def test_a_connection_serves_request_after_request(client: GuardedClient) -> None:
+    async with answering(FINE) as server:
+        for _ in range(5):
+            assert (await post(client, server)).outcome is Outcome.OK
+
+    assert [len(requests) for requests in server.connections] == [5]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        FINE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+    ids=["asked to close", "over the cap", "another protocol"],
+)
+async def test_a_connection_that_is_not_at_its_end_serves_no_other_request(
+    client: GuardedClient, answer: bytes
+) -> None:
+    async with answering(answer) as server:
+        await post(client, server)
+        await post(client, server)
+
+    assert [len(requests) for requests in server.connections] == [1, 1]
+
+
+async def test_interim_answers_are_passed_over(client: GuardedClient) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with answering(b"HTTP/1.1 100 Continue\r\n\r\n" + hints + FINE) as server:
+        assert (await post(client, server)).status == 200
+
+
+async def test_a_redirect_is_an_answer_and_not_followed(client: GuardedClient) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+    async with answering(moved) as server:
+        answer = await post(client, server)
+
+    assert (answer.outcome, answer.status) == (Outcome.HTTP, 302)
+    assert ("Location", "/elsewhere") in answer.headers
+    assert [len(requests) for requests in server.connections] == [1]
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: y", "a\nX: y", "a\rX", "a\0b"])
+async def test_a_header_with_a_line_break_is_never_sent(client: GuardedClient, text: str) -> None:
+    async with answering(FINE) as server:
+        answer = await post(client, server, custom=text)
+
+    assert (answer.outcome, server.connections) == (Outcome.BLOCKED, [])
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://u:p@127.0.0.1/x", "/x", "http:///x"])
+async def test_a_url_that_is_none_of_ours_is_blocked(client: GuardedClient, url: str) -> None:
+    answer = await client.request("POST", url, headers={}, body=b"", timeout_seconds=5)
+
+    assert answer.outcome is Outcome.BLOCKED
+    assert "u:p" not in str(answer.error)
+
+
+async def test_bodies_of_a_megabyte_pass_whole_while_others_wait(client: GuardedClient) -> None:
+    async with answering(FINE) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        bodies = [bytes([65 + n]) * (1 << 20) for n in range(8)]
+        answers = await asyncio.gather(
+            *(
+                client.request("POST", url, headers={"n": "1"}, body=body, timeout_seconds=20)
+                for body in bodies
+            )
+        )
+
+    assert {answer.outcome for answer in answers} == {Outcome.OK}
+    got = {request.split(b"\r\n\r\n", 1)[1] for each in server.connections for request in each}
+    assert got == set(bodies)
