@@ -103,6 +103,9 @@ class Worker:
         if self.polling is not None:
             await asyncio.wait([self.polling], timeout=10)
             assert self.polling.done(), "a poll outlasted the stop"
+            # Taken here: a lost one is told of whenever the task is collected, long after its test.
+            lost = self.polling.exception()
+            assert lost is None or isinstance(lost, MembershipLostError), lost
 
     def values(self) -> list[bytes | None]:
         return sorted(record.value or b"" for records in self.read.values() for record in records)
