@@ -34,6 +34,7 @@ from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
 from services.store.idempotency import PostgresAnswers
+from services.store.migrate import all_taken
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
 from services.store.registrations import PostgresRegistrations
@@ -90,13 +91,15 @@ async def _build(
         )
     cipher = parts.cipher(settings)
     pool = parts.pool(settings)
+    dsn = settings.postgres.dsn.get_secret_value()
     await parts.waited_for("Postgres", pool.open, seconds=seconds)
     stack.push_async_callback(pool.close)
+    await parts.waited_for("tables", lambda: all_taken(dsn), seconds=seconds)
     producer = KafkaProducer(
         connection=parts.connection(settings), max_record_bytes=settings.kafka.max_record_bytes
     )
-    await parts.waited_for("Kafka", producer.start, seconds=seconds)
     stack.push_async_callback(producer.stop)
+    await parts.waited_for("Kafka", producer.start, seconds=seconds)
     policy = parts.policy(settings)
     client = await stack.enter_async_context(parts.client(settings, policy))
 

@@ -26,6 +26,7 @@ from services.run import parts
 from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
 from services.store.health import PostgresHealth
+from services.store.migrate import all_taken
 from services.store.partitions import PostgresPartitions
 from services.store.retries import PostgresRetries
 
@@ -62,13 +63,15 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     connection = parts.connection(settings)
     cipher = parts.cipher(settings)
     pool = parts.pool(settings)
+    dsn = settings.postgres.dsn.get_secret_value()
     await parts.waited_for("Postgres", pool.open, seconds=seconds)
     stack.push_async_callback(pool.close)
+    await parts.waited_for("tables", lambda: all_taken(dsn), seconds=seconds)
     producer = KafkaProducer(
         connection=connection, max_record_bytes=settings.kafka.max_record_bytes
     )
-    await parts.waited_for("Kafka", producer.start, seconds=seconds)
     stack.push_async_callback(producer.stop)
+    await parts.waited_for("Kafka", producer.start, seconds=seconds)
     await parts.waited_for(
         "topics", lambda: all_exist(connection, topics(settings)), seconds=seconds
     )

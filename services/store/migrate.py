@@ -1,5 +1,6 @@
 """Migrations: in order, once each, under a lock, each in a transaction of its own."""
 
+import asyncio
 import re
 from importlib import resources
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from services.kernel.errors import StoreGoneError
 from services.store.pool import GONE
 
 LOCK = 5_743_019_271
+LOOK_SECONDS = 10.0
 _FILE = re.compile(r"(\d{4})_\w+\.sql\Z")
 
 
@@ -40,6 +42,17 @@ async def pending(dsn: str) -> list[str]:
 async def migrate(dsn: str) -> list[str]:
     """Take the steps that were not taken yet; return their names. Raises StoreGoneError."""
     return await _migrate(dsn, apply=True)
+
+
+async def all_taken(dsn: str) -> None:
+    """Return if no step is left. Raises StoreGoneError that names those that are."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            left = await pending(dsn)
+    except TimeoutError as error:
+        raise StoreGoneError("a migration is under way") from error
+    if left:
+        raise StoreGoneError(f"no {', '.join(left)}: `planner-webhooks migrate` makes the tables")
 
 
 async def _migrate(dsn: str, *, apply: bool) -> list[str]:

@@ -23,6 +23,10 @@ GONE = (
     asyncpg.CannotConnectNowError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    # Nobody lets us in, or the database isn't there: while it is restored, while its password is
+    # changed. At the start it is more likely a typo, and said so once a second.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
     # Between the word that Postgres shuts down and the end of the line a connection can't be given
     # back: it waits for the rest of an answer that never comes.
     asyncpg.InternalClientError,

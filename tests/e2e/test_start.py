@@ -1,0 +1,106 @@
+"""What a role says when it can't start: what it waits for, then one sentence and an exit code."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.cluster import SECRETS_KEY, free_port
+from tests.support.databases import a_database
+
+pytestmark = pytest.mark.timeout(60)
+
+PATIENCE = {"WEBHOOKS_DISPATCH__START_TIMEOUT_SECONDS": "1"}
+
+
+class Ended(NamedTuple):
+    """A role that is over."""
+
+    code: int
+    log: str
+    """Every line but the last."""
+    last: str
+
+
+async def ended(role: str, environment: Mapping[str, str]) -> Ended:
+    """Run a role until it ends by itself."""
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("planner-webhooks")),
+        role,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "WEBHOOKS_SECRETS__KEY": SECRETS_KEY, **PATIENCE, **environment},
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    log, _, last = output.decode().strip().rpartition("\n")
+    assert "Traceback" not in log, log
+    return Ended(process.returncode or 0, log, last)
+
+
+@pytest.fixture
+def environment(kafka: str, database: str) -> dict[str, str]:
+    return {
+        "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": kafka,
+        "WEBHOOKS_POSTGRES__DSN": database,
+        "WEBHOOKS_API__LISTEN": "127.0.0.1:0",
+    }
+
+
+@pytest.mark.parametrize("role", ["api", "dispatch"])
+async def test_without_postgres_it_waits_and_then_gives_up(
+    environment: dict[str, str], role: str
+) -> None:
+    dsn = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x"
+    found = await ended(role, {**environment, "WEBHOOKS_POSTGRES__DSN": dsn})
+    assert '"what":"Postgres"' in found.log
+    assert "gave up waiting for Postgres after 1 s" in found.last
+    assert "hunter2" not in found.log + found.last
+    assert found.code == 3
+
+
+@pytest.mark.parametrize("role", ["api", "dispatch"])
+async def test_without_kafka_it_waits_and_then_gives_up(
+    environment: dict[str, str], role: str
+) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    found = await ended(role, {**environment, "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": nobody})
+    assert '"what":"Kafka"' in found.log
+    assert "gave up waiting for Kafka after 1 s" in found.last
+    assert found.code == 3
+
+
+@pytest.mark.parametrize("role", ["api", "dispatch"])
+async def test_without_tables_it_names_the_command_that_makes_them(
+    environment: dict[str, str], embedded_postgres: str, role: str
+) -> None:
+    async with a_database(embedded_postgres) as empty:
+        found = await ended(role, {**environment, "WEBHOOKS_POSTGRES__DSN": empty})
+    assert '"what":"tables"' in found.log
+    assert "`planner-webhooks migrate` makes the tables" in found.last
+    assert found.code == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [("password", "password"), ("database", "does not exist")]
+)
+async def test_who_is_not_let_in_by_postgres_is_told_why(
+    environment: dict[str, str], wrong: str, said: str
+) -> None:
+    parts = urlsplit(environment["WEBHOOKS_POSTGRES__DSN"])
+    dsn = {
+        "password": parts._replace(netloc=f"postgres:hunter2@{parts.hostname}:{parts.port}"),
+        "database": parts._replace(path="/nowhere"),
+    }[wrong].geturl()
+    found = await ended("api", {**environment, "WEBHOOKS_POSTGRES__DSN": dsn})
+    assert said in found.last
+    assert "hunter2" not in found.log + found.last
+    assert found.code == 3
