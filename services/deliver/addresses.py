@@ -19,6 +19,8 @@ Address: TypeAlias = IPv4Address | IPv6Address
 SETTING = "WEBHOOKS_DELIVER__ALLOW_NETWORKS"
 HTTP_SETTING = "WEBHOOKS_DELIVER__ALLOW_HTTP"
 MAX_URL = 2048
+MAX_HOST, MAX_LABEL = 253, 63
+"""Of the DNS; a longer one can't even be asked for."""
 
 # IANA special-purpose registries, https://www.iana.org/assignments/iana-ipv4-special-registry and
 # iana-ipv6-special-registry, beyond what the ipaddress module of Python 3.11 calls private.
@@ -115,9 +117,13 @@ class AddressPolicy:
         if _NUMERIC.match(host):
             message = f"{host} is a disguised address: write it as four decimal numbers"
             return [Fault("refused_address", message, pointer)]
-        if not _HOST.match(host):
-            return [Fault("host", f"{host!r} is no host name", pointer)]
         name = host.rstrip(".")
+        if (
+            not _HOST.match(host)
+            or len(name) > MAX_HOST
+            or len(max(name.split("."), key=len)) > MAX_LABEL
+        ):
+            return [Fault("host", f"{host!r} is no host name", pointer)]
         if name == "localhost" or name.endswith(".localhost"):
             refused = self.refusal("127.0.0.1")
             return [Fault("refused_address", refused, pointer)] if refused else []

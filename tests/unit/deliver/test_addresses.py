@@ -275,10 +275,19 @@ def test_no_way_to_write_our_own_network_is_accepted(host: str, port: str) -> No
         "exa$mple.com",
         "example.com,127.0.0.1",
         "*.example.com",
+        "a" * 64 + ".example.com",
+        ".".join(["a" * 60] * 4) + ".example.com",
     ],
 )
 def test_what_is_no_host_name_is_no_host(host: str) -> None:
     assert codes(f"https://{host}/hook") == ["host"]
+
+
+@pytest.mark.parametrize(
+    "host", ["a" * 63 + ".example.com", ".".join(["a" * 60] * 4) + ".examples.", "a.example.com."]
+)
+def test_a_host_name_may_be_as_long_as_the_dns_allows(host: str) -> None:
+    assert codes(f"https://{host}/hook") == []
 
 
 @given(st.text("0123456789abcdefABCDEFxX.", min_size=1, max_size=20))
