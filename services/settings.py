@@ -6,11 +6,20 @@ values. All faults are reported at once, and an unknown `WEBHOOKS_` variable wit
 
 import base64
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
@@ -21,6 +30,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Wait = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(gt=0)]
 Words = Annotated[tuple[str, ...], NoDecode]
+_BROKER = re.compile(r"(?:\[[0-9a-f:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?\Z", re.IGNORECASE)
 
 
 def _words(text: object) -> object:
@@ -31,6 +41,14 @@ def _listen(text: str | None) -> str | None:
     host, _, port = (text or "").rpartition(":")
     if text is not None and not (host and port.isdecimal() and int(port) <= MAX_PORT):
         raise ValueError(f"{text!r} is not host:port, like 127.0.0.1:8080")
+    return text
+
+
+def _brokers(text: str) -> str:
+    for address in text.split(","):
+        match = _BROKER.match(address.strip())
+        if match is None or int(match[1] or 1) > MAX_PORT:
+            raise ValueError(f"{address!r} is not host:port, like kafka-1:9092")
     return text
 
 
@@ -54,7 +72,9 @@ class Kafka(_Section):
     """Host and port of some brokers, comma-separated."""
     group: str = "webhooks"
     """The consumer group, whose offsets are where delivery stands."""
-    topics: Words = ("planner.events", "planner.master", "planner.positions")
+    topics: Annotated[Words, Field(min_length=1)] = (
+        "planner.events", "planner.master", "planner.positions",
+    )  # fmt: skip
     """Topics to read; `webhooks.ops` is always among them."""
     quarantine_topic: str = "webhooks.quarantine"
     """Where records go that are no events."""
@@ -81,6 +101,16 @@ class Kafka(_Section):
     """Of the topics that `migrate` creates."""
 
     _split = field_validator("topics", mode="before")(_words)
+    _listed = field_validator("bootstrap_servers")(_brokers)
+
+    @model_validator(mode="after")
+    def _signed_in(self) -> Self:
+        if "SASL" in self.security_protocol and not (self.sasl_username and self.sasl_password):
+            raise ValueError(
+                f"{self.security_protocol} needs {PREFIX}KAFKA__SASL_USERNAME"
+                f" and {PREFIX}KAFKA__SASL_PASSWORD"
+            )
+        return self
 
 
 class Postgres(_Section):
@@ -153,7 +183,10 @@ class Deliver(_Section):
     @classmethod
     def _networks(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
-            (IPv6Network if ":" in word else IPv4Network)(word)
+            try:
+                (IPv6Network if ":" in word else IPv4Network)(word)
+            except ValueError as error:
+                raise ValueError(f"{word!r} is no network, like 10.1.0.0/16: {error}") from error
         return words
 
 

@@ -26,10 +26,10 @@ class StartError(WebhooksError):
 
 
 def connection(settings: Settings) -> Connection:
-    """Return how to reach Kafka."""
+    """Return how to reach Kafka. Raises StartError where its files can't be used."""
     kafka = settings.kafka
     password = kafka.sasl_password
-    return Connection(
+    found = Connection(
         bootstrap_servers=kafka.bootstrap_servers,
         security_protocol=kafka.security_protocol,
         sasl_mechanism=kafka.sasl_mechanism,
@@ -40,6 +40,12 @@ def connection(settings: Settings) -> Connection:
         ssl_keyfile=kafka.ssl_keyfile,
         ssl_check_hostname=kafka.ssl_check_hostname,
     )
+    try:
+        found.options()
+    except OSError as error:
+        names = "WEBHOOKS_KAFKA__SSL_CAFILE, __SSL_CERTFILE or __SSL_KEYFILE"
+        raise StartError(f"{names} is no PEM file that can be read: {error}") from error
+    return found
 
 
 def pool(settings: Settings) -> Pool:
@@ -76,15 +82,19 @@ def policy(settings: Settings) -> AddressPolicy:
 
 
 def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
-    """Return the door to the network; inside of the running loop."""
+    """Return the door to the network; inside of the running loop. Raises StartError."""
     deliver = settings.deliver
-    return GuardedClient(
-        policy=policy,
-        connect_seconds=deliver.connect_timeout_seconds,
-        idle_seconds=deliver.idle_seconds,
-        response_bytes=deliver.response_bytes,
-        ca_file=deliver.ca_file,
-    )
+    try:
+        return GuardedClient(
+            policy=policy,
+            connect_seconds=deliver.connect_timeout_seconds,
+            idle_seconds=deliver.idle_seconds,
+            response_bytes=deliver.response_bytes,
+            ca_file=deliver.ca_file,
+        )
+    except OSError as error:
+        names = "WEBHOOKS_DELIVER__CA_FILE"
+        raise StartError(f"{names} is no PEM file that can be read: {error}") from error
 
 
 def user_agent(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,3 +105,43 @@ async def test_who_is_not_let_in_by_postgres_is_told_why(
     assert said in found.last
     assert "hunter2" not in found.log + found.last
     assert found.code == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        (
+            {"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_CAFILE": "/nowhere.pem"},
+            "WEBHOOKS_KAFKA__SSL_CAFILE",
+        ),
+        ({"DELIVER__CA_FILE": "/nowhere.pem"}, "WEBHOOKS_DELIVER__CA_FILE"),
+        ({"DELIVER__CA_FILE": __file__}, "WEBHOOKS_DELIVER__CA_FILE"),
+    ],
+)
+async def test_a_certificate_file_that_is_none_is_named(
+    environment: dict[str, str], variables: dict[str, str], named: str
+) -> None:
+    set_ = {f"WEBHOOKS_{name}": text for name, text in variables.items()}
+    found = await ended("api", {**environment, **set_})
+    assert named in found.last
+    assert found.code == 3
+
+
+@pytest.mark.parametrize("variable", ["WEBHOOKS_API__LISTEN", "WEBHOOKS_OBSERVE__LISTEN"])
+async def test_a_taken_port_is_one_sentence(environment: dict[str, str], variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        found = await ended("api", {**environment, variable: address})
+    assert variable in found.last
+    assert address in found.last
+    assert found.code != 0
+
+
+async def test_all_settings_that_cant_be_used_are_named_at_once(
+    environment: dict[str, str],
+) -> None:
+    wrong = {"WEBHOOKS_API__LISTEN": "here", "WEBHOOKS_RETRY__POLL_SECONDS": "often"}
+    found = await ended("dispatch", {**environment, **wrong})
+    assert found.log.startswith("WEBHOOKS_API__LISTEN: ")
+    assert found.last.startswith("WEBHOOKS_RETRY__POLL_SECONDS: ")
+    assert found.code == 2

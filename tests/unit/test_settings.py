@@ -229,6 +229,41 @@ def test_variables_of_the_tests_and_of_others_are_nobodys_concern() -> None:
     assert unknown_variables({"WEBHOOKS_TEST_KAFKA": "x", "KAFKA__GROUP": "x"}) == []
 
 
+@pytest.mark.parametrize(
+    "servers", ["", ":", "kafka-1:", "kafka-1:port", "kafka-1:9092,", "k:99999"]
+)
+def test_what_is_no_address_of_a_broker_is_a_fault(
+    environment: pytest.MonkeyPatch, servers: str
+) -> None:
+    (fault,) = faults(environment, KAFKA__BOOTSTRAP_SERVERS=servers)
+    assert fault.startswith("WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS: ")
+    assert "host:port" in fault
+
+
+@pytest.mark.parametrize("servers", ["kafka-1", "kafka-1:9092, 10.0.0.7:9092", "[::1]:9092"])
+def test_brokers_are_named_by_host_or_address(
+    environment: pytest.MonkeyPatch, servers: str
+) -> None:
+    assert loaded(environment, KAFKA__BOOTSTRAP_SERVERS=servers).kafka.bootstrap_servers == servers
+
+
+def test_sasl_without_a_password_is_a_fault(environment: pytest.MonkeyPatch) -> None:
+    (fault,) = faults(
+        environment, KAFKA__SECURITY_PROTOCOL="SASL_SSL", KAFKA__SASL_USERNAME="webhooks"
+    )
+    assert "SASL_SSL needs" in fault
+    assert "WEBHOOKS_KAFKA__SASL_PASSWORD" in fault
+
+
+def test_nothing_to_read_is_a_fault(environment: pytest.MonkeyPatch) -> None:
+    assert len(faults(environment, KAFKA__TOPICS=" ")) == 1
+
+
+def test_a_network_that_is_none_is_named(environment: pytest.MonkeyPatch) -> None:
+    (fault,) = faults(environment, DELIVER__ALLOW_NETWORKS="10.0.0.0/8 10.1.0.0/99")
+    assert "'10.1.0.0/99' is no network" in fault
+
+
 # Secrets
 
 
