@@ -33,6 +33,34 @@ class Call:
 
     def only(self, *known: str) -> Mapping[str, str]:
         """Return the query parameters. Raises FaultsError for unknown ones."""
+        faults = self._faults(known)
+        if faults:
+            raise FaultsError(QUERY, faults)
+        return self.query
+
+    def page(self, *filters: str, choices: Mapping[str, Sequence[str]] | None = None) -> Page:
+        """Return where a list goes on; *choices* are filters of few values. Raises FaultsError."""
+        query = self.query
+        faults = self._faults(("limit", "cursor", *filters))
+        limit = query.get("limit", str(DEFAULT_LIMIT))
+        if not (_is_number(limit) and 1 <= int(limit) <= MAX_LIMIT):
+            message = f"a limit is 1 to {MAX_LIMIT}"
+            faults.append(Fault("range", message, parameter="limit"))
+        before = _uncursor(query.get("cursor"), self._belongs(filters))
+        if before is None and "cursor" in query:
+            message = "no cursor of this list: take the `next` of an answer, with the same filters"
+            faults.append(Fault("cursor", message, parameter="cursor"))
+        for name, among in (choices or {}).items():
+            text = query.get(name)
+            if text is not None and text not in among:
+                message = f"{text!r} is none of {', '.join(among)}{near(text, among)}"
+                faults.append(Fault("choice", message, parameter=name))
+        if faults:
+            raise FaultsError(QUERY, faults)
+        return Page(int(limit), before)
+
+    def _faults(self, known: Sequence[str]) -> list[Fault]:
+        """Return what is unknown or can't be looked for."""
         faults = [
             Fault("unknown_parameter", f"no parameter {name!r}{near(name, known)}", parameter=name)
             for name in self.query
@@ -43,32 +71,7 @@ class Call:
             for name, text in self.query.items()
             if name in known and not is_storable(text)
         ]
-        if faults:
-            raise FaultsError(QUERY, faults)
-        return self.query
-
-    def page(self, *filters: str) -> Page:
-        """Return where a list goes on. Raises FaultsError."""
-        query = self.only("limit", "cursor", *filters)
-        faults = []
-        limit = query.get("limit", str(DEFAULT_LIMIT))
-        if not (_is_number(limit) and 1 <= int(limit) <= MAX_LIMIT):
-            message = f"a limit is 1 to {MAX_LIMIT}"
-            faults.append(Fault("range", message, parameter="limit"))
-        before = _uncursor(query.get("cursor"), self._belongs(filters))
-        if before is None and "cursor" in query:
-            message = "no cursor of this list: take the `next` of an answer, with the same filters"
-            faults.append(Fault("cursor", message, parameter="cursor"))
-        if faults:
-            raise FaultsError(QUERY, faults)
-        return Page(int(limit), before)
-
-    def choice(self, name: str, among: Sequence[str]) -> None:
-        """Raise FaultsError where the parameter *name* is none of *among*."""
-        text = self.query.get(name)
-        if text is not None and text not in among:
-            message = f"{text!r} is none of {', '.join(among)}{near(text, among)}"
-            raise FaultsError(QUERY, [Fault("choice", message, parameter=name)])
+        return faults
 
     def listed(
         self, rows: Sequence[T], page: Page, show: Callable[[T], Any], *filters: str

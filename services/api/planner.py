@@ -151,6 +151,7 @@ class Planner:
                 found.fields,
                 enabled=found.enabled,
                 forgiven=found.failure_count == 0,
+                noted=found.faults,
             )
         )
 
@@ -197,6 +198,7 @@ class Planner:
             pointers=pointers,
             paused=[each.enabled is False for each in found],
             profile=PROFILES[call.path["version"]],
+            noted=[fault for each in found for fault in each.faults],
         )
         return [{**shown(row.registration), "secret": row.secret} for row in created]
 

@@ -30,6 +30,8 @@ class Wanted(NamedTuple):
     fields: Any
     enabled: bool | None
     failure_count: int | None
+    faults: tuple[Fault, ...] = ()
+    """Of the two fields that are no settings of a subscription; of the others `control` is the judge."""
 
 
 def decoded(content_type: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON
@@ -48,11 +50,7 @@ def decoded(content_type: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON
 
 
 def wanted(body: object, *, pointer: str = "", creating: bool = False) -> Wanted:
-    """Read a webhook. What is read-only or unknown is ignored: callers send back what they were given.
-
-    Raises FaultsError for the two fields that are no settings of a subscription; of the others
-    `control` is the judge.
-    """
+    """Read a webhook. What is read-only or unknown is ignored: callers send back what they were given."""
     if not isinstance(body, dict):
         return Wanted(body, None, None)
     fields = {name: body[name] for name in ("url", "filter") if name in body}
@@ -68,9 +66,7 @@ def wanted(body: object, *, pointer: str = "", creating: bool = False) -> Wanted
     if not creating and "failure_count" in body and not _is_count(count):
         message = "expected a whole number from 0 on; 0 counts failures anew"
         faults.append(Fault("range", message, f"{pointer}/failure_count"))
-    if faults:
-        raise FaultsError(INVALID, faults)
-    return Wanted(fields, enabled, count)
+    return Wanted(fields, enabled, count, tuple(faults))
 
 
 def shown(registration: Registration) -> Json:

@@ -36,8 +36,7 @@ class SubscriptionRoutes:
     async def list(self, call: Call) -> Answer:
         """List subscriptions, newest first."""
         call.caller.require("read")
-        page = call.page(*FILTERS)
-        call.choice("status", list(Status))
+        page = call.page(*FILTERS, choices={"status": list(Status)})
         rows = await self._subscriptions.page(call.caller, filters=call.query, page=page)
         return call.listed(rows, page, _shown, *FILTERS)
 
@@ -101,9 +100,12 @@ class SubscriptionRoutes:
         """Send one example event now; works while paused, counts nowhere."""
         call.caller.require("manage")
         check = Checker("The test call is not valid", call.body, known=("type", "data"))
-        check.finish()
         _, attempt = await self._test_calls.send(
-            call.caller, call.path["id"], type_=call.body.get("type"), data=call.body.get("data")
+            call.caller,
+            call.path["id"],
+            type_=check.body.get("type"),
+            data=check.body.get("data"),
+            noted=check.faults,
         )
         return Answer(200, _attempt(attempt))
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from typing import NamedTuple
 
+from services.control.checks import kind
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, NotFoundError, WebhooksError
 from services.kernel.ids import ApiKeyId, ProjectId, is_id
@@ -68,17 +69,21 @@ class Access:
     async def project_for(
         self, caller: Caller, named: object, *, pointer: str = "/project_id"
     ) -> ProjectId:
-        """Return the project to act for: the key's own, or the one that the operator names."""
+        """Return the project to act for: the key's own, or the one that the operator names.
+
+        Raises FaultsError with the one fault at *pointer*; NotFoundError.
+        """
+        if named is not None and not isinstance(named, str):
+            fault = Fault("type", f"expected a string, got {kind(named)}", pointer)
+            raise FaultsError("No project is named", [fault])
         if caller.project_id is not None:
             if named is not None and named != caller.project_id:
-                raise NotFoundError("project", str(named))
+                raise NotFoundError("project", named)
             return caller.project_id
         if named is None:
             fault = Fault("required", "an admin key must name a project", pointer)
             raise FaultsError("No project is named", [fault])
-        if not isinstance(named, str) or not is_id(named):
-            raise NotFoundError("project", str(named))
-        if await self._projects.get(ProjectId(named)) is None:
+        if not is_id(named) or await self._projects.get(ProjectId(named)) is None:
             raise NotFoundError("project", named)
         return ProjectId(named)
 

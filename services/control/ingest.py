@@ -13,7 +13,7 @@ from services.control.checks import kind, near, parse_moment
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, escape
 from services.kernel.event import Json, Position
-from services.kernel.ids import Entropy, new_id
+from services.kernel.ids import Entropy, ProjectId, new_id
 from services.kernel.ports.broker import Producer
 
 MAX_EVENTS = 1_000
@@ -22,7 +22,7 @@ INVALID = "The events are not valid"
 OPERATIONAL = "webhook."
 MAX_ID = 256
 _KINDS: Mapping[str, type] = {
-    "type": str, "data": dict, "meta": dict, "project_id": str, "organization_id": str, "user": str,
+    "type": str, "data": dict, "meta": dict, "organization_id": str, "user": str,
 }  # fmt: skip
 
 
@@ -62,10 +62,18 @@ class Ingest:
         ready = []
         for event, pointer in zip(events, pointers, strict=True):
             found = self._faults(caller, event, pointer)
+            project = None
+            if isinstance(event, dict):
+                try:
+                    project = await self._access.project_for(
+                        caller, event.get("project_id"), pointer=f"{pointer}/project_id"
+                    )
+                except FaultsError as error:
+                    found += error.faults
             faults += found
-            if found or not isinstance(event, dict):
+            if found or not isinstance(event, dict) or project is None:
                 continue
-            completed = await self._completed(caller, event, pointer)
+            completed = self._completed(event, project)
             ready.append(completed)
             if len(orjson.dumps(completed)) > self._max_record_bytes:
                 message = f"over {self._max_record_bytes} bytes, which is what Kafka takes"
@@ -78,10 +86,7 @@ class Ingest:
             for event, position in zip(ready, positions, strict=True)
         ]
 
-    async def _completed(self, caller: Caller, event: Json, pointer: str) -> Json:
-        project = await self._access.project_for(
-            caller, event.get("project_id"), pointer=f"{pointer}/project_id"
-        )
+    def _completed(self, event: Json, project: ProjectId) -> Json:
         id_ = event.get("id") or new_id(now=self._clock.time(), entropy=self._entropy)
         return {
             **event,

@@ -86,23 +86,23 @@ class Subscriptions:
         pointers: Sequence[str],
         paused: Sequence[bool] | None = None,
         profile: Profile = Profile.PLANNER_2022,
+        noted: Sequence[Fault] = (),
     ) -> list[Created]:
-        """Make all of them, or none. *profile* is for those that don't name one."""
+        """Make all of them, or none. *profile* is for those that don't name one.
+
+        *noted* is what a caller found already: told with the rest, and nothing is made then.
+        """
         faults: list[Fault] = []
-        drafts = []
-        for body, pointer in zip(bodies, pointers, strict=True):
+        rows = []
+        for n, (body, pointer) in enumerate(zip(bodies, pointers, strict=True)):
             check = Checker(INVALID, body, known=CREATABLE, pointer=pointer)
-            values = await self._fields.check(check, creating=True)
-            scheme = self._fields.signature(check)
+            status = Status.PAUSED if paused and paused[n] else Status.ACTIVE
+            if isinstance(body, dict):
+                rows += await self._drafted(caller, check, profile, status)
             faults += check.faults
-            drafts.append((check.body.get("project_id"), {"profile": profile, **values}, scheme))
+        faults += noted
         if faults:
             raise FaultsError(INVALID, faults)
-        rows = []
-        for n, (named, values, scheme) in enumerate(drafts):
-            project_id = await self._access.project_for(caller, named)
-            status = Status.PAUSED if paused and paused[n] else Status.ACTIVE
-            rows.append(self._new(caller, project_id, values, scheme, status))
         await self._store.add(rows)
         return [Created(registration, secret_text(new.key)) for registration, new in rows]
 
@@ -140,16 +140,23 @@ class Subscriptions:
         return await self._change(before, lambda now: replace(now, **values), if_version)
 
     async def revise(
-        self, caller: Caller, id_: str, body: object, *, enabled: bool | None, forgiven: bool
+        self,
+        caller: Caller,
+        id_: str,
+        body: object,
+        *,
+        enabled: bool | None,
+        forgiven: bool,
+        noted: Sequence[Fault] = (),
     ) -> Registration:
         """Change fields, switch and failure count at once: all that *body* names, or nothing.
 
         *enabled* False pauses what is active; what we disabled stays disabled, with its reason, so
         that a webhook sent back as it was read changes nothing. *forgiven* counts failures anew, and
-        re-enables what we disabled, not what its owner paused.
+        re-enables what we disabled, not what its owner paused. *noted* as with `create_many`.
         """
         before = await self.get(caller, id_)
-        values = await self._values(body)
+        values = await self._values(body, noted)
 
         def change(now: Registration) -> Registration:
             after = replace(now, **values)
@@ -238,13 +245,28 @@ class Subscriptions:
         """Return the public keys of all v1a secrets that sign."""
         return await self._store.public_keys()
 
-    async def _values(self, body: object) -> dict[str, Any]:
+    async def _drafted(
+        self, caller: Caller, check: Checker, profile: Profile, status: Status
+    ) -> list[tuple[Registration, NewSecret]]:
+        """Return what a body asks for; nothing where it has faults, which are left in *check*."""
+        values = {"profile": profile, **await self._fields.check(check, creating=True)}
+        scheme = self._fields.signature(check)
+        named, pointer = check.body.get("project_id"), f"{check.pointer}/project_id"
+        try:
+            project_id = await self._access.project_for(caller, named, pointer=pointer)
+        except FaultsError as error:
+            check.faults += error.faults
+            return []
+        return [] if check.faults else [self._new(caller, project_id, values, scheme, status)]
+
+    async def _values(self, body: object, noted: Sequence[Fault] = ()) -> dict[str, Any]:
         """Return what *body* changes. Raises FaultsError."""
         check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
         for field in READ_ONLY:
             if field in check.body:
                 check.fault(field, "read_only", f"{field} can't be changed here")
         values = await self._fields.check(check, creating=False)
+        check.faults += noted
         check.finish()
         return values
 

@@ -1,11 +1,11 @@
 """One request, made at once: a test event to a subscription, or a look whether a URL answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services import catalogue
 from services.control.access import Caller
-from services.control.checks import Checker
+from services.control.checks import Checker, kind
 from services.control.fields import Fields
 from services.control.subscriptions import Subscriptions
 from services.kernel.attempt import Attempt
@@ -52,12 +52,24 @@ class TestCalls:
         self._user_agent = user_agent
 
     async def send(
-        self, caller: Caller, id_: str, *, type_: object = None, data: object = None
+        self,
+        caller: Caller,
+        id_: str,
+        *,
+        type_: object = None,
+        data: object = None,
+        noted: Sequence[Fault] = (),
     ) -> tuple[Registration, Attempt]:
-        """Send one example event; works while paused, is marked, counts nowhere."""
+        """Send one example event; works while paused, is marked, counts nowhere.
+
+        *noted* is what a caller found already: told with the rest, and nothing is sent then.
+        """
         registration = await self._subscriptions.get(caller, id_)
-        asked, today = _type(type_)
-        event = self._event(registration, today, data)
+        faults = [*noted, *_faults(type_, data)]
+        if faults:
+            raise FaultsError(INVALID, faults)
+        asked = str(type_ or PING)
+        event = self._event(registration, types.selected(asked)[0], data)
         body, content_type = render(
             event,
             profile=registration.profile,
@@ -101,8 +113,6 @@ class TestCalls:
     def _event(self, registration: Registration, type_: str, data: object) -> Event:
         now = self._clock.now()
         example = catalogue.examples()[type_]
-        if data is not None and not isinstance(data, dict):
-            raise FaultsError(INVALID, [Fault("type", "data is no object", "/data")])
         if type_ == PING:
             example = {
                 **example,
@@ -131,21 +141,15 @@ class TestCalls:
         )
 
 
-def _type(written: object) -> tuple[str, str]:
-    """Return the name asked for, and the type of the example: the first of an umbrella."""
-    if written is None:
-        return PING, PING
-    faults = types.faults([written], pointer="")
-    if isinstance(written, str) and written.endswith("*"):
-        faults = [Fault("unknown_type", "name one type: a wildcard names many", "")]
-    if faults or not isinstance(written, str):
-        raise FaultsError(INVALID, [replace_pointer(fault, "/type") for fault in faults])
-    return written, types.selected(written)[0]
-
-
-def replace_pointer(fault: Fault, pointer: str) -> Fault:
-    """Return *fault* at another place."""
-    return fault._replace(pointer=pointer)
+def _faults(type_: object, data: object) -> list[Fault]:
+    found = []
+    if isinstance(type_, str) and type_.endswith("*"):
+        found.append(Fault("unknown_type", "name one type: a wildcard names many", "/type"))
+    elif type_ is not None:
+        found += [fault._replace(pointer="/type") for fault in types.faults([type_], pointer="")]
+    if data is not None and not isinstance(data, dict):
+        found.append(Fault("type", f"expected an object, got {kind(data)}", "/data"))
+    return found
 
 
 def _probed(answer: Answer, url: str) -> dict[str, Any]:

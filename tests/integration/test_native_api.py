@@ -164,6 +164,52 @@ async def test_all_faults_of_a_subscription_are_told_at_once_and_nothing_is_stor
     assert await subscriptions(owner) == []
 
 
+async def test_a_project_that_is_not_named_is_a_fault_like_the_others(operator: Caller) -> None:
+    body = {"url": URL, "types": ["stop.complete"]}
+    answer = await operator("POST", "/v1/subscriptions", body, status=422)
+    assert answer.faults == [("/types/0", "unknown_type"), ("/project_id", "required")]
+    answer = await operator("POST", "/v1/subscriptions", {**body, "project_id": 5}, status=422)
+    assert answer.faults == [("/types/0", "unknown_type"), ("/project_id", "type")]
+    events = [an_event(type="plan.creatd"), an_event(project_id=["x"]), an_event()]
+    answer = await operator("POST", "/v1/events", {"events": events}, status=422)
+    assert answer.faults == [
+        ("/events/0/type", "unknown_type"),
+        ("/events/0/project_id", "required"),
+        ("/events/1/project_id", "type"),
+        ("/events/2/project_id", "required"),
+    ]
+
+
+async def test_a_body_that_is_no_object_has_that_one_fault(owner: Caller) -> None:
+    for body in ([], "text", None):
+        answer = await owner(
+            "POST",
+            "/v1/subscriptions",
+            orjson.dumps(body),
+            status=422,
+            Content_Type="application/json",
+        )
+        assert answer.faults == [("", "type")]
+
+
+async def test_all_faults_of_a_query_and_of_a_test_call_are_told_at_once(owner: Caller) -> None:
+    query = "limit=0&stauts=x&status=actve&cursor=nonsense"
+    answer = await owner("GET", f"/v1/subscriptions?{query}", status=422)
+    assert sorted(answer.faults) == [
+        ("cursor", "cursor"),
+        ("limit", "range"),
+        ("status", "choice"),
+        ("stauts", "unknown_parameter"),
+    ]
+    path = f"/v1/subscriptions/{(await owner.make())['id']}/test"
+    body = {"typ": 1, "type": "stop.*", "data": []}
+    assert (await owner("POST", path, body, status=422)).faults == [
+        ("/typ", "unknown_field"),
+        ("/type", "unknown_type"),
+        ("/data", "type"),
+    ]
+
+
 async def test_what_was_misspelt_is_answered_with_the_nearest_name(owner: Caller) -> None:
     body = {"url": URL, "types": ["stop.complete"], "tpyes": [], "profile": "planner-2002"}
     messages = (await owner("POST", "/v1/subscriptions", body, status=422)).messages

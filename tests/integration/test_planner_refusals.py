@@ -119,6 +119,23 @@ async def test_every_fault_is_a_400_with_its_place_and_its_id(api: ServedApi, ba
     assert answer["message"] == "expected an array of webhooks, got an object"
 
 
+async def test_all_faults_are_told_at_once_and_nothing_is_changed(
+    api: ServedApi, base: str
+) -> None:
+    client = Client(api, base)
+    made = await client.make()
+    body = {"url": "ftp://x/", "enabled_events": ["plan.creatd"], "enabled": "no"}
+    for method, path in (("POST", "webhook"), ("PUT", f"webhook/{made['id']}")):
+        answer = await client(method, path, body, status=400)
+        assert answer["messageId"] == "webhook.url_invalid"
+        for place in ("url: ", "enabled_events[0]: ", "enabled: "):
+            assert place in answer["message"]
+    answer = await client("POST", "webhooks", [body, {"enabled": 1}], status=400)
+    for place in ("[0].url: ", "[0].enabled: ", "[1].enabled: ", "url is required"):
+        assert place in answer["message"]
+    assert await client("GET", "webhooks") == [{name: made[name] for name in FIELDS}]
+
+
 async def test_plain_http_is_refused_with_the_settings_name_where_none_allows_it(
     kafka: str, database: str
 ) -> None:
