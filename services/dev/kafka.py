@@ -108,9 +108,15 @@ class EmbeddedKafka:
             if not self.child.alive or loop.time() > until:
                 raise ServerError(
                     f"Kafka does not start; its data folder {self._folder.path} may be broken:"
-                    f" remove it to begin anew. It said:\n{self.child.last_words()}"
+                    f" remove it to begin anew. {_words(self.child.last_words())}".rstrip()
                 )
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _words(said: str) -> str:
+    """Return what Kafka said, but for its complaint that nothing is there to write its log."""
+    lines = [line for line in said.splitlines() if not line.startswith("SLF4J: ")]
+    return "\n".join(["It said:", *lines]) if lines else ""
 
 
 CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"

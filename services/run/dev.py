@@ -84,7 +84,8 @@ async def main(
         if not stopping.is_set():
             raise
     finally:
-        say("stopping: requests in flight are finished first")
+        if started:
+            say("stopping: requests in flight are finished first")
         await supervisor.stop()
         folder.release()
 

@@ -206,6 +206,7 @@ async def test_what_keeps_it_from_starting_is_said_in_one_sentence(tmp_path: Pat
             await asyncio.sleep(0)
             assert code == 1
             assert found.out == []
+            assert not [line for line in found.err if line.startswith(("stopping", "SLF4J"))]
             return found.err[-1]
 
     with socket.socket() as taken:
@@ -219,6 +220,9 @@ async def test_what_keeps_it_from_starting_is_said_in_one_sentence(tmp_path: Pat
     broken.mkdir()
     (broken / "keys.json").write_text("{")
     assert "keys.json is broken" in await refused(broken)
+    (log := tmp_path / "torn" / "kafka" / "log").mkdir(parents=True)
+    (log / "meta.properties").write_text("torn")
+    assert "Kafka does not start; its data folder" in await refused(tmp_path / "torn")
     async with dev(tmp_path / "used", "--no-demo", "--json") as first:
         await eventually((tmp_path / "used" / "lock").exists, within=30)
         await first.line(lambda line: line.startswith("{"))
