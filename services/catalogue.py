@@ -121,6 +121,15 @@ def nearest(name: str) -> str | None:
     return found[0] if found else None
 
 
+def unknown(name: str) -> str:
+    """Say that no event can have the type *name*, and what was probably meant."""
+    members = umbrellas().get(name)
+    if members is not None:
+        return f"{name!r} stands for several event types: name one of {', '.join(sorted(members))}"
+    near = nearest(name)
+    return f"no event type {name!r}" + (f": did you mean {near!r}?" if near else "")
+
+
 def record_key(event: Json) -> str | None:
     """Return the Kafka key of an event of a known type: `project_id:` and the catalogue's key.
 

@@ -121,9 +121,7 @@ class Ingest:
     def _type_faults(self, caller: Caller, written: str, data: object, pointer: str) -> list[Fault]:
         type_ = catalogue.canonical(written)
         if type_ not in catalogue.event_types():
-            hint = catalogue.nearest(written)
-            message = f"no event type {written!r}" + (f": did you mean {hint!r}?" if hint else "")
-            return [Fault("unknown_type", message, f"{pointer}/type")]
+            return [Fault("unknown_type", catalogue.unknown(written), f"{pointer}/type")]
         if type_.startswith(OPERATIONAL) and ADMIN not in caller.scopes:
             message = f"{OPERATIONAL}* events are made by the service itself"
             return [Fault("reserved_type", message, f"{pointer}/type")]

@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from services import catalogue
-from services.catalogue import OLDER, canonical, event_types, nearest, record_key
+from services.catalogue import OLDER, canonical, event_types, nearest, record_key, unknown
 from tests.support.factories import PROJECT, a_body
 
 TYPES = sorted(event_types())
@@ -89,6 +89,15 @@ def test_both_umbrellas_are_the_three_reports_and_not_the_media() -> None:
 )
 def test_the_nearest_name_is_what_was_meant(mistyped: str, meant: str | None) -> None:
     assert nearest(mistyped) == meant
+
+
+def test_an_umbrella_is_no_type_of_an_event_and_its_types_are_named() -> None:
+    for umbrella in ("stop.report", "service.report"):
+        assert unknown(umbrella).endswith(
+            "name one of stop.report.canceled, stop.report.completed, stop.report.incomplete"
+        )
+    assert unknown("stop.reprt.completed").endswith("did you mean 'stop.report.completed'?")
+    assert unknown("zzz") == "no event type 'zzz'"
 
 
 @pytest.mark.parametrize("type_", TYPES)
