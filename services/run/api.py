@@ -18,7 +18,6 @@ from services.api.planner import Planner
 from services.api.projects import ProjectRoutes
 from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
-from services.broker.producer import KafkaProducer
 from services.control.access import Access
 from services.control.answers import Answers
 from services.control.fields import Bounds, Fields
@@ -34,7 +33,6 @@ from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
 from services.store.idempotency import PostgresAnswers
-from services.store.migrate import all_taken
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
 from services.store.registrations import PostgresRegistrations
@@ -83,23 +81,14 @@ async def _build(
     settings: Settings, stack: AsyncExitStack
 ) -> tuple[web.Application, Pool, PostgresAnswers]:
     clock = SystemClock()
-    seconds = settings.dispatch.start_timeout_seconds
     admin_key = settings.api.admin_key.get_secret_value() if settings.api.admin_key else None
     if admin_key is not None and len(admin_key) < MIN_ADMIN_KEY:
         raise parts.StartError(
             f"WEBHOOKS_API__ADMIN_KEY is too short: use {MIN_ADMIN_KEY} characters or more"
         )
     cipher = parts.cipher(settings)
-    pool = parts.pool(settings)
-    dsn = settings.postgres.dsn.get_secret_value()
-    await parts.waited_for("Postgres", pool.open, seconds=seconds)
-    stack.push_async_callback(pool.close)
-    await parts.waited_for("tables", lambda: all_taken(dsn), seconds=seconds)
-    producer = KafkaProducer(
-        connection=parts.connection(settings), max_record_bytes=settings.kafka.max_record_bytes
-    )
-    stack.push_async_callback(producer.stop)
-    await parts.waited_for("Kafka", producer.start, seconds=seconds)
+    pool = await parts.pool(settings, stack)
+    producer = await parts.producer(settings, stack)
     policy = parts.policy(settings)
     client = await stack.enter_async_context(parts.client(settings, policy))
 

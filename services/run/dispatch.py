@@ -13,7 +13,6 @@ import uvloop
 
 from services.broker.member import KafkaMember, MemberOptions
 from services.broker.offsets import KafkaOffsets
-from services.broker.producer import KafkaProducer
 from services.broker.topics import all_exist
 from services.deliver.send import SigningSender
 from services.dispatch.assemble import Options, Ports, assemble
@@ -26,7 +25,6 @@ from services.run import parts
 from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
 from services.store.health import PostgresHealth
-from services.store.migrate import all_taken
 from services.store.partitions import PostgresPartitions
 from services.store.retries import PostgresRetries
 
@@ -62,16 +60,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     cipher = parts.cipher(settings)
-    pool = parts.pool(settings)
-    dsn = settings.postgres.dsn.get_secret_value()
-    await parts.waited_for("Postgres", pool.open, seconds=seconds)
-    stack.push_async_callback(pool.close)
-    await parts.waited_for("tables", lambda: all_taken(dsn), seconds=seconds)
-    producer = KafkaProducer(
-        connection=connection, max_record_bytes=settings.kafka.max_record_bytes
-    )
-    stack.push_async_callback(producer.stop)
-    await parts.waited_for("Kafka", producer.start, seconds=seconds)
+    pool = await parts.pool(settings, stack)
+    producer = await parts.producer(settings, stack)
     await parts.waited_for(
         "topics", lambda: all_exist(connection, topics(settings)), seconds=seconds
     )

@@ -4,15 +4,18 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import structlog
 
 from services.broker.connection import Connection
+from services.broker.producer import KafkaProducer
 from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient
 from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
 from services.settings import Settings
 from services.store.cipher import Cipher, parse_key
+from services.store.migrate import all_taken
 from services.store.pool import Pool
 from services.version import VERSION
 
@@ -48,14 +51,31 @@ def connection(settings: Settings) -> Connection:
     return found
 
 
-def pool(settings: Settings) -> Pool:
-    """Return connections to Postgres, not opened yet."""
-    postgres = settings.postgres
-    return Pool(
-        dsn=postgres.dsn.get_secret_value(),
-        size=postgres.pool_size,
-        seconds=postgres.timeout_seconds,
+async def pool(settings: Settings, stack: AsyncExitStack) -> Pool:
+    """Return connections to Postgres once it has the tables; *stack* closes them.
+
+    Raises StartError.
+    """
+    dsn = settings.postgres.dsn.get_secret_value()
+    seconds = settings.dispatch.start_timeout_seconds
+    found = Pool(
+        dsn=dsn, size=settings.postgres.pool_size, seconds=settings.postgres.timeout_seconds
     )
+    stack.push_async_callback(found.close)
+    await waited_for("Postgres", found.open, seconds=seconds)
+    await waited_for("tables", lambda: all_taken(dsn), seconds=seconds)
+    return found
+
+
+async def producer(settings: Settings, stack: AsyncExitStack) -> KafkaProducer:
+    """Return what writes to Kafka, connected; *stack* stops it. Raises StartError."""
+    found = KafkaProducer(
+        connection=connection(settings), max_record_bytes=settings.kafka.max_record_bytes
+    )
+    stack.push_async_callback(found.stop)
+    seconds = settings.dispatch.start_timeout_seconds
+    await waited_for("Kafka", found.start, seconds=seconds)
+    return found
 
 
 def cipher(settings: Settings) -> Cipher:
