@@ -103,8 +103,10 @@ async def _build(
             timeout_seconds=settings.deliver.timeout_seconds,
         )
     )
+    registrations = PostgresRegistrations(pool=pool, cipher=cipher)
+    await registrations.check_keys()
     subscriptions = Subscriptions(
-        store=PostgresRegistrations(pool=pool, cipher=cipher),
+        store=registrations,
         access=access,
         fields=fields,
         clock=clock,

@@ -7,7 +7,7 @@ refused. Keys rotate: new rows use the first key, older ones are read with the k
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -47,18 +47,27 @@ class Cipher:
 
     def decrypt(self, encrypted: Encrypted, *, context: str) -> bytes:
         """Return what was encrypted for *context*. Raises CipherError."""
-        key = self._keys.get(encrypted.key_id)
-        if key is None:
-            raise CipherError(
-                f"secrets in Postgres were encrypted with key {encrypted.key_id}, and"
-                f" WEBHOOKS_SECRETS__KEY is {self._current}: put the older key into"
-                " WEBHOOKS_SECRETS__PREVIOUS_KEYS"
-            )
+        key = self._key(encrypted.key_id)
         nonce, sealed = encrypted.ciphertext[:NONCE_BYTES], encrypted.ciphertext[NONCE_BYTES:]
         try:
             return key.decrypt(nonce, sealed, context.encode())
         except InvalidTag as error:
             raise CipherError(f"the secret of {context} was altered or moved") from error
+
+    def check(self, key_ids: Iterable[str]) -> None:
+        """Raise CipherError where one of these keys is none of ours."""
+        for id_ in key_ids:
+            self._key(id_)
+
+    def _key(self, id_: str) -> AESGCM:
+        key = self._keys.get(id_)
+        if key is None:
+            raise CipherError(
+                f"secrets in Postgres were encrypted with key {id_}, and"
+                f" WEBHOOKS_SECRETS__KEY is {self._current}: put the older key into"
+                " WEBHOOKS_SECRETS__PREVIOUS_KEYS"
+            )
+        return key
 
 
 def key_id(key: bytes) -> str:

@@ -23,6 +23,14 @@ class PostgresRegistrations:
         self._pool = pool
         self._cipher = cipher
 
+    async def check_keys(self) -> None:
+        """Raise CipherError where what is stored can't be read: nothing else may be written then.
+
+        One row under a key that workers don't have keeps them all from starting.
+        """
+        rows = await self._pool.fetch("secret_keys")
+        self._cipher.check(row["key_id"] for row in rows)
+
     async def add(self, rows: Sequence[tuple[Registration, NewSecret]]) -> None:
         """Store all of them, or none."""
         sql = queries()

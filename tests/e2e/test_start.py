@@ -1,6 +1,7 @@
 """What a role says when it can't start: what it waits for, then one sentence and an exit code."""
 
 import asyncio
+import base64
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.cluster import SECRETS_KEY, free_port
 from tests.support.databases import a_database
+from tests.support.rows import a_pool, a_project, a_subscription
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -145,3 +147,15 @@ async def test_all_settings_that_cant_be_used_are_named_at_once(
     assert found.log.startswith("WEBHOOKS_API__LISTEN: ")
     assert found.last.startswith("WEBHOOKS_RETRY__POLL_SECONDS: ")
     assert found.code == 2
+
+
+async def test_a_key_that_cant_read_the_stored_secrets_is_refused(
+    environment: dict[str, str], database: str
+) -> None:
+    async with a_pool(database) as pool:
+        await a_project(pool)
+        await a_subscription(pool)
+    other = base64.b64encode(b"o" * 32).decode()
+    found = await ended("api", {**environment, "WEBHOOKS_SECRETS__KEY": other})
+    assert "put the older key into WEBHOOKS_SECRETS__PREVIOUS_KEYS" in found.last
+    assert found.code == 3

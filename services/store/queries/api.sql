@@ -120,6 +120,10 @@ delete from health where subscription_id = any ($1::text[]);
 select id, scheme, public_key, created_at, expires_at from secrets
 where subscription_id = $1 order by created_at desc, id desc;
 
+-- name: secret_keys
+-- The keys that secrets which still sign were encrypted with.
+select distinct key_id from secrets where expires_at is null or expires_at > now();
+
 -- name: end_secrets
 -- Secrets end at a time, or earlier if they did already.
 update secrets set expires_at = least(coalesce(expires_at, $2), $2)
