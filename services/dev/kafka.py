@@ -5,69 +5,29 @@ import base64
 import os
 import shutil
 import subprocess
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from services.dev.folder import Folder
 from services.dev.jars import class_path
 from services.dev.process import Child, ServerError
-
-READY_SECONDS = 60.0
-STOP_SECONDS = 20.0
-POLL_SECONDS = 0.1
-
-Probe = Callable[[str], Awaitable[bool]]
-"""Asks the brokers at an address for something real; False while they don't answer."""
+from services.dev.server import EmbeddedServer, Probe
 
 
-class EmbeddedKafka:
-    """A broker on a free port of the loopback interface; data and ports stay in its folder.
+class EmbeddedKafka(EmbeddedServer):
+    """A broker."""
 
-    `start` after `stop` or `kill` goes on with the same data at the same address.
-    """
+    name = "Kafka"
+    ready_seconds = 60.0
+    stop_seconds = 20.0
 
     def __init__(self, folder: Path, *, probe: Probe, fast_start: bool = True) -> None:
-        self._folder = Folder(folder)
-        self._probe = probe
+        super().__init__(folder, probe=probe)
         self._fast_start = fast_start
-        self._child: Child | None = None
         self.bootstrap_servers = ""
 
-    async def start(self) -> str:
-        """Start, wait until it really answers, and return its address. Raises ServerError."""
-        lock = await self._folder.claim()
-        try:
-            await self._launch(lock)
-            await self._until_ready()
-        except BaseException:  # cancelled too: nothing stays behind that nobody knows of
-            await self.kill()
-            raise
+    def _address(self) -> str:
         return self.bootstrap_servers
 
-    @property
-    def child(self) -> Child:
-        """The process. Raises ServerError before it was started."""
-        if self._child is None:
-            raise ServerError("Kafka was not started")
-        return self._child
-
-    async def wait(self) -> int:
-        """Wait for its end."""
-        return await self.child.wait()
-
-    async def stop(self) -> None:
-        """End it; its data stays."""
-        if self._child is not None:
-            await self._child.stop(seconds=STOP_SECONDS)
-        self._folder.release()
-
-    async def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._child is not None:
-            await self._child.kill()
-        self._folder.release()
-
-    async def _launch(self, lock: int) -> None:
+    async def _launch(self, lock: int) -> Child:
         classes = await asyncio.to_thread(class_path)
         folder = self._folder.path
         port, controller = self._folder.ports("kafka", 2)
@@ -79,7 +39,7 @@ class EmbeddedKafka:
         flags = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"]
         if self._fast_start:
             flags.append("-XX:TieredStopAtLevel=1")
-        self._child = await Child.start(
+        return await Child.start(
             [_java(), *flags, "-cp", classes, "kafka.Kafka", str(settings)],
             log=folder / "kafka.out",
             environment=_environment(),
@@ -100,23 +60,6 @@ class EmbeddedKafka:
             raise ServerError(f"Kafka's data folder {data} can't be made: {said}")
         settings.unlink()
         fresh.rename(data)
-
-    async def _until_ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + READY_SECONDS
-        while not await self._probe(self.bootstrap_servers):
-            if not self.child.alive or loop.time() > until:
-                raise ServerError(
-                    f"Kafka does not start; its data folder {self._folder.path} may be broken:"
-                    f" remove it to begin anew. {_words(self.child.last_words())}".rstrip()
-                )
-            await asyncio.sleep(POLL_SECONDS)
-
-
-def _words(said: str) -> str:
-    """Return what Kafka said, but for its complaint that nothing is there to write its log."""
-    lines = [line for line in said.splitlines() if not line.startswith("SLF4J: ")]
-    return "\n".join(["It said:", *lines]) if lines else ""
 
 
 CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"

@@ -10,37 +10,31 @@ import stat
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from services.dev.folder import Folder
 from services.dev.jars import cache_folder
 from services.dev.process import Child, ServerError, identity
+from services.dev.server import EmbeddedServer, Probe
 
-READY_SECONDS = 30.0
-STOP_SECONDS = 10.0
 INIT_SECONDS = 60.0
-POLL_SECONDS = 0.05
 MAX_CONNECTIONS = 200
 ROOTS_USER = "pgserver"
 """Runs Postgres for root; the name that the wheel itself uses."""
 
-Probe = Callable[[str], Awaitable[bool]]
-"""Connects to a DSN; False while nobody answers."""
 
-
-class EmbeddedPostgres:
-    """A server on a free port of the loopback interface; data and port stay in its folder.
-
-    `start` after `stop` or `kill` goes on with the same data at the same address. Its superuser has
-    a password, kept in the folder: others on this machine can reach the port as well.
+class EmbeddedPostgres(EmbeddedServer):
+    """A server whose superuser has a password, kept in the folder: others on this machine can reach
+    the port as well.
     """
 
+    name = "Postgres"
+    ready_seconds = 30.0
+    stop_seconds = 10.0
+    stop_signal = signal.SIGINT
+
     def __init__(self, folder: Path, *, probe: Probe) -> None:
-        self._folder = Folder(folder)
-        self._probe = probe
-        self._child: Child | None = None
+        super().__init__(folder, probe=probe)
         self._port = 0
         self._password = ""
 
@@ -48,41 +42,10 @@ class EmbeddedPostgres:
         """Return the address of one of its databases."""
         return f"postgresql://postgres:{self._password}@127.0.0.1:{self._port}/{database}"
 
-    async def start(self) -> str:
-        """Start, wait until it answers, and return the DSN of `postgres`. Raises ServerError."""
-        lock = await self._folder.claim()
-        try:
-            await self._launch(lock)
-            await self._until_ready()
-        except BaseException:  # cancelled too: nothing stays behind that nobody knows of
-            await self.kill()
-            raise
+    def _address(self) -> str:
         return self.dsn()
 
-    @property
-    def child(self) -> Child:
-        """The process. Raises ServerError before it was started."""
-        if self._child is None:
-            raise ServerError("Postgres was not started")
-        return self._child
-
-    async def wait(self) -> int:
-        """Wait for its end."""
-        return await self.child.wait()
-
-    async def stop(self) -> None:
-        """End it, connections included; its data stays."""
-        if self._child is not None:
-            await self._child.stop(seconds=STOP_SECONDS, how=signal.SIGINT)
-        self._folder.release()
-
-    async def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._child is not None:
-            await self._child.kill()
-        self._folder.release()
-
-    async def _launch(self, lock: int) -> None:
+    async def _launch(self, lock: int) -> Child:
         folder = self._folder.path
         (self._port,) = self._folder.ports("postgres", 1)
         self._password = _password(folder / "password")
@@ -99,23 +62,12 @@ class EmbeddedPostgres:
             "max_connections": MAX_CONNECTIONS,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._child = await Child.start(
+        return await Child.start(
             [str(programs.folder / "postgres"), "-D", str(data), *options],
             log=folder / "postgres.out",
             user=programs.user,
             keep_open=[lock],
         )
-
-    async def _until_ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + READY_SECONDS
-        while not await self._probe(self.dsn()):
-            if not self.child.alive or loop.time() > until:
-                raise ServerError(
-                    f"Postgres does not start; its data folder {self._folder.path} may be broken:"
-                    f" remove it to begin anew. It said:\n{self.child.last_words()}"
-                )
-            await asyncio.sleep(POLL_SECONDS)
 
 
 class Programs(NamedTuple):
