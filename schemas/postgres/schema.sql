@@ -39,6 +39,14 @@ create table subscriptions (
     max_in_flight   integer,
     timeout_seconds double precision not null default 15,
     retry_schedule  double precision[],       -- null: the default
+    rate_limit      double precision,         -- requests per second of all workers together
+    ordered         text not null default 'none' check (ordered in ('none', 'key')),
+    order_by        text not null default 'key' check (order_by in ('key', 'route', 'entity')),
+    on_exhausted    text not null default 'skip' check (on_exhausted in ('skip', 'block')),
+    delivery        jsonb not null default '{"mode": "each"}',
+    filter          text,                     -- the pattern in its normal form, compact JSON
+    max_age_seconds jsonb not null default '{}',
+    start_from      text not null default 'now', -- now, earliest or a time
     status          text not null default 'active' check (status in ('active', 'paused', 'disabled')),
     status_reason   text,
     status_at       timestamptz not null,

@@ -2,7 +2,8 @@
 
     connection  where the brokers are and how to sign in: one value for all clients
     member      one member of the consumer group: polls, commits, is told of rebalances
-    offsets     the group's offsets with their metadata; where each log starts and ends
+    reader      the log by pointer, outside of the group: scans, journals, dry runs
+    offsets     the group's offsets with their metadata; where each log starts and ends, and stood when
     producer    idempotent, acks=all
     topics      what must exist, with partitions and retention
 

@@ -21,8 +21,9 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from services.broker.connection import GONE, Connection
+from services.broker.records import records_of
 from services.kernel.errors import BrokerGoneError, CommitRefusedError, MembershipLostError
-from services.kernel.event import Batch, Partition, Position, Record
+from services.kernel.event import Batch, Partition
 from services.kernel.ports.broker import Commit, MemberListener
 from services.kernel.value import value
 
@@ -111,7 +112,7 @@ class KafkaMember:
                 except (IllegalStateError, KafkaError):
                     continue  # revoked meanwhile: whoever owns it next reads it
                 partition = Partition(tp.topic, tp.partition)
-                batches[partition] = Batch(_records(partition, records), position)
+                batches[partition] = Batch(records_of(partition, records), position)
         return batches
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
@@ -256,16 +257,3 @@ def _instance_id(options: MemberOptions) -> str:
     """
     topics = " ".join(sorted(options.topics))
     return f"{options.instance}.{zlib.crc32(topics.encode()):08x}"
-
-
-def _records(partition: Partition, records: Sequence[Any]) -> list[Record]:
-    return [
-        Record(
-            position=Position(partition, record.offset),
-            timestamp_ms=record.timestamp,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
-        )
-        for record in records
-    ]

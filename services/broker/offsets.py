@@ -66,3 +66,23 @@ class KafkaOffsets:
         except GONE as error:
             raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
         return {Partition(*tp): Bounds(starts[tp], ends[tp]) for tp in tps}
+
+    async def at(
+        self, partitions: Collection[Partition], moment_ms: int
+    ) -> Mapping[Partition, int]:
+        """Return the first offset at or after *moment_ms*; the end where there is none."""
+        ends = await self.bounds(partitions)
+        try:
+            async with asyncio.timeout(SECONDS):
+                found = await self._consumer.offsets_for_times(
+                    {TopicPartition(*p): max(0, moment_ms) for p in partitions}
+                )
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+        # Kafka may answer with a record of a transaction that is still open, behind our end.
+        return {
+            p: min(entry.offset, ends[p].end)
+            if (entry := found[TopicPartition(*p)])
+            else ends[p].end
+            for p in partitions
+        }

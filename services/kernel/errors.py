@@ -61,6 +61,10 @@ class BrokerRefusedError(WebhooksError):
     """Kafka understood the request and refused it; repeating it changes nothing."""
 
 
+class OutOfLogError(WebhooksError):
+    """The log doesn't hold this offset: retention passed it, or it was never written."""
+
+
 class CommitRefusedError(WebhooksError):
     """The group refused the commit: this member's generation is over, or the group has members."""
 

@@ -4,7 +4,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
-from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
+from services.kernel.subscription import (
+    EACH,
+    Grouping,
+    OnExhausted,
+    OrderBy,
+    Ordered,
+    Profile,
+    SignatureScheme,
+    SigningKey,
+    Status,
+)
 from services.kernel.value import value
 
 
@@ -49,6 +59,16 @@ class Registration:
     max_in_flight: int | None = None
     timeout_seconds: float = 15.0
     retry_schedule: tuple[float, ...] | None = None
+    rate_limit: float | None = None
+    ordered: Ordered = Ordered.NONE
+    order_by: OrderBy = OrderBy.KEY
+    on_exhausted: OnExhausted = OnExhausted.SKIP
+    delivery: Grouping = EACH
+    filter: str | None = None
+    """The event pattern in its normal form, compact JSON."""
+    max_age_seconds: tuple[tuple[str, float], ...] = ()
+    start_from: str = "now"
+    """Where its first event was looked for: `now`, `earliest` or a time, RFC 3339."""
     status: Status = Status.ACTIVE
     status_reason: str | None = None
     status_at: datetime

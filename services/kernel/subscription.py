@@ -46,6 +46,49 @@ class SigningKey(NamedTuple):
         return f"SigningKey(scheme={self.scheme}, key=***, expires_at={self.expires_at})"
 
 
+class Ordered(StrEnum):
+    """Whether requests of one key wait for each other."""
+
+    NONE = "none"  #: each event by itself
+    KEY = "key"  #: the next of a key goes out when the one before is acknowledged or given up
+
+
+class OrderBy(StrEnum):
+    """What the key of order is."""
+
+    KEY = "key"  #: the record's key: a plan, a vehicle, an entity
+    ROUTE = "route"  #: the route that the event is about
+    ENTITY = "entity"  #: the stop, route, vehicle … that the event is about
+
+
+class OnExhausted(StrEnum):
+    """What becomes of a key when the schedule of its failing event has run out."""
+
+    SKIP = "skip"  #: the event is a dead letter, the next of its key goes out
+    BLOCK = "block"  #: the key waits for a person
+
+
+class Mode(StrEnum):
+    """How events become requests."""
+
+    EACH = "each"  #: one event, one request
+    BATCH = "batch"  #: a JSON array of events
+    LATEST = "latest"  #: the latest per vehicle, every so often
+
+
+class Grouping(NamedTuple):
+    """`delivery` of a subscription: its mode, and what bounds a request of more than one event."""
+
+    mode: Mode = Mode.EACH
+    max_events: int | None = None
+    max_wait_ms: int | None = None
+    max_bytes: int | None = None
+    every_seconds: float | None = None
+
+
+EACH = Grouping()
+
+
 @value
 class Subscription:
     """One subscription as workers hold it in memory: under 2 kB each, of 100,000."""
@@ -69,6 +112,16 @@ class Subscription:
     """From the start of the request to the end of the answer or its first 64 KiB."""
     retry_schedule: tuple[float, ...] | None = None
     """Waits in seconds after the 1st, 2nd … failure; None: the default; empty: one attempt."""
+    rate_limit: float | None = None
+    """Requests per second of all workers together; None: none but what the receiver can take."""
+    ordered: Ordered = Ordered.NONE
+    order_by: OrderBy = OrderBy.KEY
+    on_exhausted: OnExhausted = OnExhausted.SKIP
+    delivery: Grouping = EACH
+    filter: str | None = None
+    """The event pattern in its normal form, compact JSON; None: every event of the types."""
+    max_age_seconds: tuple[tuple[str, float], ...] = ()
+    """Limit of age per type, beyond which an event is not sent any more."""
     created_ms: int = 0
     """Unix milliseconds; events from before are never sent without being asked for."""
     forgiven_ms: int = 0

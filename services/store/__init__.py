@@ -8,6 +8,7 @@
     retries        retry rows and dead letters, written in batches, each conditional on its epoch
     changes        all subscriptions for the workers, and word of changes
     health         what workers tell the API of themselves
+    options        order, pace, grouping and age of a subscription, to and from columns
     projects, api_keys, subscriptions, secrets, idempotency: what the API stores
 
 An outage is a StoreGoneError, whether the statement took effect being unknown: every statement here

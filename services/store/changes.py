@@ -21,6 +21,7 @@ from services.kernel.subscription import (
     Subscription,
 )
 from services.store.cipher import Cipher, Encrypted
+from services.store.options import options_of
 from services.store.pool import Pool
 
 log = structlog.get_logger()
@@ -128,6 +129,7 @@ class PostgresSubscriptionSource:
             max_in_flight=row["max_in_flight"],
             timeout_seconds=row["timeout_seconds"],
             retry_schedule=None if row["retry_schedule"] is None else tuple(row["retry_schedule"]),
+            **options_of(row),
             created_ms=int(row["created_at"].timestamp() * 1000),
             forgiven_ms=int(forgiven_at.timestamp() * 1000) if forgiven_at else 0,
             version=row["version"],

@@ -11,6 +11,7 @@ from services.kernel.ids import ProjectId, SecretId, SubscriptionId
 from services.kernel.registration import NewSecret, Page, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
 from services.store.cipher import Cipher, Encrypted
+from services.store.options import ages_text, grouping_text, options_of
 from services.store.pool import Pool, queries
 
 _ANY = None
@@ -192,6 +193,8 @@ class PostgresRegistrations:
             max_in_flight=row["max_in_flight"],
             timeout_seconds=row["timeout_seconds"],
             retry_schedule=None if schedule is None else tuple(schedule),
+            start_from=row["start_from"],
+            **options_of(row),
             status=Status(row["status"]),
             status_reason=row["status_reason"],
             status_at=row["status_at"],
@@ -218,6 +221,14 @@ def _settings(registration: Registration, sealed: Encrypted | None) -> tuple[Any
         registration.max_in_flight,
         registration.timeout_seconds,
         None if schedule is None else list(schedule),
+        registration.rate_limit,
+        registration.ordered.value,
+        registration.order_by.value,
+        registration.on_exhausted.value,
+        grouping_text(registration.delivery),
+        registration.filter,
+        ages_text(registration.max_age_seconds),
+        registration.start_from,
         registration.status.value,
         registration.status_reason,
         registration.status_at,

@@ -12,7 +12,18 @@ import pytest
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import SystemClock
 from services.kernel.ids import SubscriptionId
-from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status, Subscription
+from services.kernel.subscription import (
+    Grouping,
+    Mode,
+    OnExhausted,
+    OrderBy,
+    Ordered,
+    Profile,
+    SignatureScheme,
+    SigningKey,
+    Status,
+    Subscription,
+)
 from services.match.index import Matcher
 from services.store.changes import PostgresSubscriptionSource
 from services.store.pool import Pool
@@ -96,6 +107,13 @@ async def test_a_worker_reads_a_subscription_as_it_was_registered(
         max_in_flight=3,
         timeout_seconds=2.5,
         retry_schedule=(1.0, 2.5),
+        rate_limit=2.5,
+        ordered=Ordered.KEY,
+        order_by=OrderBy.ROUTE,
+        on_exhausted=OnExhausted.BLOCK,
+        delivery=Grouping(Mode.BATCH, max_events=100),
+        filter='{"data":{"status":["finished"]}}',
+        max_age_seconds=(("vehicle.position", 60.0),),
         status=Status.PAUSED,
         version=4,
     )
@@ -115,6 +133,13 @@ async def test_a_worker_reads_a_subscription_as_it_was_registered(
             max_in_flight=3,
             timeout_seconds=2.5,
             retry_schedule=(1.0, 2.5),
+            rate_limit=2.5,
+            ordered=Ordered.KEY,
+            order_by=OrderBy.ROUTE,
+            on_exhausted=OnExhausted.BLOCK,
+            delivery=Grouping(Mode.BATCH, max_events=100),
+            filter='{"data":{"status":["finished"]}}',
+            max_age_seconds=(("vehicle.position", 60.0),),
             created_ms=int(NOW.timestamp() * 1000),
             version=4,
         )

@@ -11,7 +11,17 @@ from services.kernel.clock import SystemClock
 from services.kernel.ids import ApiKeyId, ProjectId, SubscriptionId
 from services.kernel.ports.store import Floor, HealthRow, Park
 from services.kernel.registration import ApiKey, Page, Project, Secret
-from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
+from services.kernel.subscription import (
+    Grouping,
+    Mode,
+    OnExhausted,
+    OrderBy,
+    Ordered,
+    Profile,
+    SignatureScheme,
+    SigningKey,
+    Status,
+)
 from services.store.health import PostgresHealth
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool
@@ -112,6 +122,14 @@ async def test_a_subscription_reads_as_it_was_written(store: PostgresRegistratio
         max_in_flight=7,
         timeout_seconds=1.5,
         retry_schedule=(),
+        rate_limit=2.5,
+        ordered=Ordered.KEY,
+        order_by=OrderBy.ROUTE,
+        on_exhausted=OnExhausted.BLOCK,
+        delivery=Grouping(Mode.BATCH, max_events=100),
+        filter='{"data":{"status":["finished"]}}',
+        max_age_seconds=(("vehicle.position", 60.0),),
+        start_from="earliest",
         status=Status.DISABLED,
         status_reason="gone",
         status_at=after(1),

@@ -17,7 +17,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from services.kernel.errors import BrokerGoneError, CommitRefusedError, MembershipLostError
+from services.kernel.errors import (
+    BrokerGoneError,
+    CommitRefusedError,
+    MembershipLostError,
+    OutOfLogError,
+)
 from services.kernel.event import Batch, Partition, Position, Record
 from services.kernel.ports.broker import Bounds, Commit, MemberListener
 from tests.support.processes import Process, current_process, later
@@ -53,6 +58,11 @@ class Log:
         if len(found) > limit:
             return found[:limit], found[limit].position.offset
         return found, self.end
+
+    def at(self, moment_ms: int) -> int:
+        """Return the first offset at or after *moment_ms*; the end where there is none."""
+        later_ones = (r.position.offset for r in self.records if r.timestamp_ms >= moment_ms)
+        return next(later_ones, self.end)
 
 
 class Joined(NamedTuple):
@@ -570,11 +580,60 @@ class FakeOffsets:
         logs = self._kafka.logs
         return await self._ask(lambda: {p: Bounds(logs[p].start, logs[p].end) for p in partitions})
 
+    async def at(
+        self, partitions: Collection[Partition], moment_ms: int
+    ) -> Mapping[Partition, int]:
+        """Return the first offset at or after *moment_ms*; the end where there is none."""
+        logs = self._kafka.logs
+        return await self._ask(lambda: {p: logs[p].at(moment_ms) for p in partitions})
+
     async def _ask(self, effect: Callable[[], T]) -> T:
         try:
             return await self._kafka.ask(effect, seconds=ASK_SECONDS)
         except GoneError as error:
             raise BrokerGoneError(str(error)) from error
+
+
+class FakeLogReader:
+    """The log by pointer: a client."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self._kafka = kafka
+
+    async def read(
+        self, positions: Mapping[Partition, int], *, limit: int, wait: timedelta
+    ) -> Mapping[Partition, Batch]:
+        """Return up to *limit* records from these offsets on, of some partitions; maybe nothing."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait.total_seconds()
+        while True:
+            more = self._kafka.more()
+            try:
+                found = await self._kafka.ask(
+                    lambda: self._within(positions, limit), seconds=ASK_SECONDS
+                )
+            except GoneError as error:
+                raise BrokerGoneError(str(error)) from error
+            left = until - loop.time()
+            if found or left <= 0:
+                return found
+            await asyncio.wait([more], timeout=left)
+
+    async def stop(self) -> None:
+        """Close."""
+
+    def _within(self, positions: Mapping[Partition, int], limit: int) -> Mapping[Partition, Batch]:
+        logs = self._kafka.logs
+        outside = [p for p, at in positions.items() if not logs[p].start <= at <= logs[p].end]
+        if outside:
+            raise OutOfLogError(", ".join(map(str, outside)))
+        found = {}
+        for partition, offset in positions.items():
+            records, next_offset = logs[partition].read(offset, limit)
+            if limit > 0 and next_offset > offset:
+                found[partition] = Batch(records, next_offset)
+                limit -= len(records)
+        return found
 
 
 class FakeProducer:

@@ -74,6 +74,35 @@ class Offsets(Protocol):
     async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
         """Return start and end of each partition, `read_committed`."""
 
+    async def at(
+        self, partitions: Collection[Partition], moment_ms: int
+    ) -> Mapping[Partition, int]:
+        """Return the first offset whose record has a timestamp at or above *moment_ms*.
+
+        Unix milliseconds. Where there is none, the end of the log, as `bounds` gives it.
+        """
+
+
+class LogReader(Protocol):
+    """Reads partitions of the log by pointer, outside of any group: journals, scans, dry runs.
+
+    One task alone uses it. Each call names where it reads, and nothing is remembered between them but
+    what was fetched ahead: reading on where the last call ended costs no new request.
+    """
+
+    async def read(
+        self, positions: Mapping[Partition, int], *, limit: int, wait: timedelta
+    ) -> Mapping[Partition, Batch]:
+        """Return up to *limit* records from these offsets on, of some partitions; maybe nothing.
+
+        A batch's `next_offset` is where to go on, also past markers and holes. Returns at the latest
+        when *wait* is over. Safe to cancel. Raises OutOfLogError where an offset is no longer, or not
+        yet, in the log, and BrokerGoneError; the next call tries again.
+        """
+
+    async def stop(self) -> None:
+        """Close, bounded in time."""
+
 
 class Producer(Protocol):
     """Writes records; idempotent, acks=all."""

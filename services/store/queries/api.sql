@@ -59,9 +59,11 @@ where project_id = $1 and id = $2 and deleted_at is null;
 -- Store a new subscription.
 insert into subscriptions (
     id, project_id, url, types, description, headers, headers_key_id, profile, expand,
-    max_in_flight, timeout_seconds, retry_schedule, status, status_reason, status_at, created_by,
+    max_in_flight, timeout_seconds, retry_schedule, rate_limit, ordered, order_by, on_exhausted,
+    delivery, filter, max_age_seconds, start_from, status, status_reason, status_at, created_by,
     created_at, updated_at, version)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22, $23, $24, $25, $26, $27);
 
 -- name: add_secret
 -- Store a signing secret, encrypted.
@@ -96,8 +98,10 @@ select count(*) as total from subscriptions where project_id = $1 and deleted_at
 -- Overwrite a subscription, if nobody has changed it meanwhile.
 update subscriptions set
     url = $3, types = $4, description = $5, headers = $6, headers_key_id = $7, profile = $8,
-    expand = $9, max_in_flight = $10, timeout_seconds = $11, retry_schedule = $12, status = $13,
-    status_reason = $14, status_at = $15, failures_reset_at = $16, updated_at = $17,
+    expand = $9, max_in_flight = $10, timeout_seconds = $11, retry_schedule = $12,
+    rate_limit = $13, ordered = $14, order_by = $15, on_exhausted = $16, delivery = $17,
+    filter = $18, max_age_seconds = $19, start_from = $20, status = $21, status_reason = $22,
+    status_at = $23, failures_reset_at = $24, updated_at = $25,
     version = version + 1
 where id = $1 and version = $2 and deleted_at is null;
 

@@ -131,8 +131,9 @@ limit $5;
 -- name: all_subscriptions
 -- Every subscription that isn't deleted, with what workers need.
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
-    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.failures_reset_at,
-    s.version
+    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
+    s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
+    s.failures_reset_at, s.version
 from subscriptions s
 where s.deleted_at is null
 order by s.id;
@@ -140,8 +141,9 @@ order by s.id;
 -- name: some_subscriptions
 -- Those of these ids that are not deleted.
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
-    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.status, s.created_at, s.failures_reset_at,
-    s.version
+    s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
+    s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
+    s.failures_reset_at, s.version
 from subscriptions s
 where s.deleted_at is null and s.id = any ($1::text[])
 order by s.id;
