@@ -133,6 +133,8 @@ class Api(_Section):
     max_body_bytes: Count = 5_242_880
     """Larger requests are refused with 413 before they are read whole."""
     idempotency_hours: Positive = 24.0
+    audit_days: Positive = 365.0
+    """How long it is kept who changed what."""
 
     _listen = field_validator("listen")(_listen)
 

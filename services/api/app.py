@@ -66,7 +66,7 @@ class Native:
         async def serve(request: web.Request) -> web.StreamResponse:
             caller = NOBODY
             if not route.open:
-                caller = await self._access.caller(bearer(request.headers))
+                caller = await self._access.caller(bearer(request.headers), address=request.remote)
             raw = await read_body(request, self._max_body_bytes)
             key = request.headers.get("Idempotency-Key")
             if request.method != "POST" or key is None or route.open:

@@ -3,12 +3,13 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import orjson
 
 from services.control.access import Caller
-from services.control.checks import is_storable, near
+from services.control.checks import is_storable, near, parse_moment
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.ids import is_id
 from services.kernel.registration import Page
@@ -38,10 +39,18 @@ class Call:
             raise FaultsError(QUERY, faults)
         return self.query
 
-    def page(self, *filters: str, choices: Mapping[str, Sequence[str]] | None = None) -> Page:
-        """Return where a list goes on; *choices* are filters of few values. Raises FaultsError."""
+    def page(
+        self,
+        *filters: str,
+        choices: Mapping[str, Sequence[str]] | None = None,
+        noted: Sequence[Fault] = (),
+    ) -> Page:
+        """Return where a list goes on; *choices* are filters of few values. Raises FaultsError.
+
+        *noted* is what is wrong with filters of other kinds: told with the rest.
+        """
         query = self.query
-        faults = self._faults(("limit", "cursor", *filters))
+        faults = [*self._faults(("limit", "cursor", *filters)), *noted]
         limit = query.get("limit", str(DEFAULT_LIMIT))
         if not (_is_number(limit) and 1 <= int(limit) <= MAX_LIMIT):
             message = f"a limit is 1 to {MAX_LIMIT}"
@@ -58,6 +67,21 @@ class Call:
         if faults:
             raise FaultsError(QUERY, faults)
         return Page(int(limit), before)
+
+    def moments(
+        self, first: str, last: str
+    ) -> tuple[datetime | None, datetime | None, list[Fault]]:
+        """Return the range of time that two parameters name, and what is wrong with them."""
+        faults = [
+            Fault("time", "write a time as 2026-03-17T09:40:51.000Z", parameter=name)
+            for name in (first, last)
+            if name in self.query and parse_moment(self.query[name]) is None
+        ]
+        since, until = (parse_moment(self.query.get(name)) for name in (first, last))
+        if since is not None and until is not None and since >= until:
+            message = f"{first} must lie before {last}"
+            faults.append(Fault("range", message, parameter=last))
+        return since, until, faults
 
     def _faults(self, known: Sequence[str]) -> list[Fault]:
         """Return what is unknown or can't be looked for."""

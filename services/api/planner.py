@@ -78,7 +78,7 @@ class Planner:
         request[REFUSING] = refused
         id_, verb = self._verb(request)
         key = request.query.get("private_key") or bearer(request.headers)
-        caller = await self._access.caller(key)
+        caller = await self._access.caller(key, address=request.remote)
         caller.require(verb.scope)
         body: Any = {}
         if verb.takes_body:

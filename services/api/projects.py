@@ -2,10 +2,7 @@
 
 from services.api.call import Answer, Call
 from services.control.access import ADMIN
-from services.control.projects import Projects
-from services.kernel.clock import rfc3339
-from services.kernel.event import Json
-from services.kernel.registration import ApiKey, Project
+from services.control.projects import Projects, shown, shown_key
 
 
 class ProjectRoutes:
@@ -17,62 +14,47 @@ class ProjectRoutes:
     async def create(self, call: Call) -> Answer:
         """Make a project."""
         call.caller.require(ADMIN)
-        project = await self._projects.create(call.body)
-        return Answer(201, _project(project), {"Location": f"/v1/projects/{project.id}"})
+        project = await self._projects.create(call.caller, call.body)
+        return Answer(201, shown(project), {"Location": f"/v1/projects/{project.id}"})
 
     async def list(self, call: Call) -> Answer:
         """List projects, newest first."""
         call.caller.require(ADMIN)
         page = call.page()
-        return call.listed(await self._projects.page(page), page, _project)
+        return call.listed(await self._projects.page(page), page, shown)
 
     async def get(self, call: Call) -> Answer:
         """Return one project."""
         call.caller.require(ADMIN)
-        return Answer(200, _project(await self._projects.get(call.path["id"])))
+        return Answer(200, shown(await self._projects.get(call.path["id"])))
 
     async def rename(self, call: Call) -> Answer:
         """Give a project another name."""
         call.caller.require(ADMIN)
-        return Answer(200, _project(await self._projects.rename(call.path["id"], call.body)))
+        return Answer(
+            200, shown(await self._projects.rename(call.caller, call.path["id"], call.body))
+        )
 
     async def delete(self, call: Call) -> Answer:
         """Delete a project with its keys and subscriptions."""
         call.caller.require(ADMIN)
-        await self._projects.delete(call.path["id"])
+        await self._projects.delete(call.caller, call.path["id"])
         return Answer(204)
 
     async def create_key(self, call: Call) -> Answer:
         """Make an API key; the key is in this answer alone."""
         call.caller.require(ADMIN)
-        key, text = await self._projects.create_key(call.path["id"], call.body)
-        return Answer(201, {**_key(key), "key": text})
+        key, text = await self._projects.create_key(call.caller, call.path["id"], call.body)
+        return Answer(201, {**shown_key(key), "key": text})
 
     async def list_keys(self, call: Call) -> Answer:
         """List a project's keys by prefix and last use."""
         call.caller.require(ADMIN)
         page = call.page()
-        return call.listed(await self._projects.keys(call.path["id"], page), page, _key)
+        return call.listed(await self._projects.keys(call.path["id"], page), page, shown_key)
 
     async def delete_key(self, call: Call) -> Answer:
         """Revoke a key at once."""
         call.caller.require(ADMIN)
-        await self._projects.delete_key(call.path["id"], call.path["key_id"])
+        await self._projects.delete_key(call.caller, call.path["id"], call.path["key_id"])
         return Answer(204)
-
-
-def _project(project: Project) -> Json:
-    return {"id": project.id, "name": project.name, "created_at": rfc3339(project.created_at)}
-
-
-def _key(key: ApiKey) -> Json:
-    return {
-        "id": key.id,
-        "project_id": key.project_id,
-        "name": key.name,
-        "prefix": key.prefix,
-        "scopes": list(key.scopes),
-        "created_at": rfc3339(key.created_at),
-        "expires_at": rfc3339(key.expires_at) if key.expires_at else None,
-        "last_used_at": rfc3339(key.last_used_at) if key.last_used_at else None,
-    }

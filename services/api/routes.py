@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from services.api.audit import AuditRoutes
 from services.api.call import Handler
 from services.api.events import EventRoutes
 from services.api.projects import ProjectRoutes
@@ -24,7 +25,10 @@ class Route(NamedTuple):
 
 
 def native(
-    projects: ProjectRoutes, subscriptions: SubscriptionRoutes, events: EventRoutes
+    projects: ProjectRoutes,
+    subscriptions: SubscriptionRoutes,
+    events: EventRoutes,
+    audit: AuditRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
@@ -51,5 +55,6 @@ def native(
         Route("POST", "/v1/events", events.ingest),
         Route("GET", "/v1/event-types", events.types),
         Route("GET", "/v1/event-types/{type}", events.type),
+        Route("GET", "/v1/audit", audit.list),
         Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
     ]

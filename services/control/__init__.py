@@ -6,6 +6,7 @@
     subscriptions  make, change, pause, resume, delete; secrets
     test_calls     one request, made at once, that counts nowhere
     ingest         events in, strictly checked, acknowledged when Kafka has them
+    audit          who changed what, in the transaction of the change: every noun notes its own
     answers        the same answer again under the same Idempotency-Key
 
 The native API, the Planner-compatible API and, one day, the dashboard present these: there is one

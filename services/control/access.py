@@ -30,6 +30,8 @@ class Caller(NamedTuple):
     project_id: ProjectId | None
     """None for the operator, who may act for every project."""
     scopes: frozenset[str]
+    address: str | None = None
+    """Where the request came from."""
 
     def require(self, scope: str) -> None:
         """Raise ForbiddenError where *scope* is missing."""
@@ -52,19 +54,19 @@ class Access:
         self._admin_hash = hash_key(admin_key) if admin_key else None
         self._clock = clock
 
-    async def caller(self, key: str | None) -> Caller:
-        """Return who shows *key*. Raises UnauthorizedError."""
+    async def caller(self, key: str | None, *, address: str | None) -> Caller:
+        """Return who shows *key*, calling from *address*. Raises UnauthorizedError."""
         if not key:
             raise UnauthorizedError
         hashed = hash_key(key)
         if self._admin_hash is not None and hmac.compare_digest(hashed, self._admin_hash):
-            return Caller(ADMIN, None, frozenset({ADMIN, *SCOPES}))
+            return Caller(ADMIN, None, frozenset({ADMIN, *SCOPES}), address)
         found = await self._keys.by_hash(hashed)
         now = self._clock.now()
         if found is None or (found.expires_at is not None and found.expires_at <= now):
             raise UnauthorizedError
         await self._keys.used(found.id, at=now)
-        return Caller(ApiKeyId(found.id), found.project_id, frozenset(found.scopes))
+        return Caller(ApiKeyId(found.id), found.project_id, frozenset(found.scopes), address)
 
     async def project_for(
         self, caller: Caller, named: object, *, pointer: str = "/project_id"

@@ -159,6 +159,19 @@ def shown(registration: Registration) -> Json:
     }
 
 
+def compared(
+    before: Registration | None, after: Registration | None
+) -> tuple[Json | None, Json | None]:
+    """Return both as the API shows them; a header's new value is told as one, masked as it is."""
+    was, now = (shown(one) if one else None for one in (before, after))
+    if before is not None and after is not None and now is not None:
+        old = dict(before.headers)
+        for name, text in after.headers:
+            if name in old and old[name] != text:  # masked, the two may look the same
+                now["headers"][name] += " (new)"
+    return was, now
+
+
 def mask(text: str) -> str:
     """Return enough of a header's value to recognise it, and no more."""
     return text[:4] + "…" if len(text) > 12 else "…"  # noqa: PLR2004 - a third at most

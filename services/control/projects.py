@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from services.control.access import SCOPES, hash_key
+from services.control.access import SCOPES, Caller, hash_key
+from services.control.audit import Audit
 from services.control.checks import Checker
-from services.kernel.clock import Clock
+from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import NotFoundError
 from services.kernel.event import Json
 from services.kernel.ids import ApiKeyId, Entropy, ProjectId, is_id, new_id
@@ -23,18 +25,27 @@ class Projects:
     """Make, name, list and delete projects and their keys."""
 
     def __init__(
-        self, *, store: ProjectStore, keys: ApiKeyStore, clock: Clock, entropy: Entropy
+        self,
+        *,
+        store: ProjectStore,
+        keys: ApiKeyStore,
+        audit: Audit,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
         self._store = store
         self._keys = keys
+        self._audit = audit
         self._clock = clock
         self._entropy = entropy
 
-    async def create(self, body: Json) -> Project:
+    async def create(self, caller: Caller, body: Json) -> Project:
         """Make a project. Raises FaultsError."""
         name = _name(body)
         project = Project(id=ProjectId(self._id()), name=name, created_at=self._clock.now())
-        await self._store.add(project)
+        async with self._audit.change(caller, "project") as change:
+            await self._store.add(project)
+            change.note("create", project.id, project_id=project.id, after=shown(project))
         return project
 
     async def get(self, id_: str) -> Project:
@@ -48,18 +59,24 @@ class Projects:
         """Return projects, newest first."""
         return await self._store.page(page)
 
-    async def rename(self, id_: str, body: Json) -> Project:
+    async def rename(self, caller: Caller, id_: str, body: Json) -> Project:
         """Give a project another name. Raises FaultsError, NotFoundError."""
         project = await self.get(id_)
-        await self._store.rename(project.id, name=_name(body), at=self._clock.now())
-        return await self.get(id_)
+        after = replace(project, name=_name(body))
+        async with self._audit.change(caller, "project") as change:
+            await self._store.rename(project.id, name=after.name, at=self._clock.now())
+            documents = {"before": shown(project), "after": shown(after)}
+            change.note("update", project.id, project_id=project.id, **documents)
+        return after
 
-    async def delete(self, id_: str) -> None:
+    async def delete(self, caller: Caller, id_: str) -> None:
         """Delete a project with all that belongs to it. Raises NotFoundError."""
         project = await self.get(id_)
-        await self._store.delete(project.id, at=self._clock.now())
+        async with self._audit.change(caller, "project") as change:
+            await self._store.delete(project.id, at=self._clock.now())
+            change.note("delete", project.id, project_id=project.id, before=shown(project))
 
-    async def create_key(self, id_: str, body: Json) -> tuple[ApiKey, str]:
+    async def create_key(self, caller: Caller, id_: str, body: Json) -> tuple[ApiKey, str]:
         """Make an API key; return it with the key itself, which is never shown again."""
         project = await self.get(id_)
         check = Checker("The API key is not valid", body, known=("name", "scopes", "expires_at"))
@@ -80,7 +97,9 @@ class Projects:
             expires_at=expires_at,
             last_used_at=None,
         )
-        await self._keys.add(key)
+        async with self._audit.change(caller, "api_key") as change:
+            await self._keys.add(key)
+            change.note("create", key.id, project_id=project.id, after=shown_key(key))
         return key, text
 
     async def keys(self, id_: str, page: Page) -> Sequence[ApiKey]:
@@ -88,15 +107,38 @@ class Projects:
         project = await self.get(id_)
         return await self._keys.page(project.id, page)
 
-    async def delete_key(self, id_: str, key_id: str) -> None:
+    async def delete_key(self, caller: Caller, id_: str, key_id: str) -> None:
         """Revoke a key. Raises NotFoundError."""
         at: datetime = self._clock.now()
-        known = is_id(id_) and is_id(key_id)
-        if not known or not await self._keys.delete(ProjectId(id_), ApiKeyId(key_id), at=at):
+        if not is_id(id_) or not is_id(key_id):
             raise NotFoundError("API key", key_id)
+        async with self._audit.change(caller, "api_key") as change:
+            deleted = await self._keys.delete(ProjectId(id_), ApiKeyId(key_id), at=at)
+            if deleted is None:
+                raise NotFoundError("API key", key_id)
+            change.note("delete", key_id, project_id=id_, before=shown_key(deleted))
 
     def _id(self) -> str:
         return new_id(now=self._clock.time(), entropy=self._entropy)
+
+
+def shown(project: Project) -> Json:
+    """Return a project as the API shows it."""
+    return {"id": project.id, "name": project.name, "created_at": rfc3339(project.created_at)}
+
+
+def shown_key(key: ApiKey) -> Json:
+    """Return an API key as the API shows it, by its first characters."""
+    return {
+        "id": key.id,
+        "project_id": key.project_id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": list(key.scopes),
+        "created_at": rfc3339(key.created_at),
+        "expires_at": rfc3339(key.expires_at) if key.expires_at else None,
+        "last_used_at": rfc3339(key.last_used_at) if key.last_used_at else None,
+    }
 
 
 def _name(body: Json) -> str:

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.control.access import Access, Caller
+from services.control.audit import Audit, Change
 from services.control.checks import Checker
-from services.control.fields import CREATABLE, READ_ONLY, SETTABLE, Fields
+from services.control.fields import CREATABLE, READ_ONLY, SETTABLE, Fields, compared
 from services.deliver.signing import new_key, public_key, secret_text
-from services.kernel.clock import Clock
+from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import (
     ConflictError,
     Fault,
@@ -27,6 +28,7 @@ MAX_OVERLAP_HOURS = 168
 OVERLAP_HOURS = 24
 INVALID = "The subscription is not valid"
 TRIES = 5
+NOUN = "subscription"
 
 
 class StaleError(WebhooksError):
@@ -64,12 +66,14 @@ class Subscriptions:
         store: RegistrationStore,
         access: Access,
         fields: Fields,
+        audit: Audit,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
         self._store = store
         self._access = access
         self._fields = fields
+        self._audit = audit
         self._clock = clock
         self._entropy = entropy
 
@@ -103,7 +107,10 @@ class Subscriptions:
         faults += noted
         if faults:
             raise FaultsError(INVALID, faults)
-        await self._store.add(rows)
+        async with self._audit.change(caller, NOUN) as change:
+            await self._store.add(rows)
+            for registration, _ in rows:
+                _note(change, "create", None, registration)
         return [Created(registration, secret_text(new.key)) for registration, new in rows]
 
     async def get(self, caller: Caller, id_: str) -> Registration:
@@ -137,7 +144,9 @@ class Subscriptions:
         """Change what *body* names, as JSON merge patch. Raises FaultsError, StaleError."""
         before = await self.get(caller, id_)
         values = await self._values(body)
-        return await self._change(before, lambda now: replace(now, **values), if_version)
+        return await self._change(
+            caller, "update", before, lambda now: replace(now, **values), if_version
+        )
 
     async def revise(
         self,
@@ -168,12 +177,14 @@ class Subscriptions:
                 return self._with_status(after, Status.PAUSED)
             return after
 
-        return await self._change(before, change)
+        return await self._change(caller, "update", before, change)
 
     async def pause(self, caller: Caller, id_: str) -> Registration:
         """Stop sending; nothing is lost meanwhile. Pausing twice is fine."""
         before = await self.get(caller, id_)
-        return await self._change(before, lambda now: self._with_status(now, Status.PAUSED))
+        return await self._change(
+            caller, "pause", before, lambda now: self._with_status(now, Status.PAUSED)
+        )
 
     async def resume(self, caller: Caller, id_: str, body: Json | None = None) -> Registration:
         """Send again, from where it stopped; re-enables a disabled one too."""
@@ -183,7 +194,9 @@ class Subscriptions:
             message = 'only "where_it_stopped" is available in this version'
             check.fault("from", "unsupported", message)
         check.finish()
-        return await self._change(before, lambda now: self._with_status(now, Status.ACTIVE))
+        return await self._change(
+            caller, "resume", before, lambda now: self._with_status(now, Status.ACTIVE)
+        )
 
     async def delete(self, caller: Caller, id_: str, *, if_version: int | None = None) -> Deleted:
         """Delete it with what waits for it. Raises NotFoundError, also the second time; StaleError."""
@@ -191,8 +204,10 @@ class Subscriptions:
         if if_version is not None and found.version != if_version:
             raise StaleError
         at = self._clock.now()
-        if not await self._store.delete(found.id, at=at):
-            raise NotFoundError("subscription", id_)
+        async with self._audit.change(caller, NOUN) as change:
+            if not await self._store.delete(found.id, at=at):
+                raise NotFoundError("subscription", id_)
+            _note(change, "delete", found, None)
         return Deleted(found, at)
 
     async def rotate(self, caller: Caller, id_: str, body: Json) -> Rotated:
@@ -204,7 +219,10 @@ class Subscriptions:
         hours = OVERLAP_HOURS if hours is None else hours
         new = self._secret(found.signature)
         ends = self._clock.now() + timedelta(hours=hours)
-        await self._store.rotate(found.id, new, previous_expires_at=ends)
+        async with self._audit.change(caller, NOUN) as change:
+            await self._store.rotate(found.id, new, previous_expires_at=ends)
+            made = {"secret_id": new.id, "previous_expires_at": rfc3339(ends)}
+            change.note("rotate", found.id, project_id=found.project_id, after=made)
         return Rotated(new.id, secret_text(new.key), ends)
 
     async def secrets(self, caller: Caller, id_: str) -> Sequence[Secret]:
@@ -218,8 +236,11 @@ class Subscriptions:
         if not is_id(secret_id):
             raise NotFoundError("secret", secret_id)
         at = self._clock.now()
-        if await self._store.end_secret(found.id, SecretId(secret_id), at=at):
-            return
+        async with self._audit.change(caller, NOUN) as change:
+            if await self._store.end_secret(found.id, SecretId(secret_id), at=at):
+                ended = {"secret_id": secret_id}
+                change.note("end_secret", found.id, project_id=found.project_id, before=ended)
+                return
         known = {secret.id: secret for secret in await self._store.secrets(found.id)}
         secret = known.get(SecretId(secret_id))
         if secret is None:
@@ -272,6 +293,8 @@ class Subscriptions:
 
     async def _change(
         self,
+        caller: Caller,
+        action: str,
         before: Registration,
         change: Callable[[Registration], Registration],
         if_version: int | None = None,
@@ -284,8 +307,10 @@ class Subscriptions:
             if after == before:
                 return before
             after = replace(after, updated_at=self._clock.now())
-            if await self._store.replace(after, version=before.version):
-                return replace(after, version=before.version + 1)
+            async with self._audit.change(caller, NOUN) as noted:
+                if await self._store.replace(after, version=before.version):
+                    _note(noted, action, before, after)
+                    return replace(after, version=before.version + 1)
             again = await self._store.get(before.id)
             if again is None:
                 raise NotFoundError("subscription", before.id)
@@ -334,3 +359,12 @@ class Subscriptions:
 
     def _id(self) -> str:
         return new_id(now=self._clock.time(), entropy=self._entropy)
+
+
+def _note(
+    change: Change, action: str, before: Registration | None, after: Registration | None
+) -> None:
+    known = after or before
+    assert known is not None  # noqa: S101 - one of them is there
+    was, is_ = compared(before, after)
+    change.note(action, known.id, project_id=known.project_id, before=was, after=is_)

@@ -4,14 +4,17 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
 import structlog
 import uvloop
 from aiohttp import web
 
 from services.api.app import Native, problems
+from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
@@ -20,6 +23,7 @@ from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
 from services.control.access import Access
 from services.control.answers import Answers
+from services.control.audit import Audit
 from services.control.fields import Bounds, Fields
 from services.control.ingest import Ingest
 from services.control.projects import Projects
@@ -32,6 +36,7 @@ from services.kernel.errors import StoreGoneError
 from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
+from services.store.audit import PostgresAudit
 from services.store.idempotency import PostgresAnswers
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
@@ -46,6 +51,21 @@ SHUTDOWN_SECONDS = 5.0
 RESOLVE_SECONDS = 3.0
 
 
+class Expire(Protocol):
+    """Forgets what is older than a moment."""
+
+    async def __call__(self, *, before: datetime) -> None:
+        """Forget it. Raises StoreGoneError."""
+
+
+class Chore(NamedTuple):
+    """Something that is kept for a while."""
+
+    what: str
+    expire: Expire
+    kept: timedelta
+
+
 def main(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError."""
     uvloop.run(_run(settings))
@@ -53,7 +73,7 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        app, pool, answers = await _build(settings, stack)
+        app, pool, chores = await _build(settings, stack)
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -63,7 +83,7 @@ async def _run(settings: Settings) -> None:
         log.info("api_starts", listen=settings.api.listen)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_watch(pool, app))
-            cleaning = group.create_task(_clean(answers, settings.api.idempotency_hours))
+            cleaning = group.create_task(_clean(chores))
             await stopping.wait()
             watching.cancel()
             cleaning.cancel()
@@ -79,7 +99,7 @@ def _trouble(app: web.Application) -> str | None:
 
 async def _build(
     settings: Settings, stack: AsyncExitStack
-) -> tuple[web.Application, Pool, PostgresAnswers]:
+) -> tuple[web.Application, Pool, Sequence[Chore]]:
     clock = SystemClock()
     admin_key = settings.api.admin_key.get_secret_value() if settings.api.admin_key else None
     if admin_key is not None and len(admin_key) < MIN_ADMIN_KEY:
@@ -103,12 +123,15 @@ async def _build(
             timeout_seconds=settings.deliver.timeout_seconds,
         )
     )
+    entries = PostgresAudit(pool=pool)
+    audit = Audit(store=entries, clock=clock, entropy=os.urandom)
     registrations = PostgresRegistrations(pool=pool, cipher=cipher)
     await registrations.check_keys()
     subscriptions = Subscriptions(
         store=registrations,
         access=access,
         fields=fields,
+        audit=audit,
         clock=clock,
         entropy=os.urandom,
     )
@@ -136,9 +159,12 @@ async def _build(
     )
     answers = PostgresAnswers(pool=pool, cipher=cipher)
     routes = native(
-        ProjectRoutes(Projects(store=projects, keys=keys, clock=clock, entropy=os.urandom)),
+        ProjectRoutes(
+            Projects(store=projects, keys=keys, audit=audit, clock=clock, entropy=os.urandom)
+        ),
         SubscriptionRoutes(subscriptions, test_calls),
         EventRoutes(ingest),
+        AuditRoutes(audit),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []
@@ -156,7 +182,11 @@ async def _build(
         access=access,
         max_body_bytes=settings.api.max_body_bytes,
     ).add_to(app)
-    return app, pool, answers
+    chores = [
+        Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
+        Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),
+    ]
+    return app, pool, chores
 
 
 async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> None:
@@ -184,12 +214,13 @@ async def _watch(pool: Pool, app: web.Application) -> None:
         await asyncio.sleep(PING_SECONDS)
 
 
-async def _clean(answers: PostgresAnswers, hours: float) -> None:
-    """Forget idempotency keys that nobody may use any more."""
+async def _clean(chores: Sequence[Chore]) -> None:
+    """Forget what nobody may ask for any more."""
     clock = SystemClock()
     while True:
-        try:
-            await answers.expire(before=clock.now() - timedelta(hours=hours))
-        except StoreGoneError as error:
-            log.warning("idempotency_keys_wait", error=str(error))
+        for chore in chores:
+            try:
+                await chore.expire(before=clock.now() - chore.kept)
+            except StoreGoneError as error:
+                log.warning("cleaning_waits", what=chore.what, error=str(error))
         await asyncio.sleep(CLEAN_SECONDS)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -54,6 +55,7 @@ class Pool:
         self._seconds = seconds
         self._size = size
         self._pool: asyncpg.Pool | None = None
+        self._shared: ContextVar[asyncpg.Connection | None] = ContextVar("shared", default=None)
 
     async def open(self) -> None:
         """Make the first connection. Raises StoreGoneError."""
@@ -99,8 +101,28 @@ class Pool:
             yield connection
 
     @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Make one transaction of all that this task asks of the pool inside. Raises StoreGoneError.
+
+        For this task alone: a connection does one thing at a time.
+        """
+        async with self.transaction() as connection:
+            token = self._shared.set(connection)
+            try:
+                yield
+            finally:
+                self._shared.reset(token)
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Hold one connection. Raises StoreGoneError for whatever means that Postgres is gone."""
+        shared = self._shared.get()
+        if shared is not None:
+            try:
+                yield shared
+            except GONE as error:
+                raise _gone(error) from error
+            return
         if self._pool is None:
             await self.open()
         pool = self._pool
@@ -109,7 +131,7 @@ class Pool:
             async with pool.acquire(timeout=self._seconds) as connection:
                 yield connection  # type: ignore[misc]  # a proxy of a connection
         except GONE as error:
-            raise StoreGoneError(f"Postgres is gone: {type(error).__name__}: {error}") from error
+            raise _gone(error) from error
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncIterator[asyncpg.Connection]:
@@ -127,3 +149,7 @@ class Pool:
             raise StoreGoneError(f"Postgres is gone: {error}") from error
         finally:
             connection.terminate()
+
+
+def _gone(error: Exception) -> StoreGoneError:
+    return StoreGoneError(f"Postgres is gone: {type(error).__name__}: {error}")

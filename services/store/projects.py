@@ -79,9 +79,10 @@ class PostgresApiKeys:
         """Note that it was used."""
         await self._pool.execute("api_key_used", id_, at)
 
-    async def delete(self, project_id: ProjectId, id_: ApiKeyId, *, at: datetime) -> bool:
-        """Revoke it; tell whether it was there."""
-        return await self._pool.execute("delete_api_key", project_id, id_, at) > 0
+    async def delete(self, project_id: ProjectId, id_: ApiKeyId, *, at: datetime) -> ApiKey | None:
+        """Revoke it; return it as it was, None where it wasn't there."""
+        row = await self._pool.fetchrow("delete_api_key", project_id, id_, at)
+        return _key(row) if row else None
 
 
 def _key(row: asyncpg.Record) -> ApiKey:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import jsonschema_rs
 import orjson
 
+from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
 from services.api.openapi import document
 from services.api.projects import ProjectRoutes
@@ -25,7 +26,10 @@ def routes() -> list[Route]:
     """Return the table of routes, with nothing behind it."""
     nothing = cast("Any", None)
     return native(
-        ProjectRoutes(nothing), SubscriptionRoutes(nothing, nothing), EventRoutes(nothing)
+        ProjectRoutes(nothing),
+        SubscriptionRoutes(nothing, nothing),
+        EventRoutes(nothing),
+        AuditRoutes(nothing),
     )
 
 

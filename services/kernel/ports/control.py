@@ -1,9 +1,11 @@
 """Postgres, as the API sees it. Every call may raise StoreGoneError."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from services.kernel.audit import Entry, EntryFilter
 from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
 from services.kernel.registration import (
     ApiKey,
@@ -51,8 +53,8 @@ class ApiKeyStore(Protocol):
     async def used(self, id_: ApiKeyId, *, at: datetime) -> None:
         """Note that it was used."""
 
-    async def delete(self, project_id: ProjectId, id_: ApiKeyId, *, at: datetime) -> bool:
-        """Revoke it; tell whether it was there."""
+    async def delete(self, project_id: ProjectId, id_: ApiKeyId, *, at: datetime) -> ApiKey | None:
+        """Revoke it; return it as it was, None where it wasn't there."""
 
 
 class RegistrationStore(Protocol):
@@ -113,6 +115,19 @@ class AnswerStore(Protocol):
 
     async def release(self, caller: str, key: str) -> None:
         """Forget the claim: nothing was changed, and the caller may try again."""
+
+
+class AuditStore(Protocol):
+    """Table `audit`."""
+
+    def together(self) -> AbstractAsyncContextManager[None]:
+        """Make one transaction of what this task writes inside, through any store."""
+
+    async def add(self, entries: Sequence[Entry]) -> None:
+        """Store *entries*."""
+
+    async def page(self, asked: EntryFilter, page: Page) -> Sequence[Entry]:
+        """Return those that fit, newest first."""
 
 
 class NameResolver(Protocol):

@@ -53,7 +53,8 @@ where id = $1 and last_used_at is distinct from date_trunc('minute', $2::timesta
 -- name: delete_api_key
 -- Revoke a key.
 update api_keys set deleted_at = $3
-where project_id = $1 and id = $2 and deleted_at is null;
+where project_id = $1 and id = $2 and deleted_at is null
+returning id, project_id, name, prefix, hash, scopes, created_at, expires_at, last_used_at;
 
 -- name: add_subscription
 -- Store a new subscription.
