@@ -7,8 +7,11 @@ from aiokafka.helpers import create_ssl_context
 
 from services.kernel.value import value
 
-GONE = (KafkaError, OSError, TimeoutError)
-"""What a client raises when the brokers can't be reached, or don't answer in time."""
+GONE = (KafkaError, OSError, TimeoutError, RuntimeError)
+"""What a client raises when the brokers can't be reached, or don't answer in time.
+
+The last is uvloop's: aiokafka may write to a connection in the instant in which it closes.
+"""
 
 
 @value

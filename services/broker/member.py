@@ -102,7 +102,7 @@ class KafkaMember:
             raise MembershipLostError(f"{type(error).__name__}: {error}") from error
         except ConsumerStoppedError as error:
             raise MembershipLostError("the consumer was stopped") from error
-        except (KafkaError, OSError) as error:
+        except GONE as error:
             raise MembershipLostError(f"{type(error).__name__}: {error}") from error
         batches = {}
         for tp, records in found.items():

@@ -1,7 +1,7 @@
 """All parts of a worker as tasks of one group. A part that fails ends the process."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -136,7 +136,7 @@ class Worker:
 
     async def _started(self, member: Member) -> bool:
         try:
-            started = await self._unless_stopped(member.start(self._ownership))
+            started = await self._unless_stopped(lambda: member.start(self._ownership))
         except BrokerGoneError as error:
             if not self._was_member:
                 raise  # the first time, whoever started us should hear of it
@@ -146,13 +146,13 @@ class Worker:
             self._joined = self._was_member = True
         return started
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+    async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do *work* to its end, or give it up when we are to stop; tell which."""
         done = False
 
         async def do() -> None:
             nonlocal done
-            await work
+            await work()  # made here: given up before it began, it would never be awaited
             done = True
             watching.cancel()
 
