@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.control.access import ForbiddenError, UnauthorizedError
+from services.control.geofences import InUseError
 from services.control.subscriptions import StaleError
 from services.kernel.errors import (
     BrokerGoneError,
@@ -30,6 +31,8 @@ class Problem(NamedTuple):
     detail: str
     faults: tuple[Fault, ...] = ()
     headers: Mapping[str, str] = {}
+    extra: Mapping[str, Any] = {}
+    """Members of its own that a problem has (RFC 9457, 3.2)."""
 
     def body(self) -> bytes:
         """Return the document."""
@@ -41,6 +44,7 @@ class Problem(NamedTuple):
         }
         if self.faults:
             found["errors"] = [_shown(fault) for fault in self.faults]
+        found.update(self.extra)
         return orjson.dumps(found)
 
 
@@ -60,6 +64,9 @@ def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
             return Problem(404, "not-found", "Not found", str(error))
         case StaleError():
             return Problem(412, "stale", "Changed meanwhile", str(error))
+        case InUseError():
+            extra = {"subscriptions": list(error.subscriptions)}
+            return Problem(409, "in-use", "In use", str(error), extra=extra)
         case ConflictError():
             return Problem(409, "conflict", "Conflict", str(error))
         case BrokerRefusedError():

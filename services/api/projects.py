@@ -28,11 +28,11 @@ class ProjectRoutes:
         call.caller.require(ADMIN)
         return Answer(200, shown(await self._projects.get(call.path["id"])))
 
-    async def rename(self, call: Call) -> Answer:
-        """Give a project another name."""
+    async def update(self, call: Call) -> Answer:
+        """Change a project, as JSON merge patch."""
         call.caller.require(ADMIN)
         return Answer(
-            200, shown(await self._projects.rename(call.caller, call.path["id"], call.body))
+            200, shown(await self._projects.update(call.caller, call.path["id"], call.body))
         )
 
     async def delete(self, call: Call) -> Answer:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from services.api.audit import AuditRoutes
 from services.api.call import Handler
 from services.api.events import EventRoutes
+from services.api.geofences import GeofenceRoutes
 from services.api.projects import ProjectRoutes
 from services.api.subscriptions import SubscriptionRoutes
 
@@ -29,13 +30,14 @@ def native(
     subscriptions: SubscriptionRoutes,
     events: EventRoutes,
     audit: AuditRoutes,
+    geofences: GeofenceRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
         Route("POST", "/v1/projects", projects.create),
         Route("GET", "/v1/projects", projects.list),
         Route("GET", "/v1/projects/{id}", projects.get),
-        Route("PATCH", "/v1/projects/{id}", projects.rename),
+        Route("PATCH", "/v1/projects/{id}", projects.update),
         Route("DELETE", "/v1/projects/{id}", projects.delete),
         Route("POST", "/v1/projects/{id}/api-keys", projects.create_key),
         Route("GET", "/v1/projects/{id}/api-keys", projects.list_keys),
@@ -56,5 +58,10 @@ def native(
         Route("GET", "/v1/event-types", events.types),
         Route("GET", "/v1/event-types/{type}", events.type),
         Route("GET", "/v1/audit", audit.list),
+        Route("POST", "/v1/geofences", geofences.create),
+        Route("GET", "/v1/geofences", geofences.list),
+        Route("GET", "/v1/geofences/{id}", geofences.get),
+        Route("PATCH", "/v1/geofences/{id}", geofences.update),
+        Route("DELETE", "/v1/geofences/{id}", geofences.delete),
         Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
     ]

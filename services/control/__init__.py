@@ -5,6 +5,7 @@
     fields         what a subscription may say: every rule with its sentence
     subscriptions  make, change, pause, resume, delete; secrets
     test_calls     one request, made at once, that counts nowhere
+    geofences      areas that filters name
     ingest         events in, strictly checked, acknowledged when Kafka has them
     audit          who changed what, in the transaction of the change: every noun notes its own
     answers        the same answer again under the same Idempotency-Key

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from services.control.access import SCOPES, Caller, hash_key
 from services.control.audit import Audit
@@ -11,6 +12,7 @@ from services.control.checks import Checker
 from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import NotFoundError
 from services.kernel.event import Json
+from services.kernel.geofence import CoordinateOrder
 from services.kernel.ids import ApiKeyId, Entropy, ProjectId, is_id, new_id
 from services.kernel.ports.control import ApiKeyStore, ProjectStore
 from services.kernel.registration import ApiKey, Page, Project
@@ -22,7 +24,7 @@ MAX_NAME = 200
 
 
 class Projects:
-    """Make, name, list and delete projects and their keys."""
+    """Make, change, list and delete projects and their keys."""
 
     def __init__(
         self,
@@ -41,8 +43,8 @@ class Projects:
 
     async def create(self, caller: Caller, body: Json) -> Project:
         """Make a project. Raises FaultsError."""
-        name = _name(body)
-        project = Project(id=ProjectId(self._id()), name=name, created_at=self._clock.now())
+        fields = _fields(body, creating=True)
+        project = Project(id=ProjectId(self._id()), created_at=self._clock.now(), **fields)
         async with self._audit.change(caller, "project") as change:
             await self._store.add(project)
             change.note("create", project.id, project_id=project.id, after=shown(project))
@@ -59,12 +61,12 @@ class Projects:
         """Return projects, newest first."""
         return await self._store.page(page)
 
-    async def rename(self, caller: Caller, id_: str, body: Json) -> Project:
-        """Give a project another name. Raises FaultsError, NotFoundError."""
+    async def update(self, caller: Caller, id_: str, body: Json) -> Project:
+        """Change what *body* names, as JSON merge patch. Raises FaultsError, NotFoundError."""
         project = await self.get(id_)
-        after = replace(project, name=_name(body))
+        after = replace(project, **_fields(body, creating=False))
         async with self._audit.change(caller, "project") as change:
-            await self._store.rename(project.id, name=after.name, at=self._clock.now())
+            await self._store.replace(after, at=self._clock.now())
             documents = {"before": shown(project), "after": shown(after)}
             change.note("update", project.id, project_id=project.id, **documents)
         return after
@@ -124,7 +126,12 @@ class Projects:
 
 def shown(project: Project) -> Json:
     """Return a project as the API shows it."""
-    return {"id": project.id, "name": project.name, "created_at": rfc3339(project.created_at)}
+    return {
+        "id": project.id,
+        "name": project.name,
+        "coordinate_order": project.coordinate_order,
+        "created_at": rfc3339(project.created_at),
+    }
 
 
 def shown_key(key: ApiKey) -> Json:
@@ -141,11 +148,16 @@ def shown_key(key: ApiKey) -> Json:
     }
 
 
-def _name(body: Json) -> str:
-    check = Checker("The project is not valid", body, known=("name",))
-    name = check.text("name", required=True, longest=MAX_NAME)
+def _fields(body: Json, *, creating: bool) -> dict[str, Any]:
+    check = Checker("The project is not valid", body, known=("name", "coordinate_order"))
+    found: dict[str, Any] = {}
+    if creating or "name" in check.body:
+        found["name"] = check.text("name", required=True, longest=MAX_NAME)
+    if "coordinate_order" in check.body:
+        order = check.choice("coordinate_order", list(CoordinateOrder))
+        found["coordinate_order"] = CoordinateOrder(order) if order else None
     check.finish()
-    return name or ""
+    return found
 
 
 def _implied(scopes: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from services.dispatch.consume import Consumer
 from services.dispatch.flow import Flow
 from services.dispatch.health import Health
 from services.dispatch.limits import Limits
+from services.dispatch.masters import Masters
 from services.dispatch.operations import Operations
 from services.dispatch.overdue import Overdue
 from services.dispatch.owned import OwnedPartitions
@@ -26,6 +27,7 @@ from services.kernel.clock import Clock
 from services.kernel.ports.broker import Member, Offsets, Producer
 from services.kernel.ports.network import Sender
 from services.kernel.ports.store import (
+    GeofenceSource,
     HealthStore,
     PartitionStore,
     RetryStore,
@@ -45,6 +47,7 @@ class Ports:
     partitions: PartitionStore
     retries: RetryStore
     subscriptions: SubscriptionSource
+    geofences: GeofenceSource
     health: HealthStore
     sender: Sender
     clock: Clock
@@ -95,6 +98,13 @@ def assemble(
     )
     operations = Operations(producer=ports.producer, clock=clock, chance=ports.chance)
     subscriptions.on_disabled = operations.disabled
+    masters = Masters(
+        store=ports.geofences,
+        partitions=partitions,
+        subscriptions=subscriptions,
+        operations=operations,
+        clock=clock,
+    )
     quarantine = Quarantine(
         producer=ports.producer,
         topic=options.quarantine_topic,
@@ -109,6 +119,7 @@ def assemble(
         outboxes=outboxes,
         parking=parking,
         quarantine=quarantine,
+        masters=masters,
         health=health,
         schedule=options.schedule,
         max_body_bytes=limits.max_body_bytes,
@@ -164,7 +175,7 @@ def assemble(
         ),
         quarantine=quarantine,
         health=health,
-        extras=(operations.run, *extras),
+        extras=(operations.run, masters.run, *extras),
         clock=clock,
         drain_seconds=options.drain_seconds,
     )

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.deliver.outbox import Outboxes
 from services.dispatch.health import Health
+from services.dispatch.masters import Masters
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
@@ -45,6 +46,7 @@ class Flow:
         outboxes: Outboxes,
         parking: Parking,
         quarantine: Quarantine,
+        masters: Masters,
         health: Health,
         schedule: Sequence[float],
         max_body_bytes: int,
@@ -58,6 +60,7 @@ class Flow:
         self._outboxes = outboxes
         self._parking = parking
         self._quarantine = quarantine
+        self._masters = masters
         self._health = health
         self._schedule = schedule
         self._max_body_bytes = max_body_bytes
@@ -75,6 +78,7 @@ class Flow:
                     self._quarantine.put(owned, record, event)
                 elif event is not None:
                     self._conformity.check(event)
+                    self._masters.note(owned, event)
                     self._offer(owned, event)
             tracker.matched(offset)
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 
 import orjson
 import structlog
@@ -45,6 +46,23 @@ class Operations:
         self._put(
             Operation(
                 type="webhook.disabled",
+                project_id=subscription.project_id,
+                subscription_id=subscription.id,
+                data=data,
+            )
+        )
+
+    def failing(self, subscription: Subscription, *, reason: str, since: datetime) -> None:
+        """Tell the others of the project that *subscription* can't get what it asks for."""
+        data = {
+            "subscription_id": subscription.id,
+            "url": subscription.url,
+            "reason": reason,
+            "since": rfc3339(since),
+        }
+        self._put(
+            Operation(
+                type="webhook.failing",
                 project_id=subscription.project_id,
                 subscription_id=subscription.id,
                 data=data,

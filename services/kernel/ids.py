@@ -9,6 +9,7 @@ ProjectId = NewType("ProjectId", str)
 SubscriptionId = NewType("SubscriptionId", str)
 SecretId = NewType("SecretId", str)
 ApiKeyId = NewType("ApiKeyId", str)
+GeofenceId = NewType("GeofenceId", str)
 
 Entropy: TypeAlias = Callable[[int], bytes]
 """`os.urandom` in production, a seeded source in tests."""

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from services.kernel.geofence import CoordinateOrder
 from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
 from services.kernel.subscription import (
     EACH,
@@ -25,6 +26,8 @@ class Project:
     id: ProjectId
     name: str
     created_at: datetime
+    coordinate_order: CoordinateOrder | None = None
+    """Of the bare pairs in its planner's geofences; None: such geofences are not taken."""
 
 
 @value

@@ -95,6 +95,10 @@ GAPS = _children(
     Counter("webhooks_gaps", "Ranges of the log that were not delivered.", ["reason"]),
     ("retention", "skipped", "recreated"),
 )
+GEOFENCES = _children(
+    Counter("webhooks_geofences", "Events about geofences, by what became of them.", ["result"]),
+    ("taken", "known", "refused"),
+)
 REBALANCES = Counter("webhooks_rebalances", "Assignments taken from the group.")
 PARTITIONS_OWNED = Gauge("webhooks_partitions_owned", "Partitions loaded and delivered.")
 OPEN_OFFSETS = Gauge("webhooks_open_offsets", "Offsets read and not settled.")

@@ -16,6 +16,7 @@ from aiohttp import web
 from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
+from services.api.geofences import GeofenceRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
 from services.api.projects import ProjectRoutes
@@ -25,6 +26,7 @@ from services.control.access import Access
 from services.control.answers import Answers
 from services.control.audit import Audit
 from services.control.fields import Bounds, Fields
+from services.control.geofences import Geofences
 from services.control.ingest import Ingest
 from services.control.projects import Projects
 from services.control.subscriptions import Subscriptions
@@ -37,6 +39,7 @@ from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
 from services.store.audit import PostgresAudit
+from services.store.geofences import PostgresGeofences
 from services.store.idempotency import PostgresAnswers
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
@@ -165,6 +168,15 @@ async def _build(
         SubscriptionRoutes(subscriptions, test_calls),
         EventRoutes(ingest),
         AuditRoutes(audit),
+        GeofenceRoutes(
+            Geofences(
+                store=PostgresGeofences(pool=pool),
+                access=access,
+                audit=audit,
+                clock=clock,
+                entropy=os.urandom,
+            )
+        ),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []

@@ -24,6 +24,7 @@ from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
+from services.store.geofences import PostgresGeofenceSource
 from services.store.health import PostgresHealth
 from services.store.partitions import PostgresPartitions
 from services.store.retries import PostgresRetries
@@ -77,6 +78,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         partitions=PostgresPartitions(pool=pool),
         retries=PostgresRetries(pool=pool),
         subscriptions=PostgresSubscriptionSource(pool=pool, cipher=cipher, clock=clock),
+        geofences=PostgresGeofenceSource(pool=pool, clock=clock),
         health=PostgresHealth(pool=pool),
         sender=SigningSender(
             client=client,

@@ -7,6 +7,8 @@
     partitions     epochs: what fences a worker that lost a partition without knowing
     retries        retry rows and dead letters, written in batches, each conditional on its epoch
     changes        all subscriptions for the workers, and word of changes
+    geofences      areas: as the API writes them, as workers read them, as the log tells of them
+    notifications  LISTEN/NOTIFY over a line of its own
     health         what workers tell the API of themselves
     options        order, pace, grouping and age of a subscription, to and from columns
     projects, api_keys, subscriptions, secrets, idempotency: what the API stores

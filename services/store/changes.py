@@ -2,16 +2,14 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
 import asyncpg
 import orjson
-import structlog
 
 from services.kernel.clock import Clock
-from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
 from services.kernel.subscription import (
     Profile,
@@ -21,16 +19,13 @@ from services.kernel.subscription import (
     Subscription,
 )
 from services.store.cipher import Cipher, Encrypted
+from services.store.notifications import notifications
 from services.store.options import options_of
 from services.store.pool import Pool
-
-log = structlog.get_logger()
 
 CHANNEL = "webhooks_subscriptions"
 SLICE = 200
 """Rows turned into subscriptions between two looks at the event loop, about 5 ms."""
-RECONNECT_SECONDS = 1.0
-ALIVE_SECONDS = 15.0
 
 
 class PostgresSubscriptionSource:
@@ -55,44 +50,13 @@ class PostgresSubscriptionSource:
 
     async def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
         """Yield ids as they change, bursts together; None after each connection was made."""
-        while True:
-            try:
-                async with aclosing(self._listen()) as changes:
-                    async for ids in changes:
-                        yield ids
-            except StoreGoneError as error:
-                log.warning("notifications_wait", error=str(error))
-            await self._clock.sleep(RECONNECT_SECONDS)
+        async with aclosing(notifications(self._pool, channel=CHANNEL, clock=self._clock)) as heard:
+            async for ids in heard:
+                yield None if ids is None else [SubscriptionId(id_) for id_ in ids]
 
     async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:
         """Disable it if it is active; tell whether that changed anything."""
         return await self._pool.fetchrow("disable_subscription", id_, reason, at) is not None
-
-    async def _listen(self) -> AsyncGenerator[Collection[SubscriptionId] | None, None]:
-        async with self._pool.listening(CHANNEL) as connection:
-            changed: set[SubscriptionId] = set()
-            bell = asyncio.Event()
-
-            def ring(_: object, __: int, ___: str, id_: object) -> None:
-                changed.add(SubscriptionId(str(id_)))
-                bell.set()
-
-            await connection.add_listener(CHANNEL, ring)
-            connection.add_termination_listener(lambda _: bell.set())
-            yield None
-            while True:
-                try:
-                    async with asyncio.timeout(ALIVE_SECONDS):
-                        await bell.wait()
-                except TimeoutError:
-                    await connection.execute("select 1")  # a dead line is noticed by speaking
-                    continue
-                bell.clear()
-                if connection.is_closed():
-                    raise StoreGoneError("the line that notifications come by was cut")
-                ids = list(changed)
-                changed.clear()
-                yield ids
 
     async def _subscriptions(
         self, rows: Sequence[asyncpg.Record], secrets: Sequence[asyncpg.Record]

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
+from services.kernel.geofence import CoordinateOrder
 from services.kernel.ids import ApiKeyId, ProjectId
 from services.kernel.registration import ApiKey, Page, Project
 from services.store.pool import Pool, queries
@@ -18,29 +19,34 @@ class PostgresProjects:
 
     async def add(self, project: Project) -> None:
         """Store a new project."""
-        await self._pool.execute("add_project", project.id, project.name, project.created_at)
+        await self._pool.execute(
+            "add_project", project.id, project.name, project.created_at, project.coordinate_order
+        )
 
     async def get(self, id_: ProjectId) -> Project | None:
         """Return a project that is not deleted."""
         row = await self._pool.fetchrow("get_project", id_)
-        return Project(**row) if row else None
+        return _project(row) if row else None
 
     async def page(self, page: Page) -> Sequence[Project]:
         """Return projects, newest first."""
         rows = await self._pool.fetch("page_projects", page.before, page.limit)
-        return [Project(**row) for row in rows]
+        return [_project(row) for row in rows]
 
-    async def rename(self, id_: ProjectId, *, name: str, at: datetime) -> None:
-        """Give it another name."""
-        await self._pool.execute("rename_project", id_, name, at)
+    async def replace(self, project: Project, *, at: datetime) -> None:
+        """Overwrite what can be changed of it."""
+        await self._pool.execute(
+            "replace_project", project.id, project.name, project.coordinate_order, at
+        )
 
     async def delete(self, id_: ProjectId, *, at: datetime) -> None:
-        """Delete it with its keys, subscriptions and their rows."""
+        """Delete it with its keys, geofences, subscriptions and their rows."""
         sql = queries()
         async with self._pool.transaction() as connection:
             await connection.execute(sql["delete_project"], id_, at)
             rows = await connection.fetch(sql["delete_project_subscriptions"], id_, at)
             ids = [row["id"] for row in rows]
+            await connection.execute(sql["delete_project_geofences"], id_, at)
             await connection.execute(sql["delete_retries"], ids)
             await connection.execute(sql["delete_health"], ids)
 
@@ -83,6 +89,11 @@ class PostgresApiKeys:
         """Revoke it; return it as it was, None where it wasn't there."""
         row = await self._pool.fetchrow("delete_api_key", project_id, id_, at)
         return _key(row) if row else None
+
+
+def _project(row: asyncpg.Record) -> Project:
+    order = row["coordinate_order"]
+    return Project(**{**row, "coordinate_order": CoordinateOrder(order) if order else None})
 
 
 def _key(row: asyncpg.Record) -> ApiKey:

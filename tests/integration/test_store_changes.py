@@ -1,8 +1,7 @@
 """Workers know all subscriptions: as they were registered, and as they change."""
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
@@ -41,6 +40,7 @@ from tests.support.rows import (
     a_subscription,
     an_id,
 )
+from tests.support.tasks import running
 
 Heard: TypeAlias = list[Collection[SubscriptionId] | None]
 CLOCK = SystemClock()
@@ -67,18 +67,6 @@ async def changed(store: PostgresRegistrations, id_: SubscriptionId, **fields: o
     before = await store.get(id_)
     assert before is not None
     assert await store.replace(replace(before, **fields), version=before.version)
-
-
-@asynccontextmanager
-async def running(main: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run *main* until the block ends."""
-    task = asyncio.create_task(main)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from services.kernel.subscription import Status, Subscription
 from tests.simulation.oracle import Oracle, Produced, Trouble
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
+from tests.support.fake_geofences import FakeGeofences
 from tests.support.fake_kafka import FakeKafka, FakeMember, FakeOffsets, FakeProducer
 from tests.support.fake_receivers import FakeHttp, Internet, Manner, Receiver
 from tests.support.fake_store import FakeDatabase, FakeStore
@@ -162,6 +163,7 @@ class World:
             partitions=store,
             retries=store,
             subscriptions=store,
+            geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
             health=store,
             sender=_Watched(sender, self.oracle, process),
             clock=self.clock,

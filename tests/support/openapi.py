@@ -14,6 +14,7 @@ import orjson
 
 from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
+from services.api.geofences import GeofenceRoutes
 from services.api.openapi import document
 from services.api.projects import ProjectRoutes
 from services.api.routes import Route, native
@@ -30,6 +31,7 @@ def routes() -> list[Route]:
         SubscriptionRoutes(nothing, nothing),
         EventRoutes(nothing),
         AuditRoutes(nothing),
+        GeofenceRoutes(nothing),
     )
 
 

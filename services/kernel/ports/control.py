@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from services.kernel.audit import Entry, EntryFilter
-from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
+from services.kernel.geofence import Geofence
+from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, SubscriptionId
 from services.kernel.registration import (
     ApiKey,
     NewSecret,
@@ -31,8 +32,8 @@ class ProjectStore(Protocol):
     async def page(self, page: Page) -> Sequence[Project]:
         """Return projects, newest first."""
 
-    async def rename(self, id_: ProjectId, *, name: str, at: datetime) -> None:
-        """Give it another name."""
+    async def replace(self, project: Project, *, at: datetime) -> None:
+        """Overwrite what can be changed of it."""
 
     async def delete(self, id_: ProjectId, *, at: datetime) -> None:
         """Delete it with its keys, subscriptions and their rows."""
@@ -98,6 +99,25 @@ class RegistrationStore(Protocol):
 
     async def public_keys(self) -> Sequence[tuple[SubscriptionId, SecretId, bytes]]:
         """Return the public keys of all v1a secrets that sign."""
+
+
+class GeofenceStore(Protocol):
+    """Table `geofences`."""
+
+    async def add(self, geofence: Geofence) -> None:
+        """Store a new one."""
+
+    async def find(self, id_: GeofenceId, *, project_id: ProjectId | None) -> Sequence[Geofence]:
+        """Return those with this id: one in a project; None: of all, where planners may agree."""
+
+    async def page(self, *, project_id: ProjectId | None, page: Page) -> Sequence[Geofence]:
+        """Return those of a project (None: of all), newest first."""
+
+    async def replace(self, geofence: Geofence, *, version: int) -> bool:
+        """Overwrite it if it still has *version*; tell whether it had."""
+
+    async def delete(self, geofence: Geofence, *, at: datetime) -> Sequence[SubscriptionId]:
+        """Delete it, unless it is in use; return the subscriptions whose filters name it."""
 
 
 class AnswerStore(Protocol):

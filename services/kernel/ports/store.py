@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
-from services.kernel.ids import SubscriptionId
+from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews
+from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
 
@@ -157,6 +158,32 @@ class SubscriptionSource(Protocol):
 
     async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:
         """Disable it if it is active; tell whether that changed anything."""
+
+
+class GeofenceSource(Protocol):
+    """All geofences that are not deleted, word of changes, and what the log says of them."""
+
+    async def load_geofences(
+        self, projects: Collection[ProjectId] | None = None
+    ) -> Mapping[ProjectId, Sequence[Geofence]]:
+        """Return those of *projects* (None: of all), by project; one without any may be absent."""
+
+    def geofence_changes(self) -> AsyncIterator[Collection[ProjectId] | None]:
+        """Yield projects whose geofences change; None whenever notifications may have been missed.
+
+        Ends never; survives the loss of its connection by itself.
+        """
+
+    async def take_geofence(self, news: GeofenceNews) -> bool:
+        """Store what an event says, unless what is stored is newer; tell whether that changed it."""
+
+    async def geofence_users(
+        self, project_id: ProjectId, id_: GeofenceId
+    ) -> Sequence[SubscriptionId]:
+        """Return the subscriptions whose filters name it."""
+
+    async def coordinate_order(self, project_id: ProjectId) -> CoordinateOrder | None:
+        """Return which number comes first in a bare pair of the project; None: nobody said."""
 
 
 class HealthRow(NamedTuple):

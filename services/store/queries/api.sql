@@ -1,20 +1,22 @@
 -- name: add_project
 -- Store a new project.
-insert into projects (id, name, created_at, updated_at) values ($1, $2, $3, $3);
+insert into projects (id, name, created_at, updated_at, coordinate_order)
+values ($1, $2, $3, $3, $4);
 
 -- name: get_project
 -- A project that is not deleted.
-select id, name, created_at from projects where id = $1 and deleted_at is null;
+select id, name, created_at, coordinate_order from projects where id = $1 and deleted_at is null;
 
 -- name: page_projects
 -- Projects, newest first, below an id.
-select id, name, created_at from projects
+select id, name, created_at, coordinate_order from projects
 where deleted_at is null and ($1::text is null or id < $1)
 order by id desc limit $2;
 
--- name: rename_project
--- Give a project another name.
-update projects set name = $2, updated_at = $3 where id = $1 and deleted_at is null;
+-- name: replace_project
+-- Overwrite what can be changed of a project.
+update projects set name = $2, coordinate_order = $3, updated_at = $4
+where id = $1 and deleted_at is null;
 
 -- name: delete_project
 -- Delete a project; its keys stop working with it.
