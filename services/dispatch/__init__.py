@@ -19,7 +19,6 @@
     subscriptions  all of them in memory: loaded, notified, re-read
     quarantine     what is no event goes to its topic; only then is it settled
     masters        what the log says of geofences is stored; only then is it settled
-    geofences      all of them in memory, for filters that name them
     operations     what the service says of itself: a webhook that was disabled
     health         failures in a row, for the API to show
     worker         all of the above as tasks of one group

@@ -50,6 +50,8 @@ class Caller:
     session: ClientSession
     key: str | None = ADMIN_KEY
     project: str = ""
+    base: str = ""
+    """Where the API is, if the session doesn't know."""
 
     async def __call__(
         self,
@@ -73,7 +75,9 @@ class Caller:
         data = (
             BytesIO(body) if isinstance(body, bytes) else None
         )  # as bytes, large ones are warned of
-        async with self.session.request(method, path, data=data, headers=sent) as response:
+        async with self.session.request(
+            method, self.base + path, data=data, headers=sent
+        ) as response:
             answer = Answer(response.status, response.headers, await response.read())
             content_type = response.content_type
         said = f"{method} {path}: {answer.status} {answer.body[:2000]!r}"
