@@ -16,7 +16,7 @@ from services.kernel.geofence import Geofence, GeofenceOrigin
 from services.kernel.ids import Entropy, GeofenceId, ProjectId, SubscriptionId, is_id, new_id
 from services.kernel.ports.control import GeofenceStore
 from services.kernel.registration import Page
-from services.match import fences
+from services.match import geofences
 
 NOUN = "geofence"
 INVALID = "The geofence is not valid"
@@ -183,12 +183,12 @@ async def _area(check: Checker) -> Json:
     elif geometry is not None and circle is not None:
         check.fault("circle", "geo", "write a geometry or a circle, not both")
     elif circle is not None:
-        check.faults += fences.circle_faults(circle, pointer=f"{pointer}/circle")
+        check.faults += geofences.circle_faults(circle, pointer=f"{pointer}/circle")
         return {"circle": circle}
     else:
         # Whether a border of 2,000 positions crosses itself may take a second to say.
         check.faults += await asyncio.to_thread(
-            fences.geometry_faults, geometry, pointer=f"{pointer}/geometry"
+            geofences.geometry_faults, geometry, pointer=f"{pointer}/geometry"
         )
-        return {"geometry": fences.plain(geometry)}
+        return {"geometry": geofences.plain(geometry)}
     return {}

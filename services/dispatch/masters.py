@@ -21,7 +21,7 @@ from services.kernel.event import Event, Json
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId, is_id
 from services.kernel.ports.store import GeofenceSource
-from services.match import fences
+from services.match import geofences
 from services.observe import metrics
 
 log = structlog.get_logger()
@@ -144,11 +144,11 @@ def news_of(
 def _area(data: Json, order: CoordinateOrder | None) -> tuple[Json, list[Fault]]:
     geometry = data.get("geometry")
     if geometry is not None:
-        faults = fences.geometry_faults(geometry, pointer="/data/geometry")
+        faults = geofences.geometry_faults(geometry, pointer="/data/geometry")
     else:
         pointer = "/data/coordinates"
-        geometry, faults = fences.corners(data.get("coordinates"), order=order, pointer=pointer)
-    return ({}, faults) if faults else ({"geometry": fences.plain(geometry)}, [])
+        geometry, faults = geofences.corners(data.get("coordinates"), order=order, pointer=pointer)
+    return ({}, faults) if faults else ({"geometry": geofences.plain(geometry)}, [])
 
 
 def _happened(event: Event) -> datetime:

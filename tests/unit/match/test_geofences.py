@@ -5,7 +5,7 @@ import math
 import pytest
 
 from services.kernel.geofence import CoordinateOrder
-from services.match.fences import circle_faults, corners, geometry_faults, plain
+from services.match.geofences import circle_faults, corners, geometry_faults, plain
 
 SQUARE = [[2.0, 41.0], [3.0, 41.0], [3.0, 42.0], [2.0, 42.0], [2.0, 41.0]]
 HOLE = [[2.4, 41.4], [2.6, 41.4], [2.6, 41.6], [2.4, 41.6], [2.4, 41.4]]
