@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from services.cli.client import UnreachableError
 from services.cli.command import AnswerIsNoError, UsageError, command
 from services.cli.console import Console
-from services.kernel.errors import GroupInUseError, WebhooksError
+from services.kernel.errors import BrokerGoneError, GroupInUseError, WebhooksError
 from services.settings import load
 
 
@@ -28,7 +29,11 @@ async def reset_offsets(
         bool, typer.Option("--to-earliest", help="The oldest record that is left.")
     ] = False,
     topic: Annotated[
-        list[str] | None, typer.Option(help="Only this topic; repeat for more. Default: all read.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:0,2]",
+            help="Only this topic, or some of its partitions; repeat for more. Default: all read.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show before and after, and change nothing.")
@@ -45,14 +50,21 @@ async def reset_offsets(
     except GroupInUseError as error:
         console.error(str(error))
         raise AnswerIsNoError from error
+    except BrokerGoneError as error:
+        raise UnreachableError(f"Kafka does not answer: {error}") from error
     except WebhooksError as error:
         raise UsageError(str(error)) from error
     rows = [
-        {"topic": row.partition.topic, "partition": row.partition.number, "before": row.before}
-        | {"after": row.after}
+        {
+            "topic": row.partition.topic,
+            "partition": row.partition.number,
+            "before": row.before,
+            "after": row.after,
+            "note": row.note,
+        }
         for row in moved
     ]
-    console.rows(rows, ["topic", "partition", "before", "after"])
+    console.rows(rows, ["topic", "partition", "before", "after", "note"])
     if dry_run:
         console.hint("nothing was changed")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.broker.reset import Moved, Target, reset
 from services.run import parts
+from services.run.dispatch import topics as topics_read
 from services.settings import Settings
 
 
@@ -19,7 +20,7 @@ async def main(
     return await reset(
         parts.connection(settings),
         group=settings.kafka.group,
-        topics=topics or settings.kafka.topics,
+        topics=topics or topics_read(settings),
         target=Target(timestamp_ms, offset),
         dry_run=dry_run,
     )

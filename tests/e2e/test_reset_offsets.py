@@ -46,7 +46,8 @@ async def test_what_was_sent_is_sent_again_and_says_that_it_is_a_replay(cluster:
         async def shown() -> bool:  # a static member is one until its session has timed out
             code, out, _ = await reset(cluster, "--to-earliest", "--dry-run")
             rows = [orjson.loads(line) for line in out.splitlines()]
-            assert (code, len(rows)) == (0, 8)
+            assert (code, len(rows)) == (0, 8 + 1)  # the service's own topic too
+            rows = [row for row in rows if row["topic"] == cluster.topic]
             return sum(row["before"] for row in rows) == 40 and not any(r["after"] for r in rows)
 
         assert await shown()
@@ -70,6 +71,29 @@ async def test_a_wrong_call_says_what_is_wrong_and_moves_nothing(cluster: Cluste
     code, _, said = await reset(cluster, "--to-datetime", "yesterday")
     assert code == 2
     assert "'yesterday' is no time like" in said
-    code, _, said = await reset(cluster, "--to-earliest", "--topic", "no.such.topic")
+    topics = ("--topic", "no.such.topic", "--topic", f"{cluster.topic}:0,9", "--topic", "a:b")
+    code, _, said = await reset(cluster, "--to-earliest", *topics)
     assert code == 2
     assert "no topic no.such.topic" in said
+    assert f"{cluster.topic} has partitions 0 to 7, no 9" in said
+    assert "'a:b' is no topic" in said
+
+
+async def test_what_lies_outside_of_the_log_is_its_nearest_end_and_that_is_said(
+    cluster: Cluster,
+) -> None:
+    await cluster.produce(16)
+    chosen = ("--topic", f"{cluster.topic}:1,3", "--dry-run")
+    for target, end, note in (
+        (("--to-datetime", "2999-01-01T00:00:00Z"), True, "the end: no record is from then or"),
+        (("--to-offset", "1000000"), True, "the end: there is no 1000000 yet"),
+        (("--to-datetime", "2001-01-01T00:00:00Z"), False, None),
+    ):
+        code, out, said = await reset(cluster, *target, *chosen)
+        assert code == 0, said
+        rows = [orjson.loads(line) for line in out.splitlines()]
+        assert [row["partition"] for row in rows] == [1, 3]
+        ends = await cluster.ends()
+        for row in rows:
+            assert row["after"] == (ends[row["partition"]] if end else 0)
+            assert row["note"] is None if note is None else row["note"].startswith(note)

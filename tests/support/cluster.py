@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 from aiohttp import ClientError, ClientSession, web
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
@@ -251,6 +251,16 @@ class Cluster:
         finally:
             await admin.close()
         return sum(at.offset for tp, at in offsets.items() if tp.topic == self.topic)
+
+    async def ends(self) -> dict[int, int]:
+        """Return where each partition of the events topic ends."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap)
+        await consumer.start()
+        try:
+            tps = [TopicPartition(self.topic, number) for number in range(8)]
+            return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
+        finally:
+            await consumer.stop()
 
     async def all_committed(self) -> None:
         """Wait until the group's offsets are behind everything that was produced."""
