@@ -236,6 +236,10 @@ class Dispatch(_Section):
     """How often all subscriptions are read again, in case a notification was lost."""
     start_timeout_seconds: Positive = 60.0
     """How long Kafka and Postgres are waited for at start."""
+    stuck_seconds: Positive = 90.0
+    """A consumer that reads nothing for so long, though there is something to read, ends the process.
+
+    Longer than a rebalance may take (`WEBHOOKS_KAFKA__REBALANCE_TIMEOUT_SECONDS`)."""
 
 
 class Observe(_Section):

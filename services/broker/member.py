@@ -33,6 +33,7 @@ COMMIT_SECONDS = 1.0
 STOP_SECONDS = 5.0
 ABORT_SECONDS = 1.0
 UNSOUGHT_SECONDS = 0.02
+PASSED_SECONDS = 0.5
 
 
 @value
@@ -59,6 +60,9 @@ class KafkaMember:
         self._options = options
         self._consumer = self._new_consumer()
         self._sought: set[TopicPartition] = set()
+        self._told_of: dict[TopicPartition, int] = {}
+        """Positions that were handed out, or sought."""
+        self._look_at = 0.0
         self._failure: BaseException | None = None
         self._stopped = False
 
@@ -106,14 +110,35 @@ class KafkaMember:
             raise MembershipLostError(f"{type(error).__name__}: {error}") from error
         batches = {}
         for tp, records in found.items():
-            if tp in self._sought:
-                try:
-                    position = await self._consumer.position(tp)
-                except (IllegalStateError, KafkaError):
-                    continue  # revoked meanwhile: whoever owns it next reads it
+            position = await self._position(tp)
+            if position is not None:
                 partition = Partition(tp.topic, tp.partition)
                 batches[partition] = Batch(records_of(partition, records), position)
+                self._told_of[tp] = position
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            self._look_at = now + PASSED_SECONDS
+            batches |= await self._passed(found.keys())
         return batches
+
+    async def _passed(self, found: Collection[TopicPartition]) -> dict[Partition, Batch]:
+        """Return where nothing but markers and aborted records were passed: aiokafka tells of none."""
+        batches = {}
+        for tp in self._sought.difference(found):
+            position = await self._position(tp)
+            if position is not None and position > self._told_of.get(tp, position):
+                batches[Partition(tp.topic, tp.partition)] = Batch((), position)
+                self._told_of[tp] = position
+        return batches
+
+    async def _position(self, tp: TopicPartition) -> int | None:
+        """Return what is read next; None for what is not sought, or was revoked meanwhile."""
+        if tp not in self._sought:
+            return None
+        try:
+            return int(await self._consumer.position(tp))
+        except (IllegalStateError, KafkaError):
+            return None  # whoever owns it next reads it
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
         """Commit within a second, or raise CommitRefusedError or BrokerGoneError."""
@@ -137,6 +162,7 @@ class KafkaMember:
         if tp in self._consumer.assignment():
             self._consumer.seek(tp, offset)
             self._sought.add(tp)
+            self._told_of[tp] = offset
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """Fetch no more of *partitions*."""

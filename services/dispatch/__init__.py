@@ -21,6 +21,7 @@
     masters        what the log says of geofences is stored; only then is it settled
     operations     what the service says of itself: a webhook that was disabled
     health         failures in a row, for the API to show
+    watchdog       a consumer that is alive and reads nothing ends the process
     worker         all of the above as tasks of one group
 
 Guarantees, by the numbers of the invariants in the design:

@@ -20,6 +20,7 @@ from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.retries import Retries
 from services.dispatch.subscriptions import Subscriptions
+from services.dispatch.watchdog import Watchdog
 from services.dispatch.worker import Membership, Worker
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
@@ -133,13 +134,22 @@ def assemble(
         clock=clock,
         interval=limits.commit_interval,
     )
-    return Worker(
+    consumer = Consumer(
+        membership=membership, partitions=partitions, flow=flow, clock=clock, limits=limits
+    )
+    watchdog = Watchdog(
+        offsets=ports.offsets,
+        partitions=partitions,
+        polling_since=lambda: consumer.polling_since,
+        clock=clock,
+        seconds=limits.stuck,
+        on_stuck=lambda detail: worker.stuck(detail),  # noqa: PLW0108 - made below
+    )
+    worker = Worker(
         membership=membership,
         partitions=partitions,
         subscriptions=subscriptions,
-        consumer=Consumer(
-            membership=membership, partitions=partitions, flow=flow, clock=clock, limits=limits
-        ),
+        consumer=consumer,
         ownership=Ownership(
             worker=options.worker,
             membership=membership,
@@ -175,7 +185,8 @@ def assemble(
         ),
         quarantine=quarantine,
         health=health,
-        extras=(operations.run, masters.run, *extras),
+        extras=(operations.run, masters.run, watchdog.run, *extras),
         clock=clock,
         drain_seconds=options.drain_seconds,
     )
+    return worker

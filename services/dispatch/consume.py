@@ -39,8 +39,8 @@ class Consumer:
         self._flow = flow
         self._clock = clock
         self._limits = limits
-        self.polled_at = clock.monotonic()
-        """When the last poll returned, monotonic: a watch on this loop goes by it."""
+        self.polling_since: float | None = None
+        """Since when the present poll has been out, monotonic; None: nothing is being polled."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Poll until *stopping*, or until the consumer is beyond repair."""
@@ -48,6 +48,7 @@ class Consumer:
         while not stopping.is_set():
             await self._keep_window()
             # Never cancelled and never wrapped: a cancelled poll leaks inside the client.
+            self.polling_since = self._clock.monotonic()
             try:
                 batches = await self._membership.member.poll(
                     limit=self._limits.poll_records, wait=wait
@@ -55,7 +56,8 @@ class Consumer:
             except MembershipLostError as error:
                 log.warning("membership_lost", error=str(error))
                 return
-            self.polled_at = self._clock.monotonic()
+            finally:
+                self.polling_since = None
             await self._take(batches)
 
     async def _take(self, batches: Mapping[Partition, Batch]) -> None:

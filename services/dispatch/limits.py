@@ -13,6 +13,7 @@ class Limits:
     overflow: float = 5.0
     retry_poll: float = 0.5
     reload: float = 60.0
+    stuck: float = 60.0
     window_open: int = 1_000
     window_offsets: int = 50_000
     window_bytes: int = 64 << 20

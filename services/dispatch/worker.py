@@ -18,7 +18,7 @@ from services.dispatch.quarantine import Quarantine
 from services.dispatch.retries import Retries
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError
+from services.kernel.errors import BrokerGoneError, StuckError
 from services.kernel.ports.broker import Member
 from services.observe import metrics
 
@@ -83,9 +83,15 @@ class Worker:
         self._stopping = asyncio.Event()
         self._joined = False
         self._was_member = False
+        self._stuck: str | None = None
 
     def stop(self) -> None:
         """Begin to drain; `run` returns when it is done."""
+        self._stopping.set()
+
+    def stuck(self, detail: str) -> None:
+        """Begin to drain, what can be; `run` raises StuckError when it is done."""
+        self._stuck = detail
         self._stopping.set()
 
     @property
@@ -98,7 +104,7 @@ class Worker:
         return f"loading {', '.join(sorted(waiting))}" if waiting else None
 
     async def run(self) -> None:
-        """Deliver until stopped. Raises what no part could deal with."""
+        """Deliver until stopped. Raises what no part could deal with, and StuckError."""
         await self._subscriptions.load()
         async with asyncio.TaskGroup() as group:
             self._ownership.spawn = group.create_task
@@ -120,6 +126,8 @@ class Worker:
             await self._consume()
             for task in tasks:
                 task.cancel()
+        if self._stuck is not None:
+            raise StuckError(self._stuck)
 
     async def _consume(self) -> None:
         """Poll with one member after the other until stopped; the last one drains."""

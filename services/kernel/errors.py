@@ -81,6 +81,10 @@ class StoreWentBackError(WebhooksError):
     """Postgres is older than the offsets committed to Kafka: it was restored, or failed over."""
 
 
+class StuckError(WebhooksError):
+    """The consumer is alive and reads nothing; the process ended, and the next one goes on."""
+
+
 class GroupInUseError(WebhooksError):
     """The group has members, and Kafka lets nobody else commit for it."""
 

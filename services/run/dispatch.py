@@ -139,6 +139,7 @@ def limits(settings: Settings) -> Limits:
         overflow=dispatch.overflow_seconds,
         retry_poll=retry.poll_seconds,
         reload=dispatch.reload_seconds,
+        stuck=dispatch.stuck_seconds,
         window_open=dispatch.window_open,
         window_offsets=dispatch.window_offsets,
         window_bytes=dispatch.window_bytes,

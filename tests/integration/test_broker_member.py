@@ -233,6 +233,11 @@ async def test_only_what_was_committed_is_read_and_the_position_is_past_what_was
             assert worker.values(partition) == [b"kept"]
             await producer.commit_transaction()  # 6
         await eventually(lambda: worker.next_offsets[partition] == 7)
+        async with transactions(kafka) as producer:
+            await producer.begin_transaction()
+            await producer.send_and_wait(topic, b"taken back as the last", partition=0)  # 7
+            await producer.abort_transaction()  # 8
+        await eventually(lambda: worker.next_offsets[partition] == 9)
     assert worker.values(partition) == [b"kept", b"open", b"behind an open one"]
 
 

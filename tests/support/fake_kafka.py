@@ -319,7 +319,7 @@ class FakeKafka(Server):
         found = {}
         for partition, offset in positions.items():
             records, next_offset = self.logs[partition].read(offset, limit)
-            if records:
+            if records or next_offset > offset:  # nothing but markers: no record, but a position
                 found[partition] = records, next_offset
                 limit -= len(records)
             if limit <= 0:
