@@ -121,6 +121,8 @@ create table partitions (
     epoch        bigint not null,
     worker       text not null,
     committed    bigint,                      -- a copy of the group's offset, which expires in Kafka
+    read_offset  bigint,                      -- the next offset that its owner reads, as last reported
+    open_offsets integer,                     -- read and not settled, as last reported
     updated_at   timestamptz not null default now(),
     primary key (topic, partition)
 );

@@ -10,9 +10,8 @@ from services.dispatch.owned import Owned, OwnedPartitions
 from services.feed.settled_map import encode
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, CommitRefusedError, StoreGoneError
-from services.kernel.event import Partition
 from services.kernel.ports.broker import Commit, Member
-from services.kernel.ports.store import PartitionStore
+from services.kernel.ports.store import PartitionStore, Stand
 from services.observe import metrics
 
 log = structlog.get_logger()
@@ -86,22 +85,30 @@ class Committer:
                 owned.committed = commits[owned.partition].offset
             return True
 
-    async def save(self, owned_partitions: Iterable[Owned]) -> None:
-        """Copy what was committed to Postgres, for when the group's offsets expire in Kafka."""
-        mine = [owned for owned in owned_partitions if owned.committed not in (None, owned.saved)]
-        rows: dict[Partition, tuple[int, int]] = {
-            owned.partition: (owned.epoch, owned.committed)
-            for owned in mine
-            if owned.committed is not None
-        }
-        if not rows:
+    async def report(self, owned_partitions: Iterable[Owned]) -> None:
+        """Tell Postgres where these partitions stand, and hear whose epoch is over.
+
+        Who has nothing to write would never hear of it, while rows of that partition stay due.
+        """
+        mine = {owned.partition: owned for owned in owned_partitions}
+        if not mine:
             return
+        stands = {
+            partition: Stand(
+                epoch=owned.epoch,
+                committed=owned.committed,
+                read=owned.tracker.read_pos,
+                open=owned.tracker.open_count,
+            )
+            for partition, owned in mine.items()
+        }
         try:
-            await self._store.save_committed(rows)
+            over = await self._store.report_stands(stands)
         except StoreGoneError:
             return
-        for owned in mine:
-            owned.saved = rows[owned.partition][1]
+        for partition in over:
+            if not mine[partition].closing:  # else it was our own release
+                mine[partition].refused = True
 
     def _progress(self, owned: Owned) -> Commit:
         owned.tracker.changed = False

@@ -31,8 +31,6 @@ class Owned:
         """Since when the window has been full, monotonic seconds."""
         self.held_bytes = 0
         """Of the bodies of open deliveries."""
-        self.saved: int | None = None
-        """The committed offset that Postgres has."""
         self.committed: int | None = None
         """The committed offset that Kafka has."""
         self.refused = False
@@ -53,7 +51,6 @@ class Owned:
                 for row in assignment.settled
                 if start.trust_dead or not row.dead
             }
-        self.saved = assignment.committed
         self.refused = False
         self.loaded = True
 
@@ -76,6 +73,7 @@ class Owned:
         if event.type.startswith(ABOUT_WEBHOOKS) and is_about(event, subscription):
             return False  # about itself it would answer each failure with another request
         if self._settled and self._settled.get((offset, subscription.id)) == event.id:
+            self.tracker.has_row(offset)
             return False
         # Nobody is sent events from before its subscription because a person moved the group back.
         return not self.replays(offset) or event.timestamp_ms >= subscription.created_ms

@@ -38,7 +38,7 @@ RETRY_SECONDS = 1.0
 NAP_SECONDS = 0.02
 WRITE_SECONDS = 5.0
 """For the last writes of a partition that is let go of; without them more is repeated, none lost."""
-LAST_SECONDS = 2 * WRITE_SECONDS + 1.0
+LAST_SECONDS = 3 * WRITE_SECONDS + 1.0
 """From the last answer that is waited for to the end: rows, the commit, the epoch."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -112,17 +112,16 @@ class Ownership:
         left = await self._wait_for_answers(closing, seconds)
         for delivery in left:
             self._parking.leave_in_flight(delivery)
+        await self._flush()  # what was answered and has a row counts as settled only from here on
         for delivery in queued:
             self._keep_partly_delivered(delivery)
         for owned in closing:
             self._parking.keep_waiting(owned)
-        with suppress(TimeoutError, StoreGoneError):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._parking.flush()
+        await self._flush()
         committed = await self._committer.commit(closing)
         with suppress(TimeoutError, StoreGoneError):
             async with asyncio.timeout(WRITE_SECONDS):
-                await self._committer.save(closing)
+                await self._committer.report(closing)
                 await self._store.release({owned.partition: owned.epoch for owned in closing})
         for owned in held:
             self._partitions.drop(owned)
@@ -148,7 +147,7 @@ class Ownership:
         That happens when the one before us was late with its own assign. A worker that lost its
         membership without knowing is told so here by the group, and drops them.
         """
-        refused = [owned for owned in self._partitions.loaded() if owned.refused]
+        refused = [o for o in self._partitions.loaded() if o.refused and not o.closing]
         for owned in refused:
             log.warning("epoch_over", partition=str(owned.partition), epoch=owned.epoch)
             owned.closing = True
@@ -184,6 +183,11 @@ class Ownership:
             if not left or self._clock.monotonic() >= min(until, self._hurry_at):
                 return left
             await self._clock.sleep(NAP_SECONDS)
+
+    async def _flush(self) -> None:
+        with suppress(TimeoutError, StoreGoneError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._parking.flush()
 
     def _keep_partly_delivered(self, delivery: Delivery) -> None:
         owned = self._partitions.current(delivery.position.partition)

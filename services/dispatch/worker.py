@@ -193,7 +193,7 @@ class Worker:
         while True:
             await self._clock.sleep(REPORT_SECONDS)
             loaded = self._partitions.loaded()
-            await self._committer.save(loaded)
+            await self._committer.report(loaded)
             await self._health.report(partitions=len(loaded))
             await self._ownership.renew_refused()
             metrics.PARTITIONS_OWNED.set(len(loaded))

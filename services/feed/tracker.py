@@ -56,12 +56,17 @@ class Tracker:
         """Note that the registered *offset* is due to this subscription."""
         self._open[offset].add(subscription_id)
 
+    def has_row(self, offset: int) -> None:
+        """Note that a row stands for a pair of the registered *offset*: once it is gone, nothing does."""
+        self._partial.add(offset)
+
     def matched(self, offset: int) -> None:
         """Note that nothing more will be opened at *offset* or below."""
         self._matched_to = offset + 1
         pairs = self._open.get(offset)
         if pairs is not None and not pairs:
             del self._open[offset]
+            self._partial.discard(offset)
             self.changed = True
         if not self._open:
             self._matched_to = self.read_pos
@@ -85,7 +90,7 @@ class Tracker:
         return subscription_id in self._open.get(offset, ())
 
     def is_partial(self, offset: int) -> bool:
-        """Tell whether some pair of this open offset is settled already: reading it again repeats."""
+        """Tell whether some pair of this open offset is settled: reading it again may repeat that."""
         return offset in self._partial
 
     @property

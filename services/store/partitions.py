@@ -1,12 +1,12 @@
 """Table `partitions`: the fencing numbers of the workers."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Assignment, Floor, SettledRow, Usage
+from services.kernel.ports.store import Assignment, Floor, SettledRow, Stand, Usage
 from services.store.pool import Pool, queries
 
 
@@ -66,16 +66,19 @@ class PostgresPartitions:
             [epochs[p] for p in asked],
         )
 
-    async def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
-        """Keep (epoch, offset) of each."""
-        asked = sorted(committed)
-        await self._pool.execute(
-            "save_committed",
+    async def report_stands(self, stands: Mapping[Partition, Stand]) -> Collection[Partition]:
+        """Keep where each stands; return those whose epoch is over."""
+        asked = sorted(stands)
+        over = await self._pool.fetch(
+            "report_partitions",
             [p.topic for p in asked],
             [p.number for p in asked],
-            [committed[p][0] for p in asked],
-            [committed[p][1] for p in asked],
+            [stands[p].epoch for p in asked],
+            [stands[p].committed for p in asked],
+            [stands[p].read for p in asked],
+            [stands[p].open for p in asked],
         )
+        return [Partition(row["topic"], row["partition"]) for row in over]
 
     async def record_gap(
         self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime

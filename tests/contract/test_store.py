@@ -43,6 +43,7 @@ from tests.support.rows import (
     a_delivery,
     a_pool,
     a_project,
+    a_stand,
     a_subscription,
     after,
     an_attempt,
@@ -156,7 +157,7 @@ async def test_each_owner_has_an_epoch_above_the_one_before_and_finds_what_was_c
     store: Store,
 ) -> None:
     first = await store.assigned()
-    await store.partitions.save_committed({EVENTS: (first.epoch, 42)})
+    await store.partitions.report_stands({EVENTS: a_stand(first.epoch, 42)})
     second = await store.assigned(floor=Floor(offset=42, epoch=first.epoch))
     assert (second.epoch, second.committed_epoch, second.committed) == (2, 1, 42)
 
@@ -170,8 +171,16 @@ async def test_partitions_have_epochs_of_their_own(store: Store) -> None:
 async def test_an_owner_whose_epoch_is_over_keeps_no_offsets(store: Store) -> None:
     old = await store.assigned()
     new = await store.assigned()
-    await store.partitions.save_committed({EVENTS: (new.epoch, 42)})
-    await store.partitions.save_committed({EVENTS: (old.epoch, 99)})
+    assert list(await store.partitions.report_stands({EVENTS: a_stand(new.epoch, 42)})) == []
+    assert list(await store.partitions.report_stands({EVENTS: a_stand(old.epoch, 99)})) == [EVENTS]
+    assert (await store.assigned()).committed == 42
+
+
+async def test_who_has_committed_nothing_yet_leaves_what_the_owner_before_did(store: Store) -> None:
+    old = await store.assigned()
+    await store.partitions.report_stands({EVENTS: a_stand(old.epoch, 42)})
+    new = await store.assigned()
+    assert list(await store.partitions.report_stands({EVENTS: a_stand(new.epoch, None)})) == []
     assert (await store.assigned()).committed == 42
 
 
@@ -179,7 +188,7 @@ async def test_after_a_release_its_owner_writes_nothing_more(store: Store) -> No
     id_ = await store.subscribe()
     owner = await store.assigned()
     await store.partitions.release({EVENTS: owner.epoch})
-    await store.partitions.save_committed({EVENTS: (owner.epoch, 42)})
+    await store.partitions.report_stands({EVENTS: a_stand(owner.epoch, 42)})
     parked = Park(a_delivery(id_, epoch=owner.epoch), NOW, None)
     assert await store.retries.write([parked]) == {EVENTS}
     heir = await store.assigned()
@@ -190,7 +199,7 @@ async def test_after_a_release_its_owner_writes_nothing_more(store: Store) -> No
 async def test_a_late_release_takes_nothing_from_the_next_owner(store: Store) -> None:
     old, new = await store.assigned(), await store.assigned()
     await store.partitions.release({EVENTS: old.epoch})
-    await store.partitions.save_committed({EVENTS: (new.epoch, 42)})
+    await store.partitions.report_stands({EVENTS: a_stand(new.epoch, 42)})
     assert (await store.assigned()).committed == 42
 
 

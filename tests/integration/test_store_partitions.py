@@ -28,6 +28,7 @@ from tests.support.rows import (
     a_delivery,
     a_pool,
     a_project,
+    a_stand,
     a_subscription,
     after,
     an_attempt,
@@ -70,7 +71,7 @@ async def test_each_owner_has_an_epoch_above_the_one_before_and_finds_what_was_c
     store: PostgresPartitions,
 ) -> None:
     first = await assigned(store)
-    await store.save_committed({EVENTS: (first.epoch, 42)})
+    await store.report_stands({EVENTS: a_stand(first.epoch, 42)})
     second = await assigned(store, floor=Floor(offset=42, epoch=first.epoch))
     assert (second.epoch, second.committed_epoch, second.committed) == (2, 1, 42)
     third = await assigned(store)
@@ -85,18 +86,18 @@ async def test_partitions_have_epochs_of_their_own(store: PostgresPartitions) ->
 
 async def test_an_owner_whose_epoch_is_over_commits_nothing(store: PostgresPartitions) -> None:
     old = await assigned(store)
-    await store.save_committed({EVENTS: (old.epoch, 42)})
+    await store.report_stands({EVENTS: a_stand(old.epoch, 42)})
     new = await assigned(store)
-    await store.save_committed({EVENTS: (old.epoch, 99)})
+    await store.report_stands({EVENTS: a_stand(old.epoch, 99)})
     assert (await assigned(store)).committed == 42
-    await store.save_committed({EVENTS: (new.epoch, 99)})
+    await store.report_stands({EVENTS: a_stand(new.epoch, 99)})
     assert (await assigned(store)).committed == 42
 
 
 async def test_after_a_release_its_owner_commits_no_more(store: PostgresPartitions) -> None:
     owner = await assigned(store)
     await store.release({EVENTS: owner.epoch})
-    await store.save_committed({EVENTS: (owner.epoch, 42)})
+    await store.report_stands({EVENTS: a_stand(owner.epoch, 42)})
     heir = await assigned(store)
     assert heir.committed is None
     assert heir.epoch > owner.epoch + 1
@@ -106,7 +107,7 @@ async def test_a_late_release_takes_nothing_from_the_next_owner(store: PostgresP
     old = await assigned(store)
     new = await assigned(store)
     await store.release({EVENTS: old.epoch})
-    await store.save_committed({EVENTS: (new.epoch, 42)})
+    await store.report_stands({EVENTS: a_stand(new.epoch, 42)})
     assert (await assigned(store)).committed == 42
 
 

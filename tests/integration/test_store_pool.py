@@ -85,7 +85,7 @@ async def test_a_bug_of_ours_is_no_outage_that_one_waits_out(pool: Pool) -> None
     with pytest.raises(asyncpg.DataError):
         await pool.fetchrow("get_project", 5)
     with pytest.raises(asyncpg.DataError):
-        await pool.execute("save_committed", ["t"], [0], [1], [1 << 64])
+        await pool.execute("release_partitions", ["t"], [0], [1 << 64])
 
 
 async def test_without_postgres_a_pool_says_so() -> None:

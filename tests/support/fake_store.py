@@ -20,6 +20,7 @@ from services.kernel.ports.store import (
     Park,
     RowChange,
     SettledRow,
+    Stand,
     Usage,
 )
 from services.kernel.subscription import Status, Subscription
@@ -202,11 +203,15 @@ class FakeDatabase(Server):
             if self.stands(partition, epoch):
                 self.tables.partitions[partition].epoch += 1
 
-    def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
-        """Keep offsets."""
-        for partition, (epoch, offset) in committed.items():
-            if self.stands(partition, epoch):
-                self.tables.partitions[partition].committed = offset
+    def report_stands(self, stands: Mapping[Partition, Stand]) -> list[Partition]:
+        """Keep where partitions stand; return those whose epoch is over."""
+        over = []
+        for partition, stand in stands.items():
+            if not self.stands(partition, stand.epoch):
+                over.append(partition)
+            elif stand.committed is not None:
+                self.tables.partitions[partition].committed = stand.committed
+        return over
 
     def write(self, process: Process | None, changes: Sequence[RowChange]) -> set[Partition]:
         """Change rows, but not those of epochs that are over."""
@@ -331,9 +336,9 @@ class FakeStore:
         """End these epochs."""
         await self._ask(lambda: self._database.release(epochs))
 
-    async def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
-        """Keep (epoch, offset) of each."""
-        await self._ask(lambda: self._database.save_committed(committed))
+    async def report_stands(self, stands: Mapping[Partition, Stand]) -> Collection[Partition]:
+        """Keep where each stands; return those whose epoch is over."""
+        return await self._ask(lambda: self._database.report_stands(stands))
 
     async def record_gap(
         self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime

@@ -10,6 +10,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
+from services.kernel.ports.store import Stand
 from services.kernel.registration import NewSecret, Project, Registration
 from services.kernel.subscription import SignatureScheme, SigningKey
 from services.store.cipher import Cipher
@@ -41,6 +42,11 @@ async def a_pool(dsn: str, *, size: int = 4) -> AsyncIterator[Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+def a_stand(epoch: int, committed: int | None) -> Stand:
+    """Where an owner is that has read a little more than it has committed."""
+    return Stand(epoch, committed, read=(committed or 0) + 5, open=5)
 
 
 async def a_project(pool: Pool, id_: str = PROJECT) -> ProjectId:

@@ -58,6 +58,18 @@ class Assignment:
     usage: Mapping[SubscriptionId, Usage]
 
 
+class Stand(NamedTuple):
+    """Where the owner of a partition is."""
+
+    epoch: int
+    committed: int | None
+    """None: nothing was committed under this epoch yet."""
+    read: int
+    """The next offset to read."""
+    open: int
+    """Offsets read and not settled."""
+
+
 class PartitionStore(Protocol):
     """Table `partitions`: the fencing numbers."""
 
@@ -75,8 +87,12 @@ class PartitionStore(Protocol):
     async def release(self, epochs: Mapping[Partition, int]) -> None:
         """End these epochs: the owner is done and writes no more."""
 
-    async def save_committed(self, committed: Mapping[Partition, tuple[int, int]]) -> None:
-        """Keep (epoch, offset) of each, for when the group's offsets expire in Kafka."""
+    async def report_stands(self, stands: Mapping[Partition, Stand]) -> Collection[Partition]:
+        """Keep where each stands, in one statement; return those whose epoch is over.
+
+        The committed offset is kept for when the group's offsets expire in Kafka, the rest for
+        people. An owner that writes nothing else hears only here that another worker ended its epoch.
+        """
 
     async def record_gap(
         self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime

@@ -47,12 +47,26 @@ update partitions p set epoch = p.epoch + 1, updated_at = now()
 from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
 where p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch;
 
--- name: save_committed
--- Keep the committed offsets, if the epoch still stands.
-update partitions p set committed = t.committed, updated_at = now()
-from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
-    as t (topic, partition, epoch, committed)
-where p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch;
+-- name: report_partitions
+-- Keep where each partition stands, if its epoch does; return those whose epoch is over.
+with told as (
+    select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[])
+        as t (topic, partition, epoch, committed, read_offset, open_offsets)
+), kept as (
+    update partitions p set
+        committed = coalesce(t.committed, p.committed),
+        read_offset = t.read_offset,
+        open_offsets = t.open_offsets,
+        updated_at = now()
+    from told t
+    where p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
+        and (p.committed, p.read_offset, p.open_offsets) is distinct from
+            (coalesce(t.committed, p.committed), t.read_offset, t.open_offsets)
+)
+select t.topic, t.partition
+from told t
+join partitions p on p.topic = t.topic and p.partition = t.partition
+where p.epoch <> t.epoch;
 
 -- name: record_gap
 -- Keep that a range was not delivered, and why.
