@@ -205,6 +205,9 @@ class Retry(_Section):
     """Retry rows of one subscription in one worker; beyond it its feed waits."""
     budget_bytes: Count = 16_777_216
 
+    disable_after_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    """A subscription that fails for so long without a success is disabled; 0: never."""
+
     @field_validator("schedule_seconds", mode="before")
     @classmethod
     def _numbers(cls, text: object) -> object:

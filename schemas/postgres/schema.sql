@@ -237,3 +237,13 @@ create index audit_by_project on audit (project_id, id desc);
 create index audit_by_object on audit (object_id, id desc);
 create index audit_by_actor on audit (actor, id desc);
 create index audit_by_age on audit (at);
+
+-- Subscriptions that fail, one row for all workers together: each step is told of once.
+create table trouble (
+    subscription_id text primary key,
+    since           timestamptz not null,     -- first failure
+    failed_at       timestamptz,              -- last failure that counts towards switching off
+    succeeded_at    timestamptz,              -- last success since
+    failing_at      timestamptz,              -- when it was told that it is failing; null: it wasn't
+    reason          text
+);

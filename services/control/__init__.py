@@ -8,6 +8,7 @@
     geofences      areas that filters name
     ingest         events in, strictly checked, acknowledged when Kafka has them
     audit          who changed what, in the transaction of the change: every noun notes its own
+    announce       operational events that the API makes
     answers        the same answer again under the same Idempotency-Key
 
 The native API, the Planner-compatible API and, one day, the dashboard present these: there is one

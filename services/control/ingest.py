@@ -14,12 +14,12 @@ from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, escape
 from services.kernel.event import Json, Position
 from services.kernel.ids import Entropy, ProjectId, new_id
+from services.kernel.operation import OPERATIONAL
 from services.kernel.ports.broker import Producer
 
 MAX_EVENTS = 1_000
 MAX_FAULTS = 50
 INVALID = "The events are not valid"
-OPERATIONAL = "webhook."
 MAX_ID = 256
 _KINDS: Mapping[str, type] = {
     "type": str, "data": dict, "meta": dict, "organization_id": str, "user": str,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.control.access import Access, Caller
+from services.control.announce import Announcer, about
 from services.control.audit import Audit, Change
 from services.control.checks import Checker
 from services.control.fields import CREATABLE, READ_ONLY, SETTABLE, Fields, compared
@@ -20,6 +21,7 @@ from services.kernel.errors import (
 )
 from services.kernel.event import Json
 from services.kernel.ids import Entropy, ProjectId, SecretId, SubscriptionId, is_id, new_id
+from services.kernel.operation import secret_rotated
 from services.kernel.ports.control import RegistrationStore
 from services.kernel.registration import NewSecret, Page, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, Status, Subscription
@@ -67,6 +69,7 @@ class Subscriptions:
         access: Access,
         fields: Fields,
         audit: Audit,
+        announcer: Announcer,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -74,6 +77,7 @@ class Subscriptions:
         self._access = access
         self._fields = fields
         self._audit = audit
+        self._announcer = announcer
         self._clock = clock
         self._entropy = entropy
 
@@ -223,6 +227,7 @@ class Subscriptions:
             await self._store.rotate(found.id, new, previous_expires_at=ends)
             made = {"secret_id": new.id, "previous_expires_at": rfc3339(ends)}
             change.note("rotate", found.id, project_id=found.project_id, after=made)
+        await self._announcer.tell(secret_rotated(about(found), previous_expires_at=ends))
         return Rotated(new.id, secret_text(new.key), ends)
 
     async def secrets(self, caller: Caller, id_: str) -> Sequence[Secret]:

@@ -19,7 +19,8 @@
     subscriptions  all of them in memory: loaded, notified, re-read
     quarantine     what is no event goes to its topic; only then is it settled
     masters        what the log says of geofences is stored; only then is it settled
-    operations     what the service says of itself: a webhook that was disabled
+    operations     what the service says of itself, written one after the other
+    trouble        who is failing, has recovered, or failed for so long that it is switched off
     health         failures in a row, for the API to show
     watchdog       a consumer that is alive and reads nothing ends the process
     worker         all of the above as tasks of one group

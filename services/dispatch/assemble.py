@@ -20,6 +20,7 @@ from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.retries import Retries
 from services.dispatch.subscriptions import Subscriptions
+from services.dispatch.trouble import Troubles
 from services.dispatch.watchdog import Watchdog
 from services.dispatch.worker import Membership, Worker
 from services.feed.conform import Conformity
@@ -33,6 +34,7 @@ from services.kernel.ports.store import (
     PartitionStore,
     RetryStore,
     SubscriptionSource,
+    TroubleStore,
 )
 from services.kernel.value import value
 from services.match.index import Matcher
@@ -50,6 +52,7 @@ class Ports:
     subscriptions: SubscriptionSource
     geofences: GeofenceSource
     health: HealthStore
+    trouble: TroubleStore
     sender: Sender
     clock: Clock
     chance: Callable[[], float]
@@ -98,7 +101,6 @@ def assemble(
         on_change=changes,
     )
     operations = Operations(producer=ports.producer, clock=clock, chance=ports.chance)
-    subscriptions.on_disabled = operations.disabled
     masters = Masters(
         store=ports.geofences,
         partitions=partitions,
@@ -106,6 +108,15 @@ def assemble(
         operations=operations,
         clock=clock,
     )
+    troubles = Troubles(
+        store=ports.trouble,
+        operations=operations,
+        known=subscriptions.get,
+        disable=lambda subscription, reason: subscriptions.disable(subscription, reason=reason),
+        give_up_after=limits.give_up_after,
+        clock=clock,
+    )
+    subscriptions.on_disabled = troubles.disabled
     quarantine = Quarantine(
         producer=ports.producer,
         topic=options.quarantine_topic,
@@ -122,6 +133,7 @@ def assemble(
         quarantine=quarantine,
         masters=masters,
         health=health,
+        troubles=troubles,
         schedule=options.schedule,
         max_body_bytes=limits.max_body_bytes,
         clock=clock,
@@ -185,7 +197,7 @@ def assemble(
         ),
         quarantine=quarantine,
         health=health,
-        extras=(operations.run, masters.run, watchdog.run, *extras),
+        extras=(operations.run, troubles.run, masters.run, watchdog.run, *extras),
         clock=clock,
         drain_seconds=options.drain_seconds,
     )

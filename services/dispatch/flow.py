@@ -10,6 +10,7 @@ from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.subscriptions import Subscriptions
+from services.dispatch.trouble import Troubles
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, RetryAt
@@ -48,6 +49,7 @@ class Flow:
         quarantine: Quarantine,
         masters: Masters,
         health: Health,
+        troubles: Troubles,
         schedule: Sequence[float],
         max_body_bytes: int,
         clock: Clock,
@@ -62,6 +64,7 @@ class Flow:
         self._quarantine = quarantine
         self._masters = masters
         self._health = health
+        self._troubles = troubles
         self._schedule = schedule
         self._max_body_bytes = max_body_bytes
         self._clock = clock
@@ -121,6 +124,7 @@ class Flow:
         """Take in an answer. Only an acknowledgement settles at once; else a row comes first."""
         metrics.attempted(attempt)
         self._health.note(delivery, attempt)
+        self._troubles.note(delivery, attempt)
         owned = self._owner.current(delivery.position.partition)
         if owned is None or owned.epoch != delivery.epoch:
             return  # late: whoever owns the partition now goes by the row, or sends it again
@@ -149,6 +153,7 @@ class Flow:
                 self._parking.park(delivery, attempt, due_at)
             case Dead(reason):
                 self._parking.bury(delivery, attempt, reason)
+                self._troubles.exhausted(delivery, attempt)
             case Disable(reason):
                 self._parking.bury(delivery, attempt, reason)
                 self._subscriptions.disable(subscription, reason=reason)

@@ -1,5 +1,7 @@
 """The bounds of a worker, as plain values."""
 
+from datetime import timedelta
+
 from services.kernel.value import value
 
 
@@ -14,6 +16,7 @@ class Limits:
     retry_poll: float = 0.5
     reload: float = 60.0
     stuck: float = 60.0
+    give_up_after: timedelta | None = None
     window_open: int = 1_000
     window_offsets: int = 50_000
     window_bytes: int = 64 << 20

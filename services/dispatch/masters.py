@@ -20,6 +20,7 @@ from services.kernel.errors import Fault, StoreGoneError
 from services.kernel.event import Event, Json
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId, is_id
+from services.kernel.operation import About, failing
 from services.kernel.ports.store import GeofenceSource
 from services.match import geofences
 from services.observe import metrics
@@ -107,8 +108,9 @@ class Masters:
             log.warning("geofence_vanished", geofence_id=geofence.id, subscription_id=id_)
             subscription = self._subscriptions.get(id_)
             if subscription is not None:
-                self._operations.failing(
-                    subscription, reason="geofence_deleted", since=geofence.changed_at
+                about = About.of(subscription)
+                self._operations.tell(
+                    failing(about, reason="geofence_deleted", since=geofence.changed_at)
                 )
 
 

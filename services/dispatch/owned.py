@@ -4,10 +4,9 @@ from services.feed.start import Start
 from services.feed.tracker import Tracker
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
+from services.kernel.operation import OPERATIONAL
 from services.kernel.ports.store import Assignment
 from services.kernel.subscription import Subscription
-
-ABOUT_WEBHOOKS = "webhook."
 
 
 class Owned:
@@ -70,7 +69,7 @@ class Owned:
         subscription itself.
         """
         offset = event.position.offset
-        if event.type.startswith(ABOUT_WEBHOOKS) and is_about(event, subscription):
+        if event.type.startswith(OPERATIONAL) and is_about(event, subscription):
             return False  # about itself it would answer each failure with another request
         if self._settled and self._settled.get((offset, subscription.id)) == event.id:
             self.tracker.has_row(offset)

@@ -1,9 +1,19 @@
-"""Operational events: what the service says about itself, on `webhooks.ops`."""
+"""Operational events: what the service says about itself, on `webhooks.ops`. The catalogue's shapes.
 
-from services.kernel.event import Json
+They are delivered like any other event, but never about their own delivery: what fails or dies of
+`webhook.*` makes no further event, and nobody is told of themselves (`dispatch.owned.is_about`).
+"""
+
+from datetime import datetime
+from typing import Self
+
+from services.kernel.clock import rfc3339
+from services.kernel.event import Json, Partition
+from services.kernel.subscription import Subscription
 from services.kernel.value import value
 
 OPS_TOPIC = "webhooks.ops"
+OPERATIONAL = "webhook."
 
 
 @value
@@ -15,3 +25,138 @@ class Operation:
     project_id: str
     subscription_id: str
     data: Json
+    """Without `subscription_id`."""
+
+    @property
+    def key(self) -> bytes:
+        """Return the record's key: about one subscription in order."""
+        return f"{self.project_id}:{self.subscription_id}".encode()
+
+    def event(self, *, id_: str, now: datetime) -> Json:
+        """Return the event as it is written."""
+        return {
+            "id": id_,
+            "type": self.type,
+            "created_at": rfc3339(now),
+            "project_id": self.project_id,
+            "user": None,
+            "data": {"subscription_id": self.subscription_id, **self.data},
+            "meta": {"ordering_key": self.subscription_id, "origin": "system"},
+        }
+
+
+@value
+class About:
+    """Which subscription it is about."""
+
+    project_id: str
+    subscription_id: str
+    url: str
+
+    @classmethod
+    def of(cls, subscription: Subscription) -> Self:
+        """Return what is said of *subscription*."""
+        return cls(
+            project_id=subscription.project_id,
+            subscription_id=subscription.id,
+            url=subscription.url,
+        )
+
+
+def failing(
+    about: About,
+    *,
+    reason: str,
+    since: datetime,
+    failure_count: int = 0,
+    backlog: int = 0,
+    oldest_age_seconds: float | None = None,
+) -> Operation:
+    """A first delivery was given up, nothing got through for minutes, or nothing can match."""
+    age = {} if oldest_age_seconds is None else {"oldest_age_seconds": round(oldest_age_seconds, 1)}
+    return _operation(
+        "failing",
+        about,
+        url=about.url,
+        reason=reason,
+        failure_count=failure_count,
+        since=rfc3339(since),
+        backlog=backlog,
+        **age,
+    )
+
+
+def recovered(about: About, *, since: datetime, backlog: int) -> Operation:
+    """What was failing *since* then is well, and its backlog is gone."""
+    return _operation("recovered", about, url=about.url, since=rfc3339(since), backlog=backlog)
+
+
+def disabled(about: About, *, reason: str, failure_count: int, since: datetime | None) -> Operation:
+    """We switched it off."""
+    begun = {} if since is None else {"since": rfc3339(since)}
+    return _operation(
+        "disabled", about, url=about.url, reason=reason, failure_count=failure_count, **begun
+    )
+
+
+def gap(
+    about: About,
+    partition: Partition,
+    *,
+    from_offset: int,
+    to_offset: int,
+    from_time: datetime | None,
+    to_time: datetime | None,
+    reason: str,
+) -> Operation:
+    """Retention passed a cursor: [from_offset, to_offset) can't be delivered any more."""
+    times = {"from_time": from_time, "to_time": to_time}
+    return _operation(
+        "gap",
+        about,
+        topic=partition.topic,
+        partition=partition.number,
+        from_offset=from_offset,
+        to_offset=to_offset,
+        **{name: rfc3339(time) for name, time in times.items() if time is not None},
+        reason=reason,
+    )
+
+
+def replay_finished(
+    about: About,
+    *,
+    replay_id: str,
+    state: str,
+    total: int,
+    delivered: int,
+    dead: int,
+    started_at: datetime,
+    finished_at: datetime,
+) -> Operation:
+    """A replay or a bulk resend is done, cancelled or failed."""
+    return _operation(
+        "replay_finished",
+        about,
+        replay_id=replay_id,
+        state=state,
+        total=total,
+        delivered=delivered,
+        dead=dead,
+        started_at=rfc3339(started_at),
+        finished_at=rfc3339(finished_at),
+    )
+
+
+def secret_rotated(about: About, *, previous_expires_at: datetime) -> Operation:
+    """A signing secret was rotated; the one before signs until then."""
+    return _operation("secret_rotated", about, previous_expires_at=rfc3339(previous_expires_at))
+
+
+def _operation(name: str, about: About, **data: object) -> Operation:
+    return Operation(
+        type=OPERATIONAL + name,
+        project_id=about.project_id,
+        subscription_id=about.subscription_id,
+        data=data,
+    )

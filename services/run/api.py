@@ -23,6 +23,7 @@ from services.api.projects import ProjectRoutes
 from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
 from services.control.access import Access
+from services.control.announce import Announcer
 from services.control.answers import Answers
 from services.control.audit import Audit
 from services.control.fields import Bounds, Fields
@@ -135,6 +136,7 @@ async def _build(
         access=access,
         fields=fields,
         audit=audit,
+        announcer=Announcer(producer=producer, clock=clock, entropy=os.urandom),
         clock=clock,
         entropy=os.urandom,
     )

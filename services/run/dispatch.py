@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import structlog
 import uvloop
@@ -28,6 +29,7 @@ from services.store.geofences import PostgresGeofenceSource
 from services.store.health import PostgresHealth
 from services.store.partitions import PostgresPartitions
 from services.store.retries import PostgresRetries
+from services.store.trouble import PostgresTrouble
 
 log = structlog.get_logger()
 
@@ -80,6 +82,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         subscriptions=PostgresSubscriptionSource(pool=pool, cipher=cipher, clock=clock),
         geofences=PostgresGeofenceSource(pool=pool, clock=clock),
         health=PostgresHealth(pool=pool),
+        trouble=PostgresTrouble(pool=pool),
         sender=SigningSender(
             client=client,
             clock=clock,
@@ -140,6 +143,9 @@ def limits(settings: Settings) -> Limits:
         retry_poll=retry.poll_seconds,
         reload=dispatch.reload_seconds,
         stuck=dispatch.stuck_seconds,
+        give_up_after=timedelta(days=retry.disable_after_days)
+        if retry.disable_after_days
+        else None,
         window_open=dispatch.window_open,
         window_offsets=dispatch.window_offsets,
         window_bytes=dispatch.window_bytes,

@@ -49,6 +49,7 @@ class PostgresProjects:
             await connection.execute(sql["delete_project_geofences"], id_, at)
             await connection.execute(sql["delete_retries"], ids)
             await connection.execute(sql["delete_health"], ids)
+            await connection.execute(sql["delete_trouble"], ids)
 
 
 class PostgresApiKeys:

@@ -92,6 +92,7 @@ class PostgresRegistrations:
                 return False
             await connection.execute(sql["delete_retries"], [id_])
             await connection.execute(sql["delete_health"], [id_])
+            await connection.execute(sql["delete_trouble"], [id_])
         return True
 
     async def signing_keys(self, id_: SubscriptionId) -> Sequence[SigningKey]:

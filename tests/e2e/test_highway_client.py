@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from tests.support.cluster import Cluster, Receiver, a_cluster, free_port, receiving
 from tests.support.eventually import eventually
+from tests.support.tools import missing, tool
 
 PACKAGES = ("highway-api@2.6.4", "dotenv@8")
 CACHE = Path.home() / ".cache" / "planner-webhooks" / "highway-api-2.6.4"
@@ -258,17 +258,3 @@ async def test_no_key_is_ever_logged(highway: Highway, cluster: Cluster, form: s
     logged = api.log.read_bytes()
     assert logged.count(b"api_error") == 1
     assert key not in logged
-
-
-def tool(name: str) -> str:
-    """Return the path of *name*: from PATH, or from the wheel that brings Node.js."""
-    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    if found is None:
-        missing(f"{name} is neither on the PATH nor in the virtual environment")
-    return str(found)
-
-
-def missing(sentence: str) -> None:
-    if os.environ.get("REQUIRE_TOOLS") == "1":
-        pytest.fail(sentence)
-    pytest.skip(sentence)

@@ -31,6 +31,7 @@ from tests.support.fake_geofences import FakeGeofences
 from tests.support.fake_kafka import FakeKafka, FakeMember, FakeOffsets, FakeProducer
 from tests.support.fake_receivers import FakeHttp, Internet, Manner, Receiver
 from tests.support.fake_store import FakeDatabase, FakeStore
+from tests.support.fake_trouble import FakeTrouble
 from tests.support.processes import Process, current_process
 from tests.support.server import State
 from tests.support.virtual_time import EPOCH, VirtualClock
@@ -165,6 +166,7 @@ class World:
             subscriptions=store,
             geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
             health=store,
+            trouble=FakeTrouble(self.database, seconds=STORE_SECONDS),
             sender=_Watched(sender, self.oracle, process),
             clock=self.clock,
             chance=random.Random(f"{scenario.seed}/{process.name}/chance").random,

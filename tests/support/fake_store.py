@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Trigger
@@ -80,6 +80,8 @@ class Tables:
     gaps: list[GapRow] = field(default_factory=list)
     subscriptions: dict[SubscriptionId, Subscription] = field(default_factory=dict)
     health: dict[tuple[SubscriptionId, str], HealthRow] = field(default_factory=dict)
+    trouble: dict[SubscriptionId, Any] = field(default_factory=dict)
+    """Rows of `fake_trouble`."""
 
 
 class Watcher:

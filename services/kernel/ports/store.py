@@ -5,7 +5,7 @@ on it in the same statement: a worker that slept through the loss of its partiti
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from services.kernel.attempt import Attempt
@@ -219,3 +219,58 @@ class HealthStore(Protocol):
 
     async def report(self, *, worker: str, partitions: int, rows: Sequence[HealthRow]) -> None:
         """Upsert the changed rows of this worker and its sign of life, in one statement."""
+
+
+class Troubled(NamedTuple):
+    """What one worker saw of one subscription that fails, since it last reported."""
+
+    subscription_id: SubscriptionId
+    since: datetime
+    """Of the first failure."""
+    failed_at: datetime | None
+    """Of the last failure that counts towards switching off; None: there was none."""
+    reason: str | None
+    """Why it is failing from now on; None: single failures so far."""
+
+
+class Told(NamedTuple):
+    """What the others of the project are told of a subscription."""
+
+    subscription_id: SubscriptionId
+    since: datetime
+    reason: str | None
+    failure_count: int
+    backlog: int
+    """Deliveries that wait to be tried again."""
+    oldest_ms: int | None
+    """Unix milliseconds of the oldest of them."""
+
+
+class TroubleReport(NamedTuple):
+    """What follows from a report."""
+
+    failing: Sequence[Told]
+    """Not said to be failing before."""
+    recovered: Sequence[Told]
+    """Said to be failing before, and well again: a success came last, and nothing waits."""
+    troubled: Collection[SubscriptionId]
+    """Whose successes are worth a note."""
+
+
+class TroubleStore(Protocol):
+    """Table `trouble`, shared by all workers: each step is told by one of them, once."""
+
+    async def report_trouble(
+        self,
+        failed: Sequence[Troubled],
+        succeeded: Mapping[SubscriptionId, datetime],
+        *,
+        now: datetime,
+    ) -> TroubleReport:
+        """Take in, in one transaction, what was noted; say what follows.
+
+        What is disabled or deleted is in no trouble any more.
+        """
+
+    async def hopeless(self, after: timedelta) -> Collection[SubscriptionId]:
+        """Return what has failed for so long without a success, and failed again since."""

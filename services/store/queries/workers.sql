@@ -171,11 +171,23 @@ where ($1::text[] is null or subscription_id = any ($1::text[]))
 order by subscription_id, created_at desc, id desc;
 
 -- name: disable_subscription
--- Switch an active subscription off, and say why.
-update subscriptions
-set status = 'disabled', status_reason = $2, status_at = $3, updated_at = $3, version = version + 1
-where id = $1 and status = 'active' and deleted_at is null
-returning id;
+-- Switch an active subscription off, and say why; whoever switches it on again begins anew.
+with disabled as (
+    update subscriptions
+    set status = 'disabled', status_reason = $2, status_at = $3, updated_at = $3,
+        version = version + 1
+    where id = $1 and status = 'active' and deleted_at is null
+    returning id, project_id),
+forgotten as (delete from trouble t using disabled d where t.subscription_id = d.id),
+told as (
+    insert into audit (id, at, actor, project_id, action, object_type, object_id, before, after)
+    select lpad(to_hex((extract(epoch from $3::timestamptz) * 16777216)::bigint), 14, '0')
+            || left(replace(gen_random_uuid()::text, '-', ''), 10),
+        $3, 'system', d.project_id, 'disable', 'subscription', d.id,
+        jsonb_build_object('status', 'active'),
+        jsonb_build_object('status', 'disabled', 'status_reason', $2::text)
+    from disabled d)
+select id from disabled;
 
 -- name: report_worker
 -- A worker's sign of life.

@@ -1,0 +1,194 @@
+"""Who is failing, since when, and when that is over: for the others of the project to be told.
+
+    well ──failure──▶ troubled ──first dead letter, or nothing through for minutes──▶ failing
+      ▲                  │                                                       │        │
+      └── a success, and nothing waits any more ──────────◀── webhook.recovered ─┘        │
+    disabled ◀── days without a success, and failures all along ──────────────────────────┘
+
+A row in Postgres per troubled subscription, shared by all workers, so that each step is told once
+whoever saw it. A success of one that is well costs one look at an empty set.
+
+Deliveries of `webhook.*` count for nothing here: each failure to tell of a failure would be told of.
+Positions and other streams don't count towards switching off: they are worth nothing hours later.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from services import catalogue
+from services.dispatch.operations import Operations
+from services.kernel import operation
+from services.kernel.attempt import Attempt, Outcome
+from services.kernel.clock import Clock
+from services.kernel.delivery import Delivery
+from services.kernel.errors import StoreGoneError
+from services.kernel.ids import SubscriptionId
+from services.kernel.operation import OPERATIONAL, About
+from services.kernel.ports.store import Told, Troubled, TroubleStore
+from services.kernel.subscription import Subscription
+
+log = structlog.get_logger()
+
+REPORT_SECONDS = 2.0
+GIVE_UP_SECONDS = 60.0
+BREAKER_SECONDS = 300.0
+"""A breaker that has been open for so long is told of, though nothing was given up yet."""
+REASONS = {"gone": "http_410"}
+"""Ours, in the words of the catalogue."""
+FAILING = "no_success"
+"""Why we switch off what failed for days."""
+
+
+class Troubles:
+    """Notes in memory, a few statements every two seconds where there is any trouble."""
+
+    def __init__(
+        self,
+        *,
+        store: TroubleStore,
+        operations: Operations,
+        known: Callable[[SubscriptionId], Subscription | None],
+        disable: Callable[[Subscription, str], None],
+        give_up_after: timedelta | None,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._operations = operations
+        self._subscription = known
+        self._disable = disable
+        self._give_up_after = give_up_after
+        self._clock = clock
+        self._troubled: set[SubscriptionId] = set()
+        self._failed: dict[SubscriptionId, Troubled] = {}
+        self._succeeded: dict[SubscriptionId, datetime] = {}
+
+    def note(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Take in one attempt."""
+        id_ = delivery.subscription_id
+        if attempt.outcome is Outcome.OK:
+            if self._troubled and id_ in self._troubled:
+                self._succeeded[id_] = _ended(attempt)
+        elif not delivery.type.startswith(OPERATIONAL):
+            self._note_failure(id_, attempt, counts=not _is_stream(delivery.type))
+
+    def exhausted(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Take in that *delivery* was given up: its subscription is failing."""
+        if not delivery.type.startswith(OPERATIONAL):
+            self.failing(delivery.subscription_id, in_words(attempt))
+
+    def failing(self, id_: SubscriptionId, reason: str) -> None:
+        """Say that a subscription is failing; told once until it has recovered."""
+        now = self._clock.now()
+        before = self._failed.get(id_) or Troubled(id_, now, None, None)
+        self._failed[id_] = before._replace(reason=reason)
+        self._troubled.add(id_)
+
+    def disabled(self, subscription: Subscription, reason: str) -> None:
+        """Tell the others of the project that we switched *subscription* off."""
+        noted = self._failed.pop(subscription.id, None)
+        self._operations.tell(
+            operation.disabled(
+                About.of(subscription),
+                reason=REASONS.get(reason, reason),
+                failure_count=1,
+                since=noted.since if noted else None,
+            )
+        )
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._report_all())
+            if self._give_up_after is not None:
+                group.create_task(self._give_up_all(self._give_up_after))
+
+    async def report(self) -> None:
+        """Write what was noted, and tell what follows. What can't be written is kept."""
+        failed, self._failed = self._failed, {}
+        succeeded, self._succeeded = self._succeeded, {}
+        try:
+            report = await self._store.report_trouble(
+                list(failed.values()), succeeded, now=self._clock.now()
+            )
+        except StoreGoneError:
+            self._failed = failed | self._failed
+            self._succeeded = succeeded | self._succeeded
+            return
+        self._troubled = {*report.troubled, *self._failed}
+        for told in report.failing:
+            self._tell_failing(told)
+        for told in report.recovered:
+            subscription = self._subscription(told.subscription_id)
+            if subscription is not None:
+                log.info("subscription_recovered", subscription_id=subscription.id)
+                self._operations.tell(
+                    operation.recovered(
+                        About.of(subscription), since=told.since, backlog=told.backlog
+                    )
+                )
+
+    async def give_up(self, after: timedelta) -> None:
+        """Switch off what has failed for so long without a success. Raises StoreGoneError."""
+        for id_ in await self._store.hopeless(after):
+            subscription = self._subscription(id_)
+            if subscription is not None:
+                self._disable(subscription, FAILING)
+
+    async def _report_all(self) -> None:
+        while True:
+            await self._clock.sleep(REPORT_SECONDS)
+            await self.report()
+
+    async def _give_up_all(self, after: timedelta) -> None:
+        while True:
+            await self._clock.sleep(GIVE_UP_SECONDS)
+            try:
+                await self.give_up(after)
+            except StoreGoneError as error:
+                log.warning("giving_up_waits", error=str(error))
+
+    def _note_failure(self, id_: SubscriptionId, attempt: Attempt, *, counts: bool) -> None:
+        at = _ended(attempt)
+        before = self._failed.get(id_)
+        if before is None:
+            self._troubled.add(id_)
+            before = Troubled(id_, at, None, None)
+        self._failed[id_] = before._replace(failed_at=at) if counts else before
+
+    def _tell_failing(self, told: Told) -> None:
+        subscription = self._subscription(told.subscription_id)
+        if subscription is None:
+            return
+        log.warning("subscription_failing", subscription_id=subscription.id, reason=told.reason)
+        age = None
+        if told.oldest_ms is not None:
+            age = max(0.0, self._clock.time() - told.oldest_ms / 1000)
+        self._operations.tell(
+            operation.failing(
+                About.of(subscription),
+                reason=told.reason or "",
+                since=told.since,
+                failure_count=told.failure_count,
+                backlog=told.backlog,
+                oldest_age_seconds=age,
+            )
+        )
+
+
+def in_words(attempt: Attempt) -> str:
+    """Return why an attempt failed, in the words of the catalogue: `http_503`, `timeout` …"""
+    if attempt.outcome is Outcome.HTTP and attempt.status is not None:
+        return f"http_{attempt.status}"
+    return attempt.outcome.value
+
+
+def _is_stream(asked: str) -> bool:
+    known = catalogue.event_types().get(catalogue.canonical(asked))
+    return known is not None and known.stream
+
+
+def _ended(attempt: Attempt) -> datetime:
+    return datetime.fromtimestamp(attempt.started_at + attempt.seconds, tz=UTC)
