@@ -164,6 +164,12 @@ class KafkaMember:
             self._sought.add(tp)
             self._told_of[tp] = offset
 
+    def share(self) -> float:
+        """Return which part of all partitions of its topics this member has."""
+        known = (self._consumer.partitions_for_topic(topic) for topic in self._options.topics)
+        total = sum(len(partitions) for partitions in known if partitions)
+        return len(self._consumer.assignment()) / total if total else 0.0
+
     def pause(self, partitions: Collection[Partition]) -> None:
         """Fetch no more of *partitions*."""
         self._consumer.pause(*self._mine(partitions))

@@ -19,6 +19,8 @@ MAX_HEADER_VALUE = 1024
 MAX_DESCRIPTION = 500
 MAX_WAITS = 20
 DAY_SECONDS = 86_400
+MIN_RATE, MAX_RATE = 0.01, 10_000
+"""Requests per second: one in a hundred seconds at least."""
 EXPANSIONS = ("stops", "routes")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
 _OURS = ("webhook-", "planner-", "content-")
@@ -33,7 +35,6 @@ LATER: dict[str, tuple[Any, str]] = {
     "order_by": ("key", "order per key is"),
     "on_exhausted": ("skip", "order per key is"),
     "start_from": ("now", "backfill is"),
-    "rate_limit": (None, "a rate limit is"),
     "delivery": ({"mode": "each"}, "batches and `latest` are"),
     "max_age_seconds": ({}, "a limit of age is"),
 }
@@ -41,7 +42,7 @@ LATER: dict[str, tuple[Any, str]] = {
 
 SETTABLE = (
     "url", "types", "description", "headers", "profile", "expand", "max_in_flight",
-    "timeout_seconds", "retry_schedule", *LATER,
+    "timeout_seconds", "retry_schedule", "rate_limit", *LATER,
 )  # fmt: skip
 CREATABLE = ("project_id", "signature", *SETTABLE)
 READ_ONLY = (
@@ -94,6 +95,7 @@ class Fields:
             found["timeout_seconds"] = self._bounds.timeout_seconds
         if "retry_schedule" in body:
             found["retry_schedule"] = _schedule(check, body["retry_schedule"])
+        found |= _paced(check)
         for field, (default, what) in LATER.items():
             if body.get(field, default) not in (default, None):
                 message = f"{what} not available in this version: leave {field} out"
@@ -151,6 +153,7 @@ def shown(registration: Registration) -> Json:
         "max_in_flight": registration.max_in_flight,
         "timeout_seconds": registration.timeout_seconds,
         "retry_schedule": None if schedule is None else list(schedule),
+        "rate_limit": registration.rate_limit,
         "signature": registration.signature.value,
         **{field: default for field, (default, _) in LATER.items()},
         "status": registration.status.value,
@@ -175,6 +178,14 @@ def compared(
 def mask(text: str) -> str:
     """Return enough of a header's value to recognise it, and no more."""
     return text[:4] + "…" if len(text) > 12 else "…"  # noqa: PLR2004 - a third at most
+
+
+def _paced(check: Checker) -> dict[str, Any]:
+    """Return how many requests there may be."""
+    found: dict[str, Any] = {}
+    if "rate_limit" in check.body:
+        found["rate_limit"] = check.number("rate_limit", least=MIN_RATE, most=MAX_RATE)
+    return found
 
 
 def _headers(check: Checker, value: object) -> tuple[tuple[str, str], ...]:

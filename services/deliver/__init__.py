@@ -1,6 +1,10 @@
 """One request, well paced. A slow receiver slows nobody else.
 
-    outbox      one bounded queue per subscription; fair turns, first between projects
+    outbox      all outboxes: fair turns, first between projects; couriers that send
+    paced       one of them: what waits for a subscription, and how fast it may go
+    pacing      requests at once, by what answers tell; requests per second, by what was declared
+    breaker     whether a receiver is there: probes, until it is
+    answers     what the last answers tell: their median, the share of successes
     send        signs and sends one delivery
     signing     Standard Webhooks: v1 (HMAC-SHA256) and v1a (ed25519)
     http        the door to the network: checks addresses, bounds time and size, follows nothing

@@ -1,7 +1,8 @@
 """Outboxes: what waits for each receiver, and whose turn it is.
 
 Turns are fair, first between projects, then between a project's subscriptions. A subscription has at
-most its limit of requests at once, and none while it asked us to wait (`Retry-After`).
+most as many requests at once as its pace allows, and none while it asked us to wait (`Retry-After`),
+while its rate is used up, or between the probes of an open breaker: see `paced`.
 
     deliver ──▶ queue of its outbox ──▶ ring of its project ──▶ ring of projects ──▶ a courier
                                                                                        │
@@ -12,12 +13,15 @@ started on demand; one with nothing to do waits on a stack, the last in is the f
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
+from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Load, Outbox, Queued
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
+from services.kernel.condition import Condition, Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
@@ -25,62 +29,43 @@ from services.kernel.ports.network import Sender
 from services.kernel.subscription import Subscription
 
 TICK_SECONDS = 0.1
-BUSY_QUEUE = 100
-
-
-class Queued(NamedTuple):
-    """A delivery that waits for its turn."""
-
-    delivery: Delivery
-    since: float
-    """Monotonic seconds."""
-
-
-class Outbox:
-    """What waits for one subscription."""
-
-    __slots__ = ("held_until", "in_flight", "in_ring", "limit", "queue", "subscription")
-
-    def __init__(self, subscription: Subscription, limit: int) -> None:
-        self.subscription = subscription
-        self.limit = limit
-        self.queue: deque[Queued] = deque()
-        self.in_flight = 0
-        self.held_until = 0.0
-        self.in_ring = False
-
-    def is_ready(self, now: float) -> bool:
-        """Tell whether a request could begin."""
-        return bool(self.queue) and self.in_flight < self.limit and self.held_until <= now
-
-    def __repr__(self) -> str:
-        return (
-            f"<Outbox {self.subscription.id} {self.in_flight} in flight | {len(self.queue)} queued>"
-        )
+LOOK_SECONDS = 0.25
 
 
 class Outboxes:
-    """All outboxes of a worker."""
+    """All outboxes of a worker.
+
+    *on_trouble* is called synchronously, once per spell, when a subscription can't keep up; *on_room*
+    when there is room again of a partition where `room` had found none.
+    """
 
     def __init__(
         self,
         *,
         sender: Sender,
         on_attempt: Callable[[Delivery, Attempt], None],
+        on_trouble: Callable[[SubscriptionId, Trouble], None] = lambda _, __: None,
+        on_room: Callable[[SubscriptionId, Partition], None] = lambda _, __: None,
         clock: Clock,
+        chance: Callable[[], float],
         max_in_flight: int,
         max_in_flight_per_subscription: int,
     ) -> None:
         self._sender = sender
         self._on_attempt = on_attempt
+        self._on_trouble = on_trouble
+        self._on_room = on_room
         self._clock = clock
+        self._chance = chance
+        self._share = 1.0
         self._max_in_flight = max_in_flight
         self._per_subscription = max_in_flight_per_subscription
         self._outboxes: dict[SubscriptionId, Outbox] = {}
         self._rings: dict[str, deque[Outbox]] = {}
         self._projects: deque[str] = deque()
         self._held: set[SubscriptionId] = set()
-        self._flying: dict[int, Queued] = {}
+        self._troubled: set[SubscriptionId] = set()
+        self._flying: dict[int, Flying] = {}
         self._idle: list[asyncio.Future[None]] = []
         self._couriers = 0
         self._group: asyncio.TaskGroup | None = None
@@ -89,34 +74,59 @@ class Outboxes:
 
     def deliver(self, delivery: Delivery, subscription: Subscription) -> None:
         """Put *delivery* in line. The caller bounds how much is in line."""
+        now = self._clock.monotonic()
         outbox = self._outboxes.get(subscription.id)
         if outbox is None:
-            outbox = Outbox(subscription, self._limit(subscription))
+            ceiling = self._ceiling(subscription)
+            outbox = Outbox(subscription, ceiling=ceiling, share=self._share, now=now)
             self._outboxes[subscription.id] = outbox
-        outbox.queue.append(Queued(delivery, self._clock.monotonic()))
-        self._enter(outbox)
+        load = outbox.put(delivery, now)
+        self._enter(outbox, now)
+        if load.entries >= MAX_ENTRIES and Trouble.FULL not in outbox.troubles:
+            self._look_at(outbox, now, oldest_flying=now)
 
     def update(self, subscription: Subscription) -> None:
         """Take over a change; it holds for what is in line already."""
         outbox = self._outboxes.get(subscription.id)
         if outbox is not None:
-            outbox.subscription = subscription
-            outbox.limit = self._limit(subscription)
-            self._enter(outbox)
+            self._change(outbox, subscription)
+
+    def set_share(self, share: float) -> None:
+        """Take over which part of all partitions is ours: of a rate limit we have as much."""
+        if share == self._share:
+            return
+        self._share = share
+        for outbox in self._outboxes.values():
+            if outbox.subscription.rate_limit is not None:
+                self._change(outbox, outbox.subscription)
+
+    def _change(self, outbox: Outbox, subscription: Subscription) -> None:
+        now = self._clock.monotonic()
+        ceiling = self._ceiling(subscription)
+        outbox.change(subscription, ceiling=ceiling, share=self._share, now=now)
+        self._keep_waking(outbox, now)
+        self._enter(outbox, now)
 
     def forget(self, id_: SubscriptionId) -> list[Delivery]:
         """Drop the outbox; return what was in line. What is in flight goes on."""
         outbox = self._outboxes.pop(id_, None)
         self._held.discard(id_)
-        if outbox is None:
-            return []
-        dropped = [queued.delivery for queued in outbox.queue]
-        outbox.queue.clear()
-        return dropped
+        self._troubled.discard(id_)
+        return [] if outbox is None else outbox.take_back(lambda _: True)
 
     def withdraw(self, partition: Partition) -> list[Delivery]:
-        """Take back what is in line of *partition*."""
-        return self._take_back(lambda queued: queued.delivery.position.partition == partition)
+        """Take back what is in line of *partition*, which isn't ours any more."""
+        taken = self._take_back(lambda queued: queued.delivery.position.partition == partition)
+        for outbox in self._outboxes.values():
+            outbox.forget(partition)
+        return taken
+
+    def withdraw_from(self, id_: SubscriptionId, partition: Partition) -> list[Delivery]:
+        """Take back what is in line for one subscription of *partition*."""
+        outbox = self._outboxes.get(id_)
+        if outbox is None:
+            return []
+        return outbox.take_back(lambda queued: queued.delivery.position.partition == partition)
 
     def withdraw_waiting(self, seconds: float, accept: Callable[[Delivery], bool]) -> None:
         """Take back what has waited for *seconds* and is accepted elsewhere."""
@@ -126,21 +136,61 @@ class Outboxes:
     def in_flight(self, partition: Partition) -> list[Delivery]:
         """Return what is being sent of *partition*."""
         return [
-            queued.delivery
-            for queued in self._flying.values()
-            if queued.delivery.position.partition == partition
+            flying.delivery
+            for flying in self._flying.values()
+            if flying.delivery.position.partition == partition
         ]
 
     def in_flight_for(self, seconds: float) -> list[Delivery]:
         """Return what has been in flight for *seconds*."""
         since = self._clock.monotonic() - seconds
-        return [queued.delivery for queued in self._flying.values() if queued.since <= since]
+        return [flying.delivery for flying in self._flying.values() if flying.since <= since]
 
     def busy(self) -> Iterator[SubscriptionId]:
-        """Yield subscriptions for which nothing more should be fetched now."""
+        """Yield subscriptions of which no due rows should be fetched now."""
+        now = self._clock.monotonic()
         for id_, outbox in self._outboxes.items():
-            if len(outbox.queue) >= BUSY_QUEUE or id_ in self._held:
+            if outbox.rows_wanted(now) <= 0:
                 yield id_
+
+    def rows_wanted(self, id_: SubscriptionId) -> int:
+        """Return how many due rows of a subscription can be put in line now."""
+        outbox = self._outboxes.get(id_)
+        return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
+
+    def room(self, id_: SubscriptionId, partition: Partition) -> int:
+        """Return how many more entries of *partition* may be offered; `on_room` follows a zero."""
+        outbox = self._outboxes.get(id_)
+        if outbox is None:
+            return MAX_ENTRIES
+        load = outbox.load(partition)
+        load.wanting = load.room <= 0
+        return max(0, load.room)
+
+    def condition(self, id_: SubscriptionId) -> Condition | None:
+        """Return how a subscription's outbox is doing; None where it never had anything to send."""
+        outbox = self._outboxes.get(id_)
+        if outbox is None:
+            return None
+        now = self._clock.monotonic()
+        since = [f.since for f in self._flying.values() if f.delivery.subscription_id == id_]
+        if outbox.queue:
+            since.append(outbox.queue[0].since)
+        breaker, breaker_since = outbox.breaker
+        return Condition(
+            breaker=breaker,
+            since=self._moment(breaker_since, now),
+            reason=outbox.reason,
+            median_seconds=outbox.median_seconds,
+            limit=outbox.limit,
+            in_flight=outbox.in_flight,
+            queued=len(outbox.queue),
+            oldest_since=self._moment(min(since), now) if since else None,
+            success_share=outbox.success_share(now),
+        )
+
+    def _moment(self, monotonic: float, now: float) -> datetime:
+        return self._clock.now() - timedelta(seconds=now - monotonic)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -157,9 +207,14 @@ class Outboxes:
             for project in list(self._projects):
                 for _ in self._rings[project]:
                     self._call_courier()
+            look_at = self._clock.monotonic() + LOOK_SECONDS
             while True:
                 await self._clock.sleep(TICK_SECONDS)
-                self._release_held()
+                now = self._clock.monotonic()
+                self._release_held(now)
+                if now >= look_at:
+                    self._look(now)
+                    look_at = now + LOOK_SECONDS - TICK_SECONDS
 
     async def _courier(self, number: int) -> None:
         while True:
@@ -169,19 +224,27 @@ class Outboxes:
                 self._idle.append(waiting)
                 await waiting
                 continue
-            delivery = outbox.queue.popleft().delivery
-            outbox.in_flight += 1
-            self._enter(outbox)
-            self._flying[number] = Queued(delivery, self._clock.monotonic())
+            now = self._clock.monotonic()
+            delivery, _, load = outbox.take()
+            flying = self._flying[number] = outbox.began(delivery, now)
+            if outbox.held_until > now:
+                self._held.add(outbox.subscription.id)
+            self._enter(outbox, now)
+            if load.wanting:
+                self._tell_room(outbox, load, delivery.position.partition)
             try:
                 attempt = await self._sender.deliver(delivery, outbox.subscription)
             finally:
                 del self._flying[number]
                 outbox.in_flight -= 1
-            if attempt.retry_after is not None:
-                self._hold(outbox, attempt.retry_after)
+            now = self._clock.monotonic()
+            outbox.landed(flying, attempt, now=now, chance=self._chance)
+            if outbox.held_until > now:
+                self._held.add(outbox.subscription.id)
+            if outbox.is_broken and Trouble.BREAKER_OPEN not in outbox.troubles:
+                self._look_at(outbox, now, oldest_flying=now)
             self._on_attempt(delivery, attempt)
-            self._line_up(outbox)  # this courier is free: nobody needs to be woken for it
+            self._line_up(outbox, now)  # this courier is free: nobody needs to be woken for it
 
     def _next_outbox(self) -> Outbox | None:
         """Take the outbox whose turn it is out of its ring."""
@@ -199,14 +262,14 @@ class Outboxes:
                 return outbox
         return None
 
-    def _enter(self, outbox: Outbox) -> None:
+    def _enter(self, outbox: Outbox, now: float) -> None:
         """Put *outbox* at the end of its ring if it could send, and see that somebody does."""
-        if self._line_up(outbox):
+        if self._line_up(outbox, now):
             self._call_courier()
 
-    def _line_up(self, outbox: Outbox) -> bool:
+    def _line_up(self, outbox: Outbox, now: float) -> bool:
         """Put *outbox* at the end of its ring if it could send; tell whether it now stands there."""
-        if outbox.in_ring or not outbox.is_ready(self._clock.monotonic()):
+        if outbox.in_ring or not outbox.is_ready(now):
             return False
         outbox.in_ring = True
         ring = self._rings.get(outbox.subscription.project_id)
@@ -227,38 +290,58 @@ class Outboxes:
             self._couriers += 1
             self._group.create_task(self._courier(self._couriers))
 
-    def _hold(self, outbox: Outbox, seconds: float) -> None:
-        outbox.held_until = max(outbox.held_until, self._clock.monotonic() + seconds)
-        self._held.add(outbox.subscription.id)
-
-    def _release_held(self) -> None:
-        now = self._clock.monotonic()
+    def _release_held(self, now: float) -> None:
         for id_ in list(self._held):
             outbox = self._outboxes.get(id_)
             if outbox is None or outbox.held_until <= now:
                 self._held.discard(id_)
                 if outbox is not None:
-                    self._enter(outbox)
+                    self._enter(outbox, now)
+
+    def _keep_waking(self, outbox: Outbox, now: float) -> None:
+        if outbox.held_until > now:
+            self._held.add(outbox.subscription.id)
+
+    # Trouble: looked for where something waits or flies, which costs nothing per idle subscription.
+
+    def _look(self, now: float) -> None:
+        oldest: dict[SubscriptionId, float] = {}
+        for flying in self._flying.values():
+            id_ = flying.delivery.subscription_id
+            if flying.since < oldest.get(id_, math.inf):
+                oldest[id_] = flying.since
+        for id_ in (*(oldest.keys() | self._held | self._troubled),):
+            outbox = self._outboxes.get(id_)
+            if outbox is not None:
+                self._look_at(outbox, now, oldest_flying=oldest.get(id_, now))
+
+    def _look_at(self, outbox: Outbox, now: float, *, oldest_flying: float) -> None:
+        """Tell of what has become wrong. Last in line: whoever hears of it may take back all."""
+        found = outbox.trouble(now, oldest_flying=oldest_flying)
+        new = found - outbox.troubles
+        outbox.troubles = found
+        if not found:
+            outbox.reason = None
+            self._troubled.discard(outbox.subscription.id)
+            return
+        self._troubled.add(outbox.subscription.id)
+        for trouble in sorted(new):
+            if outbox.reason is None:
+                outbox.reason = trouble
+            self._on_trouble(outbox.subscription.id, trouble)
+
+    def _tell_room(self, outbox: Outbox, load: Load, partition: Partition) -> None:
+        if load.room >= MAX_ENTRIES // 2:
+            load.wanting = False
+            self._on_room(outbox.subscription.id, partition)
 
     def _take_back(self, wanted: Callable[[Queued], bool]) -> list[Delivery]:
-        taken: list[Delivery] = []
-        for outbox in self._outboxes.values():
-            if outbox.queue:
-                taken += _split(outbox, wanted)
-        return taken
+        return [
+            delivery
+            for outbox in self._outboxes.values()
+            if outbox.queue
+            for delivery in outbox.take_back(wanted)
+        ]
 
-    def _limit(self, subscription: Subscription) -> int:
+    def _ceiling(self, subscription: Subscription) -> int:
         return min(subscription.max_in_flight or self._per_subscription, self._per_subscription)
-
-
-def _split(outbox: Outbox, wanted: Callable[[Queued], bool]) -> Iterable[Delivery]:
-    kept: list[Queued] = []
-    taken: list[Delivery] = []
-    for queued in outbox.queue:
-        if wanted(queued):
-            taken.append(queued.delivery)
-        else:
-            kept.append(queued)
-    if taken:
-        outbox.queue = deque(kept)
-    return taken

@@ -89,6 +89,7 @@ def assemble(
         sender=ports.sender,
         on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),  # noqa: PLW0108 - made below
         clock=clock,
+        chance=ports.chance,
         max_in_flight=options.max_in_flight,
         max_in_flight_per_subscription=options.max_in_flight_per_subscription,
     )

@@ -73,6 +73,8 @@ class Retries:
             subscription = self._subscriptions.get(delivery.subscription_id)
             if subscription is None or subscription.status is not Status.ACTIVE:
                 continue
+            if self._outboxes.rows_wanted(subscription.id) <= 0:
+                continue  # there were more of its rows than it can take now
             if self._parking.holds(delivery):
                 continue  # an answer came while Postgres was being asked
             self._parking.take(delivery)

@@ -196,6 +196,7 @@ class Worker:
             await self._committer.report(loaded)
             await self._health.report(partitions=len(loaded))
             await self._ownership.renew_refused()
+            self._outboxes.set_share(self._membership.member.share())
             metrics.PARTITIONS_OWNED.set(len(loaded))
             metrics.OPEN_OFFSETS.set(sum(owned.tracker.open_count for owned in loaded))
 

@@ -231,6 +231,13 @@ async def test_one_member_owns_everything_two_share_it_and_let_go_first(broker: 
             assert first.told[-2:] == ["revoked 2", "assigned 1"]
 
 
+async def test_a_member_knows_which_part_of_all_partitions_is_its_own(broker: Broker) -> None:
+    async with broker.joined("w0") as first:
+        await eventually(lambda: first.member.share() == 1.0)
+        async with broker.joined("w1") as second:
+            await eventually(lambda: (first.member.share(), second.member.share()) == (0.5, 0.5))
+
+
 async def test_nobody_is_assigned_what_another_has_not_let_go_of(broker: Broker) -> None:
     letting_go = asyncio.Event()
 

@@ -433,6 +433,11 @@ class FakeMember:
             if partition not in self._turn:
                 self._turn.append(partition)
 
+    def share(self) -> float:
+        """Return which part of all partitions of its topics this member has."""
+        total = sum(partition.topic in self._topics for partition in self._kafka.logs)
+        return len(self._assigned) / total if total else 0.0
+
     def pause(self, partitions: Collection[Partition]) -> None:
         """Fetch no more of *partitions*."""
         self._paused.update(set(partitions) & set(self._assigned))

@@ -53,6 +53,9 @@ class Member(Protocol):
     def seek(self, partition: Partition, offset: int) -> None:
         """Read *partition* from *offset* on. Nothing is read of it before the first seek."""
 
+    def share(self) -> float:
+        """Return which part of all partitions of its topics this member has, 0 to 1."""
+
     def pause(self, partitions: Collection[Partition]) -> None:
         """Fetch no more of *partitions*. Throws away what was prefetched: use with hysteresis."""
 

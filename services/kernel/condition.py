@@ -1,0 +1,49 @@
+"""How a subscription's outbox is doing: what attaching and detaching go by, and what people see."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from services.kernel.value import value
+
+
+class BreakerState(StrEnum):
+    """Whether a receiver is believed to be there."""
+
+    CLOSED = "closed"  #: requests go out as fast as its pace allows
+    OPEN = "open"  #: most requests failed: one probe at a time, with longer and longer waits
+    HALF_OPEN = "half_open"  #: a probe succeeded: twice as many at once with each round trip
+
+
+class Trouble(StrEnum):
+    """Why a subscription can't keep up with the feed. Each is told once per spell."""
+
+    BREAKER_OPEN = "breaker_open"  #: over half of the last requests failed, or none got through
+    SLOW = "slow"  #: its median answer takes over a second
+    FULL = "full"  #: as much as may wait for it does, and not for a moment only
+    WAITED = (
+        "waited"  #: an entry has waited for five seconds, or no request was answered for as long
+    )
+    RATE = "rate"  #: more arrives than its rate limit lets out
+    BUDGET = "budget"  #: its retry rows are used up
+
+
+@value
+class Condition:
+    """An outbox at one moment."""
+
+    breaker: BreakerState
+    since: datetime
+    """When the breaker got into its state; of one that was never open, when the outbox was made."""
+    reason: Trouble | None
+    """The first trouble of the present spell; None while all is well."""
+    median_seconds: float | None
+    """Of the last answers; None where there were too few to tell."""
+    limit: int
+    """Requests at once that its pace allows now."""
+    in_flight: int
+    queued: int
+    """What waits for its turn."""
+    oldest_since: datetime | None
+    """Since when the oldest of what waits for its turn, or is in flight, does so."""
+    success_share: float | None
+    """Of the requests that ended within the last 30 s; None where there were none."""
