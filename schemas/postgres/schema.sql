@@ -56,7 +56,8 @@ create table subscriptions (
     created_at      timestamptz not null,
     updated_at      timestamptz not null,
     deleted_at      timestamptz,
-    version         bigint not null default 1
+    version         bigint not null default 1,
+    epoch           bigint not null default 0 -- grows when it begins anew somewhere: see `starts`
 );
 create index subscriptions_by_project on subscriptions (project_id, id desc) where deleted_at is null;
 
@@ -127,6 +128,36 @@ create table partitions (
     primary key (topic, partition)
 );
 
+-- Subscriptions that aren't fed live on a partition. A row covers what lies in [cursor, attach_at).
+create table lanes (
+    topic           text not null,
+    partition       integer not null,
+    subscription_id text not null,
+    cursor          bigint not null,          -- the lowest offset that is open
+    settled         text not null default '', -- map of what is settled above it, as in a commit
+    attach_at       bigint,                   -- where the feed takes over; null: not yet
+    state           text not null,
+    reason          text not null,
+    since           timestamptz not null,
+    flips           integer not null,         -- detachings in a row
+    cursor_at       timestamptz not null,     -- about when the record at the cursor was written
+    updated_at      timestamptz not null default now(),
+    primary key (topic, partition, subscription_id)
+);
+create index lanes_by_subscription on lanes (subscription_id);
+
+-- What the API promised: deliveries from an offset on. The partition's owner turns it into a lane.
+create table starts (
+    topic           text not null,
+    partition       integer not null,
+    subscription_id text not null,
+    "offset"        bigint not null,
+    kind            text not null check (kind in ('new', 'types', 'rewind')),
+    created_at      timestamptz not null default now(),
+    primary key (topic, partition, subscription_id)
+);
+create index starts_by_subscription on starts (subscription_id);
+
 -- Deliveries that failed and will be tried again. One row per failure, never per event.
 create table retries (
     subscription_id text not null,
@@ -186,8 +217,13 @@ create table gaps (
     from_offset     bigint not null,
     to_offset       bigint not null,
     reason          text not null check (reason in ('retention', 'skipped', 'recreated')),
-    recorded_at     timestamptz not null
+    recorded_at     timestamptz not null,
+    subscription_id text,                     -- null: of the partition, whoever was to get it
+    from_time       timestamptz,
+    is_open         boolean not null default false -- retention still passes the cursor
 );
+create unique index gaps_open on gaps (topic, partition, subscription_id) where is_open;
+create index gaps_by_subscription on gaps (subscription_id, id desc) where subscription_id is not null;
 
 -- Signs of life, and of trouble: written by workers every two seconds where something changed.
 create table workers (

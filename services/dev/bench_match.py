@@ -76,7 +76,7 @@ def _subscription(number: int, project: int) -> Subscription:
         types=(TYPES[number % len(TYPES)],),
         keys=(SigningKey(SignatureScheme.V1, number.to_bytes(32, "big")),),
         headers=(("X-Customer", f"{number:08}"),),
-        created_ms=number,
+        begins_ms=number,
         version=1,
     )
 

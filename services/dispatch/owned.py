@@ -75,7 +75,7 @@ class Owned:
             self.tracker.has_row(offset)
             return False
         # Nobody is sent events from before its subscription because a person moved the group back.
-        return not self.replays(offset) or event.timestamp_ms >= subscription.created_ms
+        return not self.replays(offset) or event.timestamp_ms >= subscription.begins_ms
 
     def open(self, offset: int, subscription_id: SubscriptionId, size: int) -> None:
         """Note a delivery of *size* bytes that now has to be settled."""

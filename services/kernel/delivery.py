@@ -13,6 +13,7 @@ class Settlement(StrEnum):
     ACKNOWLEDGED = "acknowledged"  #: the receiver answered 2xx
     PARKED = "parked"  #: its retry row is committed
     DEAD = "dead"  #: its dead-letter row is committed
+    COVERED = "covered"  #: a committed lane row has it: it is read again from there
     GONE = "gone"  #: its subscription was deleted (the audit says by whom)
 
 

@@ -122,12 +122,14 @@ class Subscription:
     """The event pattern in its normal form, compact JSON; None: every event of the types."""
     max_age_seconds: tuple[tuple[str, float], ...] = ()
     """Limit of age per type, beyond which an event is not sent any more."""
-    created_ms: int = 0
-    """Unix milliseconds; events from before are never sent without being asked for."""
+    begins_ms: int = 0
+    """Unix milliseconds; nobody is sent events from before because a person moved the group."""
     forgiven_ms: int = 0
     """Unix milliseconds; failures in a row from before do not count any more."""
     version: int = 0
     """Grows with every change."""
+    epoch: int = 0
+    """Grows when it begins anew somewhere: more types, or a rewind. Then there are starts."""
 
     def __repr__(self) -> str:
         return f"<Subscription {self.id} {self.status} {' '.join(self.types)}>"

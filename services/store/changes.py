@@ -94,9 +94,10 @@ class PostgresSubscriptionSource:
             timeout_seconds=row["timeout_seconds"],
             retry_schedule=None if row["retry_schedule"] is None else tuple(row["retry_schedule"]),
             **options_of(row),
-            created_ms=int(row["created_at"].timestamp() * 1000),
+            begins_ms=_begins_ms(row),
             forgiven_ms=int(forgiven_at.timestamp() * 1000) if forgiven_at else 0,
             version=row["version"],
+            epoch=row["epoch"],
         )
 
     def _key(self, secret: asyncpg.Record) -> SigningKey:
@@ -117,3 +118,14 @@ class PostgresSubscriptionSource:
             Encrypted(row["headers_key_id"], row["headers"]), context=row["id"]
         )
         return tuple(orjson.loads(plain).items())
+
+
+def _begins_ms(row: asyncpg.Record) -> int:
+    match row["start_from"]:
+        case "now":
+            moment = row["created_at"]
+        case "earliest":
+            return 0
+        case text:
+            moment = datetime.fromisoformat(text)
+    return int(moment.timestamp() * 1000)

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
+from services.kernel.lane import LaneRow, Start
 from services.kernel.ports.store import Assignment, Floor, SettledRow, Stand, Usage
+from services.store.lanes import lane_of, start_of
 from services.store.pool import Pool, queries
 
 
@@ -33,6 +35,8 @@ class PostgresPartitions:
                 sql["settled_rows"], topics, numbers, [floors[p].offset for p in asked]
             )
             usage_rows = await connection.fetch(sql["retry_usage"], topics, numbers)
+            lane_rows = await connection.fetch(sql["lanes_of"], topics, numbers)
+            start_rows = await connection.fetch(sql["starts_of"], topics, numbers, None)
         settled: dict[Partition, list[SettledRow]] = defaultdict(list)
         for row in settled_rows:
             settled[Partition(row["topic"], row["partition"])].append(
@@ -43,6 +47,12 @@ class PostgresPartitions:
             usage[Partition(row["topic"], row["partition"])][row["subscription_id"]] = Usage(
                 row["rows"], row["bytes"]
             )
+        lanes: dict[Partition, list[LaneRow]] = defaultdict(list)
+        for lane in map(lane_of, lane_rows):
+            lanes[lane.partition].append(lane)
+        starts: dict[Partition, list[Start]] = defaultdict(list)
+        for start in map(start_of, start_rows):
+            starts[start.partition].append(start)
         found = {}
         for row in epochs:
             partition = Partition(row["topic"], row["partition"])
@@ -53,6 +63,8 @@ class PostgresPartitions:
                 committed_epoch=row["epoch"] if behind else row["epoch"] - 1,
                 settled=settled[partition],
                 usage=usage[partition],
+                lanes=lanes[partition],
+                starts=starts[partition],
             )
         return found
 

@@ -48,6 +48,8 @@ class PostgresProjects:
             ids = [row["id"] for row in rows]
             await connection.execute(sql["delete_project_geofences"], id_, at)
             await connection.execute(sql["delete_retries"], ids)
+            await connection.execute(sql["delete_lanes"], ids)
+            await connection.execute(sql["delete_starts"], ids)
             await connection.execute(sql["delete_health"], ids)
             await connection.execute(sql["delete_trouble"], ids)
 

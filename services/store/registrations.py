@@ -8,9 +8,11 @@ import asyncpg
 import orjson
 
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
+from services.kernel.lane import Start
 from services.kernel.registration import NewSecret, Page, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
 from services.store.cipher import Cipher, Encrypted
+from services.store.lanes import start_columns
 from services.store.options import ages_text, grouping_text, options_of
 from services.store.pool import Pool, queries
 
@@ -32,8 +34,13 @@ class PostgresRegistrations:
         rows = await self._pool.fetch("secret_keys")
         self._cipher.check(row["key_id"] for row in rows)
 
-    async def add(self, rows: Sequence[tuple[Registration, NewSecret]]) -> None:
-        """Store all of them, or none."""
+    async def add(
+        self,
+        rows: Sequence[tuple[Registration, NewSecret]],
+        *,
+        starts: Mapping[SubscriptionId, Sequence[Start]] | None = None,
+    ) -> None:
+        """Store all of them with where they start, or none."""
         sql = queries()
         async with self._pool.transaction() as connection:
             for registration, secret in rows:
@@ -49,6 +56,7 @@ class PostgresRegistrations:
                     registration.version,
                 )
                 await self._add_secret(connection, registration.id, secret)
+            await connection.execute(sql["add_starts"], *start_columns(starts or {}))
 
     async def get(self, id_: SubscriptionId) -> Registration | None:
         """Return one that is not deleted, with its failure count."""
@@ -71,21 +79,38 @@ class PostgresRegistrations:
         found = await self._find(project_id=project_id, limit=limit, offset=offset)
         return found, row["total"] if row else 0
 
-    async def replace(self, registration: Registration, *, version: int) -> bool:
-        """Overwrite it if it still has *version*; tell whether it had."""
+    async def replace(
+        self,
+        registration: Registration,
+        *,
+        version: int,
+        starts: Sequence[Start] = (),
+        gives_up: str | None = None,
+    ) -> bool:
+        """Overwrite it if it still has *version*, with what begins anew; tell whether it had."""
         sealed = self._sealed_headers(registration)
-        touched = await self._pool.execute(
-            "replace_subscription",
-            registration.id,
-            version,
-            *_settings(registration, sealed),
-            registration.failures_reset_at,
-            registration.updated_at,
-        )
-        return touched > 0
+        sql = queries()
+        async with self._pool.transaction() as connection:
+            replaced = await connection.fetch(
+                sql["replace_subscription"],
+                registration.id,
+                version,
+                *_settings(registration, sealed),
+                registration.failures_reset_at,
+                registration.updated_at,
+                1 if starts else 0,
+            )
+            if not replaced:
+                return False
+            if starts:
+                columns = start_columns({registration.id: starts})
+                await connection.execute(sql["add_starts"], *columns)
+            if gives_up is not None:
+                await connection.execute(sql["give_up_retries"], registration.id, gives_up)
+        return True
 
     async def delete(self, id_: SubscriptionId, *, at: datetime) -> bool:
-        """Delete it with its retry rows; tell whether it was there."""
+        """Delete it with its retry rows and lanes; tell whether it was there."""
         sql = queries()
         async with self._pool.transaction() as connection:
             if not await connection.fetch(sql["delete_subscription"], id_, at):
@@ -93,6 +118,8 @@ class PostgresRegistrations:
             await connection.execute(sql["delete_retries"], [id_])
             await connection.execute(sql["delete_health"], [id_])
             await connection.execute(sql["delete_trouble"], [id_])
+            await connection.execute(sql["delete_lanes"], [id_])
+            await connection.execute(sql["delete_starts"], [id_])
         return True
 
     async def signing_keys(self, id_: SubscriptionId) -> Sequence[SigningKey]:

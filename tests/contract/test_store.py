@@ -149,7 +149,9 @@ def a_real(pool: Pool) -> Store:
 
 
 async def test_a_partition_never_owned_begins_with_the_first_epoch(store: Store) -> None:
-    expected = Assignment(epoch=1, committed=None, committed_epoch=0, settled=[], usage={})
+    expected = Assignment(
+        epoch=1, committed=None, committed_epoch=0, settled=[], usage={}, lanes=[], starts=[]
+    )
     assert await store.assigned() == expected
 
 

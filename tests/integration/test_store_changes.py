@@ -128,7 +128,7 @@ async def test_a_worker_reads_a_subscription_as_it_was_registered(
             delivery=Grouping(Mode.BATCH, max_events=100),
             filter='{"data":{"status":["finished"]}}',
             max_age_seconds=(("vehicle.position", 60.0),),
-            created_ms=int(NOW.timestamp() * 1000),
+            begins_ms=int(NOW.timestamp() * 1000),
             version=4,
         )
     ]

@@ -210,7 +210,7 @@ class World:
             url=url,
             max_in_flight=self.chance.choice([None, 1, 3]),
             timeout_seconds=self.chance.choice([1.0, 3.0]),
-            created_ms=int(EPOCH.timestamp() * 1000),
+            begins_ms=int(EPOCH.timestamp() * 1000),
             version=1,
         )
         self.database.subscribe(subscription)

@@ -12,6 +12,7 @@ from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Drop, Keep, LaneChange, LaneGap, LaneRow, Start, StartKind
 from services.kernel.ports.store import (
     Assignment,
     Bury,
@@ -30,6 +31,7 @@ from tests.support.server import GoneError, Server, State, no_time
 T = TypeVar("T")
 
 RowKey: TypeAlias = tuple[Position, SubscriptionId, str]
+LaneKey: TypeAlias = tuple[Partition, SubscriptionId]
 RECONNECT_SECONDS = 1.0
 
 
@@ -67,7 +69,9 @@ class GapRow(NamedTuple):
     from_offset: int
     to_offset: int
     reason: str
-    at: datetime
+    at: datetime | None
+    subscription_id: SubscriptionId | None = None
+    is_open: bool = False
 
 
 @dataclass
@@ -82,6 +86,8 @@ class Tables:
     health: dict[tuple[SubscriptionId, str], HealthRow] = field(default_factory=dict)
     trouble: dict[SubscriptionId, Any] = field(default_factory=dict)
     """Rows of `fake_trouble`."""
+    lanes: dict[LaneKey, LaneRow] = field(default_factory=dict)
+    starts: dict[LaneKey, Start] = field(default_factory=dict)
 
 
 class Watcher:
@@ -92,6 +98,11 @@ class Watcher:
 
     def written(self, process: Process | None, change: RowChange) -> None:
         """A row changed."""
+
+    def lane_changed(
+        self, process: Process | None, change: LaneChange, before: LaneRow | None
+    ) -> None:
+        """A lane was written or deleted."""
 
     def told(self, process: Process | None, subscriptions: Collection[Subscription]) -> None:
         """A process heard of subscriptions."""
@@ -129,17 +140,29 @@ class FakeDatabase(Server):
 
     # What people do.
 
-    def subscribe(self, subscription: Subscription) -> None:
-        """Store a new or a changed subscription."""
+    def subscribe(self, subscription: Subscription, *, starts: Sequence[Start] = ()) -> None:
+        """Store a new or a changed subscription, and from where on it is promised what."""
         self.tables.subscriptions[subscription.id] = subscription
+        for start in starts:
+            key = start.partition, start.subscription_id
+            if key not in self.tables.starts or start.kind is StartKind.REWIND:
+                self.tables.starts[key] = start
         self._notify(subscription.id)
 
     def unsubscribe(self, id_: SubscriptionId) -> None:
-        """Delete a subscription with its retry rows."""
-        del self.tables.subscriptions[id_]
-        for key in [key for key in self.tables.retries if key[1] == id_]:
-            del self.tables.retries[key]
+        """Delete a subscription with its rows."""
+        tables = self.tables
+        del tables.subscriptions[id_]
+        for table in (tables.retries, tables.lanes, tables.starts):
+            for key in [key for key in table if key[1] == id_]:
+                del table[key]  # type: ignore[attr-defined]
         self._notify(id_)
+
+    def give_up(self, id_: SubscriptionId, reason: str) -> None:
+        """Turn the retry rows of a subscription into dead letters."""
+        for key in [key for key in self.tables.retries if key[1] == id_]:
+            row = self.tables.retries.pop(key)
+            self.tables.dead[key] = DeadRow(row.delivery, row.delivery.number - 1, reason)
 
     def disable(self, id_: SubscriptionId) -> bool:
         """Disable a subscription if it is active."""
@@ -171,20 +194,27 @@ class FakeDatabase(Server):
             row.epoch += 1
             self.watcher.assigned(process, partition, row.epoch)
         row.worker = worker
+        behind: dict[SubscriptionId, int] = {}
+        for (of, id_), at in (
+            *((key, lane.cursor) for key, lane in self.tables.lanes.items()),
+            *((key, start.offset) for key, start in self.tables.starts.items()),
+        ):
+            if of == partition:
+                behind[id_] = min(at, behind.get(id_, floor.offset))
         settled: list[SettledRow] = []
         usage: dict[SubscriptionId, Usage] = defaultdict(lambda: Usage(0, 0))
         for (position, id_, event_id), retry in self.tables.retries.items():
             if position.partition == partition:
                 if retry.due_at is None:
                     retry.due_at = self.clock.now()
-                if position.offset >= floor.offset:
+                if position.offset >= behind.get(id_, floor.offset):
                     settled.append(SettledRow(position.offset, id_, event_id, dead=False))
                 size = len(retry.delivery.body)
                 usage[id_] = Usage(usage[id_].rows + 1, usage[id_].bytes + size)
         settled += [
             SettledRow(position.offset, id_, event_id, dead=True)
             for position, id_, event_id in self.tables.dead
-            if position.partition == partition and position.offset >= floor.offset
+            if position.partition == partition and position.offset >= behind.get(id_, floor.offset)
         ]
         return Assignment(
             epoch=row.epoch,
@@ -192,6 +222,8 @@ class FakeDatabase(Server):
             committed_epoch=before,
             settled=settled,
             usage=dict(usage),
+            lanes=[lane for (of, _), lane in self.tables.lanes.items() if of == partition],
+            starts=[start for (of, _), start in self.tables.starts.items() if of == partition],
         )
 
     def stands(self, partition: Partition, epoch: int) -> bool:
@@ -280,6 +312,70 @@ class FakeDatabase(Server):
             for _, row in rows[:limit]
         ]
 
+    def change_lanes(
+        self, process: Process | None, changes: Sequence[LaneChange]
+    ) -> set[Partition]:
+        """Write and delete lanes, but not those of epochs that are over."""
+        refused = set()
+        for change in changes:
+            key = _lane_key(change)
+            if not self.stands(key[0], change.epoch):
+                refused.add(key[0])
+                continue
+            before = self.tables.lanes.get(key)
+            if isinstance(change, Drop):
+                self.tables.lanes.pop(key, None)
+                self.tables.starts.pop(key, None)
+            elif key[1] in self.tables.subscriptions:
+                self.tables.lanes[key] = change.row
+                if change.takes_start:
+                    self.tables.starts.pop(key, None)
+                if change.skips is not None:
+                    self.tables.gaps.append(GapRow(key[0], *change.skips, "skipped", None, key[1]))
+            self.watcher.lane_changed(process, change, before)
+        return refused
+
+    def starts(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> list[Start]:
+        """Return what was promised."""
+        return [
+            start
+            for (partition, id_), start in self.tables.starts.items()
+            if partition in partitions and id_ in ids
+        ]
+
+    def extend_gap(self, gap: LaneGap) -> bool:
+        """Open a gap, or extend the one that is open."""
+        key = gap.partition, gap.subscription_id
+        if gap.subscription_id not in self.tables.subscriptions:
+            return False
+        for n, row in enumerate(self.tables.gaps):
+            if row.is_open and (row.partition, row.subscription_id) == key:
+                to_offset = max(row.to_offset, gap.to_offset)
+                self.tables.gaps[n] = row._replace(to_offset=to_offset, at=gap.at)
+                return False
+        self.tables.gaps.append(
+            GapRow(
+                gap.partition,
+                gap.from_offset,
+                gap.to_offset,
+                "retention",
+                gap.at,
+                gap.subscription_id,
+                is_open=True,
+            )
+        )
+        return True
+
+    def end_gap(self, partition: Partition, id_: SubscriptionId) -> tuple[int, int] | None:
+        """Close the open gap."""
+        for n, row in enumerate(self.tables.gaps):
+            if row.is_open and (row.partition, row.subscription_id) == (partition, id_):
+                self.tables.gaps[n] = row._replace(is_open=False)
+                return row.from_offset, row.to_offset
+        return None
+
     def report(self, worker: str, rows: Sequence[HealthRow]) -> None:
         """Upsert health."""
         for row in rows:
@@ -292,6 +388,12 @@ class FakeDatabase(Server):
 
 def _key(delivery: Delivery) -> RowKey:
     return delivery.position, delivery.subscription_id, delivery.event_id
+
+
+def _lane_key(change: LaneChange) -> LaneKey:
+    if isinstance(change, Keep):
+        return change.row.partition, change.row.subscription_id
+    return change.partition, change.subscription_id
 
 
 class _Line:
@@ -365,6 +467,27 @@ class FakeStore:
     ) -> Sequence[Delivery]:
         """Return up to *limit* due rows of these partitions, oldest due first."""
         return await self._ask(lambda: self._database.due(epochs, now, limit, skip, busy))
+
+    async def change(self, changes: Sequence[LaneChange]) -> Collection[Partition]:
+        """Make *changes* durable; return the partitions whose epoch is over."""
+        process = current_process()
+        return await self._ask(lambda: self._database.change_lanes(process, changes))
+
+    async def starts(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> Sequence[Start]:
+        """Return what was promised to these subscriptions on these partitions."""
+        return await self._ask(lambda: self._database.starts(partitions, ids))
+
+    async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:  # noqa: ARG002 - for people
+        """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
+        return await self._ask(lambda: self._database.extend_gap(gap))
+
+    async def end_gap(
+        self, partition: Partition, subscription_id: SubscriptionId
+    ) -> tuple[int, int] | None:
+        """Close the open gap of a lane; return what it spans, None where there was none."""
+        return await self._ask(lambda: self._database.end_gap(partition, subscription_id))
 
     async def load_all(self) -> Sequence[Subscription]:
         """Return all subscriptions."""

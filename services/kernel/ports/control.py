@@ -8,6 +8,7 @@ from typing import Protocol
 from services.kernel.audit import Entry, EntryFilter
 from services.kernel.geofence import Geofence
 from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, SubscriptionId
+from services.kernel.lane import Start
 from services.kernel.registration import (
     ApiKey,
     NewSecret,
@@ -61,8 +62,13 @@ class ApiKeyStore(Protocol):
 class RegistrationStore(Protocol):
     """Tables `subscriptions` and `secrets`."""
 
-    async def add(self, rows: Sequence[tuple[Registration, NewSecret]]) -> None:
-        """Store all of them, or none."""
+    async def add(
+        self,
+        rows: Sequence[tuple[Registration, NewSecret]],
+        *,
+        starts: Mapping[SubscriptionId, Sequence[Start]] | None = None,
+    ) -> None:
+        """Store all of them with where they start, or none."""
 
     async def get(self, id_: SubscriptionId) -> Registration | None:
         """Return one that is not deleted, with its failure count."""
@@ -77,11 +83,22 @@ class RegistrationStore(Protocol):
     ) -> tuple[Sequence[Registration], int]:
         """Return some of a project, newest first, and how many there are."""
 
-    async def replace(self, registration: Registration, *, version: int) -> bool:
-        """Overwrite it if it still has *version*; tell whether it had."""
+    async def replace(
+        self,
+        registration: Registration,
+        *,
+        version: int,
+        starts: Sequence[Start] = (),
+        gives_up: str | None = None,
+    ) -> bool:
+        """Overwrite it if it still has *version*; tell whether it had.
+
+        Where there are *starts* its epoch grows. *gives_up* is the reason under which its retry rows
+        become dead letters, all in one transaction.
+        """
 
     async def delete(self, id_: SubscriptionId, *, at: datetime) -> bool:
-        """Delete it with its retry rows; tell whether it was there."""
+        """Delete it with its retry rows and lanes; tell whether it was there."""
 
     async def signing_keys(self, id_: SubscriptionId) -> Sequence[SigningKey]:
         """Return the secrets that sign now, newest first, decrypted."""

@@ -13,6 +13,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId
+from services.kernel.lane import LaneChange, LaneGap, LaneRow, Start
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
 
@@ -54,8 +55,10 @@ class Assignment:
     committed_epoch: int
     """The epoch that was in force before; 0 if the partition was never owned."""
     settled: Sequence[SettledRow]
-    """Rows at or above the floor that was asked for."""
+    """Rows at or above the floor that was asked for, or at or above the subscription's lane."""
     usage: Mapping[SubscriptionId, Usage]
+    lanes: Sequence[LaneRow] = ()
+    starts: Sequence[Start] = ()
 
 
 class Stand(NamedTuple):
@@ -155,6 +158,30 @@ class RetryStore(Protocol):
         sends them. Each Delivery carries the epoch given here, trigger `retry` (`live` if no attempt
         was made yet) and the outcome before.
         """
+
+
+class LaneStore(Protocol):
+    """Tables `lanes` and `starts`, and the gaps of single subscriptions."""
+
+    async def change(self, changes: Sequence[LaneChange]) -> Collection[Partition]:
+        """Make *changes* durable in one transaction, at most one of each lane.
+
+        What was decided under an epoch that is over is left out. Returns the partitions of which
+        nothing was written for that reason. Subscriptions that are deleted get no row.
+        """
+
+    async def starts(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> Sequence[Start]:
+        """Return what was promised to these subscriptions on these partitions."""
+
+    async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
+        """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
+
+    async def end_gap(
+        self, partition: Partition, subscription_id: SubscriptionId
+    ) -> tuple[int, int] | None:
+        """Close the open gap of a lane; return what it spans, None where there was none."""
 
 
 class SubscriptionSource(Protocol):

@@ -105,8 +105,9 @@ update subscriptions set
     rate_limit = $13, ordered = $14, order_by = $15, on_exhausted = $16, delivery = $17,
     filter = $18, max_age_seconds = $19, start_from = $20, status = $21, status_reason = $22,
     status_at = $23, failures_reset_at = $24, updated_at = $25,
-    version = version + 1
-where id = $1 and version = $2 and deleted_at is null;
+    version = version + 1, epoch = epoch + $26
+where id = $1 and version = $2 and deleted_at is null
+returning id;
 
 -- name: delete_subscription
 -- Delete a subscription; its row stays, as the record of who deleted what.
@@ -117,6 +118,34 @@ returning id;
 -- name: delete_retries
 -- Nobody is to get these any more.
 delete from retries where subscription_id = any ($1::text[]);
+
+-- name: delete_lanes
+-- Nor is anything read for them.
+delete from lanes where subscription_id = any ($1::text[]);
+
+-- name: delete_starts
+-- Nor was anything promised.
+delete from starts where subscription_id = any ($1::text[]);
+
+-- name: add_starts
+-- Promise deliveries from offsets on. Types that come before an earlier promise was taken over are in
+-- it; a rewind replaces it.
+insert into starts as s (topic, partition, subscription_id, "offset", kind)
+select * from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[])
+on conflict (topic, partition, subscription_id) do update set
+    "offset" = excluded."offset", kind = excluded.kind
+where excluded.kind = 'rewind';
+
+-- name: give_up_retries
+-- What waits to be tried again becomes dead letters: its owner goes on elsewhere.
+with given_up as (delete from retries where subscription_id = $1 returning *)
+insert into dead_letters (
+    subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
+    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status)
+select subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
+    order_key, timestamp_ms, traceparent, replay, number - 1, $2, outcome, status
+from given_up
+on conflict do nothing;
 
 -- name: delete_health
 -- Nor to hear of their failures.

@@ -21,17 +21,90 @@ from unnest($1::text[], $2::int[]) as t (topic, partition)
 where r.topic = t.topic and r.partition = t.partition and r.due_at is null;
 
 -- name: settled_rows
--- Deliveries at or above the floor that a retry row or a dead letter stands for.
+-- Deliveries that a retry row or a dead letter stands for, from the floor on, or from where a lane
+-- or a start of the subscription lies below it.
 with asked as (
     select * from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, floor)
+), behind as (
+    select p.topic, p.partition, p.subscription_id, min(p.at) as at
+    from (select l.topic, l.partition, l.subscription_id, l.cursor as at from lanes l
+          union all
+          select s.topic, s.partition, s.subscription_id, s."offset" from starts s) p
+    join asked a on a.topic = p.topic and a.partition = p.partition and p.at < a.floor
+    group by p.topic, p.partition, p.subscription_id
 )
 select r.topic, r.partition, r."offset", r.subscription_id, r.event_id, false as dead
 from retries r join asked a on a.topic = r.topic and a.partition = r.partition
-where r."offset" >= a.floor
+left join behind b on b.topic = r.topic and b.partition = r.partition
+    and b.subscription_id = r.subscription_id
+where r."offset" >= coalesce(b.at, a.floor)
 union all
 select d.topic, d.partition, d."offset", d.subscription_id, d.event_id, true
 from dead_letters d join asked a on a.topic = d.topic and a.partition = d.partition
-where d."offset" >= a.floor;
+left join behind b on b.topic = d.topic and b.partition = d.partition
+    and b.subscription_id = d.subscription_id
+where d."offset" >= coalesce(b.at, a.floor);
+
+-- name: lanes_of
+-- The lanes of these partitions.
+select l.* from lanes l
+join unnest($1::text[], $2::int[]) as t (topic, partition)
+    on t.topic = l.topic and t.partition = l.partition;
+
+-- name: starts_of
+-- What was promised on these partitions; to these subscriptions where some are named.
+select s.topic, s.partition, s.subscription_id, s."offset", s.kind from starts s
+join unnest($1::text[], $2::int[]) as t (topic, partition)
+    on t.topic = s.topic and t.partition = s.partition
+where $3::text[] is null or s.subscription_id = any ($3);
+
+-- name: keep_lanes
+-- Write or overwrite lanes, but of subscriptions that are deleted.
+insert into lanes as l (topic, partition, subscription_id, cursor, settled, attach_at, state, reason,
+    since, flips, cursor_at)
+select t.* from unnest(
+    $1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[],
+    $9::timestamptz[], $10::int[], $11::timestamptz[])
+    as t (topic, partition, subscription_id, cursor, settled, attach_at, state, reason, since, flips,
+          cursor_at)
+join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
+on conflict (topic, partition, subscription_id) do update set
+    cursor = excluded.cursor, settled = excluded.settled, attach_at = excluded.attach_at,
+    state = excluded.state, reason = excluded.reason, since = excluded.since,
+    flips = excluded.flips, cursor_at = excluded.cursor_at, updated_at = now();
+
+-- name: drop_lanes
+-- Delete lanes: their subscriptions are fed live again.
+delete from lanes l
+using unnest($1::text[], $2::int[], $3::text[]) as t (topic, partition, subscription_id)
+where l.topic = t.topic and l.partition = t.partition and l.subscription_id = t.subscription_id;
+
+-- name: drop_starts
+-- Delete starts: a lane stands for them now, or the feed does.
+delete from starts s
+using unnest($1::text[], $2::int[], $3::text[]) as t (topic, partition, subscription_id)
+where s.topic = t.topic and s.partition = t.partition and s.subscription_id = t.subscription_id;
+
+-- name: skip_gap
+-- Keep that a person had a subscription leap over a range.
+insert into gaps (topic, partition, from_offset, to_offset, reason, recorded_at, subscription_id)
+values ($1, $2, $3, $4, 'skipped', now(), $5);
+
+-- name: extend_gap
+-- Keep what retention took from a subscription: one open gap for as long as it goes on.
+insert into gaps as g (topic, partition, from_offset, to_offset, reason, recorded_at, subscription_id,
+    from_time, is_open)
+select $1, $2, $3, $4, 'retention', $5, $6, $7, true
+where exists (select from subscriptions s where s.id = $6 and s.deleted_at is null)
+on conflict (topic, partition, subscription_id) where is_open do update set
+    to_offset = greatest(g.to_offset, excluded.to_offset), recorded_at = excluded.recorded_at
+returning (xmax = 0) as is_new;
+
+-- name: end_gap
+-- Retention no longer passes the cursor.
+update gaps set is_open = false
+where topic = $1 and partition = $2 and subscription_id = $3 and is_open
+returning from_offset, to_offset;
 
 -- name: retry_usage
 -- What the rows of each subscription on these partitions take of its budget.
@@ -147,7 +220,7 @@ limit $5;
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
     s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
     s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
-    s.failures_reset_at, s.version
+    s.failures_reset_at, s.version, s.epoch, s.start_from
 from subscriptions s
 where s.deleted_at is null
 order by s.id;
@@ -157,7 +230,7 @@ order by s.id;
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
     s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
     s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
-    s.failures_reset_at, s.version
+    s.failures_reset_at, s.version, s.epoch, s.start_from
 from subscriptions s
 where s.deleted_at is null and s.id = any ($1::text[])
 order by s.id;

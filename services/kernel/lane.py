@@ -1,0 +1,121 @@
+"""Lanes and starts as they are stored, and why there is one."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.value import value
+
+
+class Reason(StrEnum):
+    """Why a subscription isn't fed live on a partition."""
+
+    BREAKER_OPEN = "breaker_open"  #: most requests fail
+    SLOW = "slow"  #: the median answer takes over a second
+    FULL = "full"  #: more comes than it takes
+    WAITED = "waited"  #: the oldest entry has waited for 5 s
+    RATE = "rate"  #: its rate limit is below what arrives
+    BUDGET = "budget"  #: too many failures wait as rows
+    WINDOW = "window"  #: it held up the offsets of the partition
+    PAUSED = "paused"  #: by its owner
+    DISABLED = "disabled"  #: by us
+    NEW = "new"  #: it begins at an offset of its own
+    CHANGED = "changed"  #: it wants more types than before, from an offset on
+    REWOUND = "rewound"  #: a person moved it
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it has to show that it is well before it is fed live again."""
+        return self in _TROUBLE
+
+
+_TROUBLE = frozenset(
+    {
+        Reason.BREAKER_OPEN,
+        Reason.SLOW,
+        Reason.FULL,
+        Reason.WAITED,
+        Reason.RATE,
+        Reason.BUDGET,
+        Reason.WINDOW,
+    }
+)
+
+
+@value
+class LaneRow:
+    """A row of `lanes`: it covers [cursor, attach_at) but for what `settled` names."""
+
+    partition: Partition
+    subscription_id: SubscriptionId
+    cursor: int
+    """The lowest offset that is open for the subscription."""
+    settled: str = ""
+    """The map of what is settled above the cursor, as in the metadata of a commit."""
+    attach_at: int | None = None
+    """Where the feed takes over; None: not yet."""
+    state: str
+    reason: Reason
+    since: datetime
+    flips: int = 1
+    """Detachings in a row, this one included."""
+    cursor_at: datetime
+    """About when the record at the cursor was written."""
+
+    def __repr__(self) -> str:
+        end = "∞" if self.attach_at is None else self.attach_at
+        return (
+            f"<LaneRow {self.subscription_id} {self.partition} [{self.cursor}, {end}) {self.state}>"
+        )
+
+
+class StartKind(StrEnum):
+    """What begins at an offset."""
+
+    NEW = "new"  #: the subscription
+    TYPES = "types"  #: types that were added to it
+    REWIND = "rewind"  #: everything, again or after a leap
+
+
+@value
+class Start:
+    """A row of `starts`: the API promised deliveries from an offset on; the owner takes it over."""
+
+    partition: Partition
+    subscription_id: SubscriptionId
+    offset: int
+    kind: StartKind
+
+
+class Keep(NamedTuple):
+    """Write or overwrite the row of a lane; and take over a start, in the same transaction."""
+
+    epoch: int
+    row: LaneRow
+    takes_start: bool = False
+    skips: tuple[int, int] | None = None
+    """Offsets that a person skipped: a gap that is written along."""
+
+
+class Drop(NamedTuple):
+    """Delete the row of a lane, and its start."""
+
+    epoch: int
+    partition: Partition
+    subscription_id: SubscriptionId
+
+
+LaneChange = Keep | Drop
+
+
+@value
+class LaneGap:
+    """A range that retention passed before it was delivered to one subscription."""
+
+    partition: Partition
+    subscription_id: SubscriptionId
+    from_offset: int
+    to_offset: int
+    at: datetime

@@ -1,0 +1,156 @@
+"""Tables `lanes` and `starts`: a batch is one transaction, each row conditional on its epoch."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import (
+    Drop,
+    Keep,
+    LaneChange,
+    LaneGap,
+    LaneRow,
+    Reason,
+    Start,
+    StartKind,
+)
+from services.store.pool import Pool, queries
+
+
+class PostgresLanes:
+    """The `LaneStore` of the workers."""
+
+    def __init__(self, *, pool: Pool) -> None:
+        self._pool = pool
+
+    async def change(self, changes: Sequence[LaneChange]) -> Collection[Partition]:
+        """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
+        epochs = {(_lane(change)[0], change.epoch) for change in changes}
+        asked = sorted(epochs)
+        sql = queries()
+        async with self._pool.transaction() as connection:
+            rows = await connection.fetch(
+                sql["standing_epochs"],
+                [p.topic for p, _ in asked],
+                [p.number for p, _ in asked],
+                [epoch for _, epoch in asked],
+            )
+            standing = {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}
+            valid = [c for c in changes if (_lane(c)[0], c.epoch) in standing]
+            keeps = [c for c in valid if isinstance(c, Keep)]
+            drops = [_key(c) for c in valid if isinstance(c, Drop)]
+            taken = [_key(c) for c in valid if isinstance(c, Drop) or c.takes_start]
+            skips = [c for c in keeps if c.skips is not None]
+            if keeps:
+                await connection.execute(sql["keep_lanes"], *_columns(keeps, _row))
+            if drops:
+                await connection.execute(sql["drop_lanes"], *_columns(drops, tuple))
+            if taken:
+                await connection.execute(sql["drop_starts"], *_columns(taken, tuple))
+            if skips:
+                await connection.executemany(sql["skip_gap"], map(_skip, skips))
+        return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
+
+    async def starts(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> Sequence[Start]:
+        """Return what was promised to these subscriptions on these partitions."""
+        rows = await self._pool.fetch(
+            "starts_of", [p.topic for p in partitions], [p.number for p in partitions], list(ids)
+        )
+        return [start_of(row) for row in rows]
+
+    async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
+        """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
+        row = await self._pool.fetchrow(
+            "extend_gap",
+            *gap.partition,
+            gap.from_offset,
+            gap.to_offset,
+            gap.at,
+            gap.subscription_id,
+            from_time,
+        )
+        return row is not None and bool(row["is_new"])
+
+    async def end_gap(
+        self, partition: Partition, subscription_id: SubscriptionId
+    ) -> tuple[int, int] | None:
+        """Close the open gap of a lane; return what it spans, None where there was none."""
+        row = await self._pool.fetchrow("end_gap", *partition, subscription_id)
+        return None if row is None else (row["from_offset"], row["to_offset"])
+
+
+def lane_of(row: asyncpg.Record) -> LaneRow:
+    """Return a row of `lanes`."""
+    return LaneRow(
+        partition=Partition(row["topic"], row["partition"]),
+        subscription_id=row["subscription_id"],
+        cursor=row["cursor"],
+        settled=row["settled"],
+        attach_at=row["attach_at"],
+        state=row["state"],
+        reason=Reason(row["reason"]),
+        since=row["since"],
+        flips=row["flips"],
+        cursor_at=row["cursor_at"],
+    )
+
+
+def start_of(row: asyncpg.Record) -> Start:
+    """Return a row of `starts`."""
+    return Start(
+        partition=Partition(row["topic"], row["partition"]),
+        subscription_id=row["subscription_id"],
+        offset=row["offset"],
+        kind=StartKind(row["kind"]),
+    )
+
+
+def start_columns(starts: Mapping[SubscriptionId, Iterable[Start]]) -> list[list[Any]]:
+    """Return the arguments of `add_starts`."""
+    rows = [
+        (*start.partition, id_, start.offset, start.kind.value)
+        for id_, of_one in starts.items()
+        for start in of_one
+    ]
+    return _columns(rows, tuple) if rows else [[], [], [], [], []]
+
+
+def _lane(change: LaneChange) -> tuple[Partition, SubscriptionId]:
+    if isinstance(change, Keep):
+        return change.row.partition, change.row.subscription_id
+    return change.partition, change.subscription_id
+
+
+def _key(change: LaneChange) -> tuple[str, int, str]:
+    partition, id_ = _lane(change)
+    return (*partition, id_)
+
+
+def _row(keep: Keep) -> tuple[Any, ...]:
+    row = keep.row
+    return (
+        *_key(keep),
+        row.cursor,
+        row.settled,
+        row.attach_at,
+        row.state,
+        row.reason.value,
+        row.since,
+        row.flips,
+        row.cursor_at,
+    )
+
+
+def _skip(keep: Keep) -> tuple[Any, ...]:
+    assert keep.skips is not None  # noqa: S101 - picked for it
+    return (*keep.row.partition, *keep.skips, keep.row.subscription_id)
+
+
+def _columns(rows: Sequence[Any], row_of: Callable[[Any], tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*map(row_of, rows), strict=True)]

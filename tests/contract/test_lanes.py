@@ -1,0 +1,208 @@
+"""What workers rely on of lanes in Postgres; the store of the simulation is held to the same."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import pytest
+
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Drop, Keep, LaneGap, LaneRow, Reason, Start, StartKind
+from services.kernel.ports.store import Assignment, Bury, Floor, LaneStore, Park
+from services.store.lanes import PostgresLanes
+from services.store.registrations import PostgresRegistrations
+from tests.contract.test_store import Store, a_fake, a_real
+from tests.support.fake_store import FakeStore
+from tests.support.rows import EVENTS, NOW, a_cipher, a_delivery, a_pool, a_project, after
+
+OTHER = Partition("planner.events", 1)
+
+
+@dataclass
+class Lanes:
+    """One of the two stores, with its lanes."""
+
+    store: Store
+    lanes: LaneStore
+    promise: Callable[[SubscriptionId, Sequence[Start]], Awaitable[None]]
+    """What the API does: more types from there on, or a rewind."""
+
+    async def assigned(self, at: int = 0, partition: Partition = EVENTS) -> Assignment:
+        return await self.store.assigned(partition, Floor(at, 0))
+
+    async def rows(self) -> list[LaneRow]:
+        return list((await self.assigned()).lanes)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
+    """None for the fake."""
+    return None if request.param == "fake" else request.getfixturevalue("database")
+
+
+@pytest.fixture
+async def store(dsn: str | None) -> AsyncIterator[Lanes]:
+    if dsn is None:
+        found = a_fake()
+        client = cast(FakeStore, found.partitions)
+        database = client._database
+
+        async def promise(id_: SubscriptionId, starts: Sequence[Start]) -> None:
+            before = database.tables.subscriptions[id_]
+            changed = replace(before, version=before.version + 1, epoch=before.epoch + 1)
+            database.subscribe(changed, starts=starts)
+
+        yield Lanes(found, client, promise)
+        return
+    async with a_pool(dsn) as pool:
+        await a_project(pool)
+        registrations = PostgresRegistrations(pool=pool, cipher=a_cipher())
+
+        async def promise_for_real(id_: SubscriptionId, starts: Sequence[Start]) -> None:
+            before = await registrations.get(id_)
+            assert before is not None
+            assert await registrations.replace(before, version=before.version, starts=starts)
+
+        yield Lanes(a_real(pool), PostgresLanes(pool=pool), promise_for_real)
+
+
+def a_row(id_: SubscriptionId, *, cursor: int = 5, **fields: object) -> LaneRow:
+    return LaneRow(
+        **{
+            "partition": EVENTS,
+            "subscription_id": id_,
+            "cursor": cursor,
+            "settled": "v1|1|5|d|AgA=",
+            "state": "detached",
+            "reason": Reason.SLOW,
+            "since": NOW,
+            "cursor_at": NOW,
+            **fields,
+        }
+    )
+
+
+def a_start(id_: SubscriptionId, offset: int, kind: StartKind = StartKind.TYPES) -> Start:
+    return Start(partition=EVENTS, subscription_id=id_, offset=offset, kind=kind)
+
+
+async def test_a_lane_is_found_by_the_next_owner_as_it_was_written(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    row = a_row(id_, attach_at=9, flips=3)
+    assert await store.lanes.change([Keep(epoch, a_row(id_))]) == set()
+    assert await store.lanes.change([Keep(epoch, row)]) == set()
+    assert await store.rows() == [row]
+
+
+async def test_a_lane_of_an_epoch_that_is_over_is_not_written(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    old = (await store.assigned()).epoch
+    new = (await store.assigned()).epoch
+    assert await store.lanes.change([Keep(new, a_row(id_))]) == set()
+    assert await store.lanes.change([Keep(old, a_row(id_, cursor=9))]) == {EVENTS}
+    assert await store.lanes.change([Drop(old, EVENTS, id_)]) == {EVENTS}
+    assert await store.rows() == [a_row(id_)]
+
+
+async def test_what_stands_is_written_though_another_partition_is_refused(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    other = a_row(id_, partition=OTHER)
+    await store.assigned(partition=OTHER)
+    refused = await store.lanes.change([Keep(99, other), Keep(epoch, a_row(id_))])
+    assert refused == {OTHER}
+    assert await store.rows() == [a_row(id_)]
+
+
+async def test_a_dropped_lane_is_gone_and_dropping_it_twice_is_fine(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    await store.lanes.change([Keep(epoch, a_row(id_))])
+    for _ in range(2):
+        assert await store.lanes.change([Drop(epoch, EVENTS, id_)]) == set()
+    assert await store.rows() == []
+
+
+async def test_a_deleted_subscription_has_no_lanes_and_gets_none(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    await store.lanes.change([Keep(epoch, a_row(id_))])
+    await store.promise(id_, [a_start(id_, 3)])
+    await store.store.unsubscribe(id_)
+    assert await store.lanes.change([Keep(epoch, a_row(id_))]) == set()
+    found = await store.assigned()
+    assert (list(found.lanes), list(found.starts)) == ([], [])
+
+
+async def test_a_promise_is_found_by_the_owner_and_by_the_next_one(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    await store.promise(id_, [a_start(id_, 7)])
+    assert await store.lanes.starts([EVENTS, OTHER], [id_]) == [a_start(id_, 7)]
+    assert await store.lanes.starts([OTHER], [id_]) == []
+    assert list((await store.assigned()).starts) == [a_start(id_, 7)]
+
+
+async def test_a_promise_is_taken_over_with_the_lane_or_not_at_all(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    old = (await store.assigned()).epoch
+    epoch = (await store.assigned()).epoch
+    await store.promise(id_, [a_start(id_, 7)])
+    await store.lanes.change([Keep(epoch, a_row(id_))])
+    await store.lanes.change([Keep(old, a_row(id_, cursor=7), takes_start=True)])
+    assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 7)]
+    await store.lanes.change([Keep(epoch, a_row(id_, cursor=7), takes_start=True)])
+    assert await store.lanes.starts([EVENTS], [id_]) == []
+    await store.promise(id_, [a_start(id_, 8)])
+    await store.lanes.change([Drop(epoch, EVENTS, id_)])
+    assert await store.lanes.starts([EVENTS], [id_]) == []
+
+
+async def test_more_types_are_in_an_earlier_promise_and_a_rewind_replaces_it(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    await store.promise(id_, [a_start(id_, 7, StartKind.NEW)])
+    await store.promise(id_, [a_start(id_, 9)])
+    assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 7, StartKind.NEW)]
+    rewind = a_start(id_, 12, StartKind.REWIND)
+    await store.promise(id_, [rewind])
+    assert await store.lanes.starts([EVENTS], [id_]) == [rewind]
+
+
+async def test_a_promise_makes_the_subscription_begin_another_epoch(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    (before,) = await store.store.source.load([id_])
+    await store.promise(id_, [a_start(id_, 7)])
+    (after_,) = await store.store.source.load([id_])
+    assert after_.epoch == before.epoch + 1
+
+
+async def test_rows_are_loaded_from_where_the_lane_of_their_subscription_is(store: Lanes) -> None:
+    behind, ahead = await store.store.subscribe(), await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    changes = [
+        change
+        for id_ in (behind, ahead)
+        for change in (
+            Park(a_delivery(id_, offset=3, epoch=epoch), NOW, None),
+            Park(a_delivery(id_, offset=6, epoch=epoch), NOW, None),
+            Bury(a_delivery(id_, offset=7, epoch=epoch), "exhausted", None),
+        )
+    ]
+    await store.store.retries.write(changes)
+    await store.lanes.change([Keep(epoch, a_row(behind, cursor=5))])
+    await store.promise(ahead, [a_start(ahead, 7)])
+    found = await store.assigned(at=8)
+    settled = sorted((row.subscription_id, row.offset) for row in found.settled)
+    assert settled == sorted([(behind, 6), (behind, 7), (ahead, 7)])
+
+
+async def test_a_gap_is_extended_while_retention_goes_on_and_ends_once(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    gap = LaneGap(partition=EVENTS, subscription_id=id_, from_offset=3, to_offset=5, at=NOW)
+    later = replace(gap, from_offset=5, to_offset=9, at=after(5))
+    assert await store.lanes.extend_gap(gap, from_time=NOW)
+    assert not await store.lanes.extend_gap(later, from_time=NOW)
+    assert await store.lanes.end_gap(EVENTS, id_) == (3, 9)
+    assert await store.lanes.end_gap(EVENTS, id_) is None
+    assert await store.lanes.extend_gap(later, from_time=NOW)
