@@ -208,6 +208,11 @@ class Retry(_Section):
     disable_after_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """A subscription that fails for so long without a success is disabled; 0: never."""
 
+    dead_letter_days: Positive = 30.0
+    """How long what was given up is kept."""
+    dead_letter_bytes: Count = 1 << 30
+    """Of the bodies of one project's dead letters; the oldest beyond it are dropped, and counted."""
+
     @field_validator("schedule_seconds", mode="before")
     @classmethod
     def _numbers(cls, text: object) -> object:

@@ -178,10 +178,12 @@ create table retries (
     outcome         text,                     -- of the attempt before; null: none was made
     status          integer,
     parked_at       timestamptz not null default now(),
+    resend          text,                     -- the job that it is sent again for
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index retries_due on retries (topic, partition, due_at);
 create index retries_by_subscription on retries (subscription_id);
+create index retries_by_resend on retries (resend) where resend is not null;
 
 -- Deliveries that were given up, with the last answer.
 create table dead_letters (
@@ -205,9 +207,16 @@ create table dead_letters (
     error           text,
     response        bytea not null default '',
     dead_at         timestamptz not null default now(),
+    id              text not null default      -- 24 hex, by when it was given up
+        lpad(to_hex((extract(epoch from clock_timestamp()) * 16777216)::bigint), 14, '0')
+        || left(replace(gen_random_uuid()::text, '-', ''), 10),
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index dead_letters_by_subscription on dead_letters (subscription_id, dead_at desc);
+create unique index dead_letters_by_id on dead_letters (id);
+create index dead_letters_by_project on dead_letters (project_id, id desc);
+create index dead_letters_by_event on dead_letters (event_id);
+create index dead_letters_by_age on dead_letters (dead_at);
 
 -- Ranges that were not delivered, and why. No other case of a missing event exists.
 create table gaps (
@@ -283,3 +292,24 @@ create table trouble (
     failing_at      timestamptz,              -- when it was told that it is failing; null: it wasn't
     reason          text
 );
+
+-- Jobs that make dead letters due again.
+create table resends (
+    id          text primary key,
+    project_id  text,                         -- null: over all projects
+    asked       jsonb not null,               -- the filter
+    until_id    text,                         -- the newest dead letter that is meant
+    state       text not null check (state in ('queued', 'running', 'done', 'cancelled', 'failed')),
+    rate        double precision,
+    total       bigint not null,
+    moved       bigint not null default 0,    -- became retry rows
+    cursor      text,                         -- the last of them
+    error       text,
+    claimed_by  text,                         -- who works on it, and until when nobody else does
+    claimed_until timestamptz,
+    created_at  timestamptz not null,
+    started_at  timestamptz,
+    finished_at timestamptz
+);
+create index resends_by_project on resends (project_id, id desc);
+create index resends_to_do on resends (id) where state in ('queued', 'running');

@@ -46,17 +46,11 @@ def document(routes: Sequence[Route]) -> bytes:
 
 def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     shape = shapes["operations"][f"{route.method} {route.path}"]
-    status, answer = shape["answer"]
     found: dict[str, Any] = {
         "summary": route.summary,
         "operationId": shape["id"],
         "responses": {
-            str(status): {"description": "Done."}
-            if answer is None
-            else {
-                "description": "Done.",
-                "content": {"application/json": {"schema": _ref(answer)}},
-            },
+            **{str(status): _done(answer) for status, answer in _answers(shape)},
             "default": {
                 "description": "Refused.",
                 "content": {"application/problem+json": {"schema": _ref("Problem")}},
@@ -85,6 +79,20 @@ def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - J
     if route.open:
         found["security"] = []
     return found
+
+
+def _answers(shape: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    """Return each status with its schema: `also` is what a dry run answers."""
+    return [shape["answer"], *([shape["also"]] if "also" in shape else [])]
+
+
+def _done(answer: str | None) -> dict[str, Any]:
+    if answer is None:
+        return {"description": "Done."}
+    return {
+        "description": "Done.",
+        "content": {"application/json": {"schema": _ref(answer)}},
+    }
 
 
 def _webhook(name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
 from services.api.call import Handler
 from services.api.events import EventRoutes
@@ -26,10 +27,12 @@ class Route(NamedTuple):
 
 
 def native(
+    *,
     projects: ProjectRoutes,
     subscriptions: SubscriptionRoutes,
     events: EventRoutes,
     audit: AuditRoutes,
+    again: AgainRoutes,
     geofences: GeofenceRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
@@ -57,6 +60,14 @@ def native(
         Route("POST", "/v1/events", events.ingest),
         Route("GET", "/v1/event-types", events.types),
         Route("GET", "/v1/event-types/{type}", events.type),
+        Route("GET", "/v1/dead-letters", again.list_dead),
+        Route("POST", "/v1/dead-letters/resend", again.resend_dead),
+        Route("POST", "/v1/dead-letters/discard", again.discard),
+        Route("POST", "/v1/deliveries/{id}/resend", again.resend_one),
+        Route("POST", "/v1/resends", again.resend),
+        Route("GET", "/v1/resends", again.list),
+        Route("GET", "/v1/resends/{id}", again.get),
+        Route("POST", "/v1/resends/{id}/cancel", again.cancel),
         Route("GET", "/v1/audit", audit.list),
         Route("POST", "/v1/geofences", geofences.create),
         Route("GET", "/v1/geofences", geofences.list),

@@ -9,6 +9,8 @@
     ingest         events in, strictly checked, acknowledged when Kafka has them
     audit          who changed what, in the transaction of the change: every noun notes its own
     announce       operational events that the API makes
+    dead_letters   what was given up: by cause, discarded with a reason
+    resends        sending it again: one, or many as a job
     answers        the same answer again under the same Idempotency-Key
 
 The native API, the Planner-compatible API and, one day, the dashboard present these: there is one

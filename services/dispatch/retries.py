@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 MAX_HELD = 1_000
 """Rows in this process at once, bodies included."""
+LOOK_SECONDS = 2.0
+"""Rows are looked for so often though we know of none: people make some, to send things again."""
 
 
 class Retries:
@@ -41,6 +43,7 @@ class Retries:
         self._budget = budget
         self._clock = clock
         self._poll_seconds = poll_seconds
+        self._look_at = 0.0
 
     async def run(self) -> None:
         """Pick up due rows until cancelled."""
@@ -56,7 +59,9 @@ class Retries:
         held = self._parking.held_rows()
         epochs = self._partitions.epochs()
         room = MAX_HELD - len(held)
-        if room <= 0 or not epochs or not self._budget.any_rows:
+        now = self._clock.monotonic()
+        known = self._budget.any_rows or now >= self._look_at
+        if room <= 0 or not epochs or not known:
             return 0
         due = await self._store.due(
             epochs,
@@ -65,6 +70,8 @@ class Retries:
             skip=held,
             busy=list(self._outboxes.busy()),
         )
+        if not due:
+            self._look_at = now + LOOK_SECONDS
         sent = 0
         for delivery in due:
             owned = self._partitions.current(delivery.position.partition)

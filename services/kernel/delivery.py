@@ -23,6 +23,7 @@ class Trigger(StrEnum):
     LIVE = "live"  #: the feed read the event
     RETRY = "retry"  #: an earlier attempt failed
     REPLAY = "replay"  #: someone moved the offsets back
+    RESEND = "resend"  #: someone asked for this delivery again
     TEST = "test"  #: someone asked for a test call
     PROBE = "probe"  #: someone asked whether a URL can be reached
 

@@ -129,20 +129,20 @@ def replay_finished(
     replay_id: str,
     state: str,
     total: int,
-    delivered: int,
-    dead: int,
     started_at: datetime,
     finished_at: datetime,
+    delivered: int | None = None,
+    dead: int | None = None,
 ) -> Operation:
-    """A replay or a bulk resend is done, cancelled or failed."""
+    """A replay or a bulk resend is done, cancelled or failed; counts where they are known."""
+    counts = {"delivered": delivered, "dead": dead}
     return _operation(
         "replay_finished",
         about,
         replay_id=replay_id,
         state=state,
         total=total,
-        delivered=delivered,
-        dead=dead,
+        **{name: count for name, count in counts.items() if count is not None},
         started_at=rfc3339(started_at),
         finished_at=rfc3339(finished_at),
     )

@@ -99,6 +99,9 @@ GEOFENCES = _children(
     Counter("webhooks_geofences", "Events about geofences, by what became of them.", ["result"]),
     ("taken", "known", "refused"),
 )
+DEAD_LETTERS_EVICTED = Counter(
+    "webhooks_dead_letters_evicted", "Dead letters dropped since their project had too many bytes."
+)
 REBALANCES = Counter("webhooks_rebalances", "Assignments taken from the group.")
 PARTITIONS_OWNED = Gauge("webhooks_partitions_owned", "Partitions loaded and delivered.")
 OPEN_OFFSETS = Gauge("webhooks_open_offsets", "Offsets read and not settled.")

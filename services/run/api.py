@@ -4,15 +4,18 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import structlog
 import uvloop
 from aiohttp import web
 
+from services.api.again import AgainRoutes
 from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
@@ -26,30 +29,36 @@ from services.control.access import Access
 from services.control.announce import Announcer
 from services.control.answers import Answers
 from services.control.audit import Audit
+from services.control.dead_letters import DeadLetters
 from services.control.fields import Bounds, Fields
 from services.control.geofences import Geofences
 from services.control.ingest import Ingest
 from services.control.projects import Projects
+from services.control.resends import Resends, Runner
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
 from services.deliver.http import NameChecker
 from services.deliver.send import SigningSender
 from services.kernel.clock import SystemClock
 from services.kernel.errors import StoreGoneError
+from services.observe import metrics
 from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
 from services.store.audit import PostgresAudit
+from services.store.dead_letters import PostgresDeadLetters
 from services.store.geofences import PostgresGeofences
 from services.store.idempotency import PostgresAnswers
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
 from services.store.registrations import PostgresRegistrations
+from services.store.resends import PostgresResends
 
 log = structlog.get_logger()
 
 MIN_ADMIN_KEY = 16
 CLEAN_SECONDS = 3600.0
+EVICT_SECONDS = 60.0
 PING_SECONDS = 2.0
 SHUTDOWN_SECONDS = 5.0
 RESOLVE_SECONDS = 3.0
@@ -70,6 +79,10 @@ class Chore(NamedTuple):
     kept: timedelta
 
 
+Background: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What runs beside the requests, until it is cancelled."""
+
+
 def main(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError."""
     uvloop.run(_run(settings))
@@ -77,7 +90,7 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        app, pool, chores = await _build(settings, stack)
+        app, pool, background = await _build(settings, stack)
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -86,11 +99,11 @@ async def _run(settings: Settings) -> None:
         await stack.enter_async_context(serving(ready, settings.observe.listen))
         log.info("api_starts", listen=settings.api.listen)
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_watch(pool, app))
-            cleaning = group.create_task(_clean(chores))
+            tasks = [group.create_task(work()) for work in background]
+            tasks.append(group.create_task(_watch(pool, app)))
             await stopping.wait()
-            watching.cancel()
-            cleaning.cancel()
+            for task in tasks:
+                task.cancel()
     log.info("api_stopped")
 
 
@@ -103,7 +116,7 @@ def _trouble(app: web.Application) -> str | None:
 
 async def _build(
     settings: Settings, stack: AsyncExitStack
-) -> tuple[web.Application, Pool, Sequence[Chore]]:
+) -> tuple[web.Application, Pool, Sequence[Background]]:
     clock = SystemClock()
     admin_key = settings.api.admin_key.get_secret_value() if settings.api.admin_key else None
     if admin_key is not None and len(admin_key) < MIN_ADMIN_KEY:
@@ -128,6 +141,7 @@ async def _build(
         )
     )
     entries = PostgresAudit(pool=pool)
+    announcer = Announcer(producer=producer, clock=clock, entropy=os.urandom)
     audit = Audit(store=entries, clock=clock, entropy=os.urandom)
     registrations = PostgresRegistrations(pool=pool, cipher=cipher)
     await registrations.check_keys()
@@ -136,7 +150,7 @@ async def _build(
         access=access,
         fields=fields,
         audit=audit,
-        announcer=Announcer(producer=producer, clock=clock, entropy=os.urandom),
+        announcer=announcer,
         clock=clock,
         entropy=os.urandom,
     )
@@ -163,14 +177,24 @@ async def _build(
         max_record_bytes=settings.kafka.max_record_bytes,
     )
     answers = PostgresAnswers(pool=pool, cipher=cipher)
+    letters, jobs = PostgresDeadLetters(pool=pool), PostgresResends(pool=pool)
+    resends = Resends(store=jobs, letters=letters, audit=audit, clock=clock, entropy=os.urandom)
+    runner = Runner(
+        store=jobs,
+        registrations=registrations,
+        announcer=announcer,
+        clock=clock,
+        name=f"{socket.gethostname()}/{os.getpid()}",
+    )
     routes = native(
-        ProjectRoutes(
+        projects=ProjectRoutes(
             Projects(store=projects, keys=keys, audit=audit, clock=clock, entropy=os.urandom)
         ),
-        SubscriptionRoutes(subscriptions, test_calls),
-        EventRoutes(ingest),
-        AuditRoutes(audit),
-        GeofenceRoutes(
+        subscriptions=SubscriptionRoutes(subscriptions, test_calls),
+        events=EventRoutes(ingest),
+        audit=AuditRoutes(audit),
+        again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
+        geofences=GeofenceRoutes(
             Geofences(
                 store=PostgresGeofences(pool=pool),
                 access=access,
@@ -199,8 +223,10 @@ async def _build(
     chores = [
         Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
         Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),
+        Chore("dead_letters", letters.expire, timedelta(days=settings.retry.dead_letter_days)),
     ]
-    return app, pool, chores
+    evict = partial(_evict, letters, settings.retry.dead_letter_bytes)
+    return app, pool, [partial(_clean, chores), evict, runner.run]
 
 
 async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> None:
@@ -238,3 +264,15 @@ async def _clean(chores: Sequence[Chore]) -> None:
             except StoreGoneError as error:
                 log.warning("cleaning_waits", what=chore.what, error=str(error))
         await asyncio.sleep(CLEAN_SECONDS)
+
+
+async def _evict(letters: PostgresDeadLetters, most: int) -> None:
+    """Forget the oldest dead letters of projects that have too many bytes of them; say so."""
+    while True:
+        try:
+            for project_id, count in (await letters.evict(bytes_=most)).items():
+                metrics.DEAD_LETTERS_EVICTED.inc(count)
+                log.warning("dead_letters_evicted", project_id=project_id, count=count)
+        except StoreGoneError as error:
+            log.warning("cleaning_waits", what="dead_letters", error=str(error))
+        await asyncio.sleep(EVICT_SECONDS)

@@ -149,8 +149,14 @@ def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
         project_id=row["project_id"],
         timestamp_ms=row["timestamp_ms"],
         number=row["number"],
-        trigger=Trigger.RETRY if row["outcome"] else Trigger.LIVE,
+        trigger=_trigger(row),
         replay=row["replay"],
         retry_reason=row["outcome"],
         traceparent=row["traceparent"],
     )
+
+
+def _trigger(row: asyncpg.Record) -> Trigger:
+    if row["outcome"]:
+        return Trigger.RETRY
+    return Trigger.RESEND if row["resend"] else Trigger.LIVE

@@ -12,6 +12,7 @@ from typing import Any, cast
 import jsonschema_rs
 import orjson
 
+from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
 from services.api.geofences import GeofenceRoutes
@@ -27,11 +28,12 @@ def routes() -> list[Route]:
     """Return the table of routes, with nothing behind it."""
     nothing = cast("Any", None)
     return native(
-        ProjectRoutes(nothing),
-        SubscriptionRoutes(nothing, nothing),
-        EventRoutes(nothing),
-        AuditRoutes(nothing),
-        GeofenceRoutes(nothing),
+        projects=ProjectRoutes(nothing),
+        subscriptions=SubscriptionRoutes(nothing, nothing),
+        events=EventRoutes(nothing),
+        audit=AuditRoutes(nothing),
+        again=AgainRoutes(nothing, nothing),
+        geofences=GeofenceRoutes(nothing),
     )
 
 

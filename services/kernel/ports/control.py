@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.kernel.audit import Entry, EntryFilter
+from services.kernel.dead_letter import Among, Cause, DeadFilter, DeadLetter, JobState, Resend
 from services.kernel.geofence import Geofence
 from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, SubscriptionId
 from services.kernel.lane import Start
@@ -165,6 +166,57 @@ class AuditStore(Protocol):
 
     async def page(self, asked: EntryFilter, page: Page) -> Sequence[Entry]:
         """Return those that fit, newest first."""
+
+
+class DeadLetterStore(Protocol):
+    """Table `dead_letters`, as people see it."""
+
+    async def page(self, asked: DeadFilter, page: Page) -> Sequence[DeadLetter]:
+        """Return those that fit, newest first."""
+
+    async def causes(self, asked: DeadFilter, *, limit: int) -> Sequence[Cause]:
+        """Return who failed how, the most first."""
+
+    async def count(self, asked: DeadFilter) -> Among:
+        """Return how many fit, and what they weigh."""
+
+    async def discard(self, asked: DeadFilter) -> int:
+        """Forget those that fit; return how many."""
+
+
+class ResendStore(Protocol):
+    """Table `resends`: jobs. One that is claimed is worked on by nobody else until the claim ends."""
+
+    async def add(self, job: Resend) -> None:
+        """Store a new job."""
+
+    async def get(self, id_: str) -> Resend | None:
+        """Return one."""
+
+    async def page(self, project_id: str | None, page: Page) -> Sequence[Resend]:
+        """Return those of a project (None: all), newest first."""
+
+    async def cancel(self, id_: str, *, at: datetime) -> bool:
+        """End one that isn't over; tell whether it wasn't."""
+
+    async def claim(self, worker: str, *, now: datetime, lease: timedelta) -> Resend | None:
+        """Return the job that has waited longest of those that nobody works on."""
+
+    async def move(
+        self, job: Resend, worker: str, *, limit: int, now: datetime, lease: timedelta
+    ) -> int | None:
+        """Make up to *limit* dead letters retries that are due, in one transaction with the progress.
+
+        Returns how many; None where the job is over, or another's.
+        """
+
+    async def waiting(self, id_: str) -> int:
+        """Return how many of a job are due and were not tried yet."""
+
+    async def finish(
+        self, job: Resend, worker: str, *, state: JobState, error: str | None, at: datetime
+    ) -> bool:
+        """End a job; tell whether it still was *worker*'s."""
 
 
 class NameResolver(Protocol):

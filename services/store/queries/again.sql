@@ -71,3 +71,161 @@ where t.failed_at - greatest(t.since, t.succeeded_at) >= $1;
 -- name: delete_trouble
 -- Nor of their trouble.
 delete from trouble where subscription_id = any ($1::text[]);
+
+-- name: page_dead_letters
+-- Deliveries that were given up, newest first, below an id.
+select d.id, d.event_id, d.subscription_id, d.project_id, d.type, d.topic, d.partition, d."offset",
+    d.order_key, d.attempts, d.reason, d.outcome, d.status, d.error, d.response,
+    length(d.body) as size, d.dead_at
+from dead_letters d
+where ($1::text is null or d.project_id = $1)
+  and ($2::text is null or d.subscription_id = $2)
+  and ($3::text is null or d.outcome = $3)
+  and ($4::int is null or d.status = $4)
+  and ($5::int is null or d.status / 100 = $5)
+  and ($6::text is null or d.type = $6)
+  and ($7::timestamptz is null or d.dead_at >= $7)
+  and ($8::timestamptz is null or d.dead_at < $8)
+  and ($9::text is null or d.id = $9)
+  and ($10::text is null or d.id < $10)
+order by d.id desc limit $11;
+
+-- name: dead_causes
+-- Deliveries that were given up, by who failed how; the most first.
+select d.subscription_id, d.outcome, d.status, count(*)::bigint as count,
+    min(d.dead_at) as oldest_at, max(d.id) as sample
+from dead_letters d
+where ($1::text is null or d.project_id = $1)
+  and ($2::text is null or d.subscription_id = $2)
+  and ($3::text is null or d.outcome = $3)
+  and ($4::int is null or d.status = $4)
+  and ($5::int is null or d.status / 100 = $5)
+  and ($6::text is null or d.type = $6)
+  and ($7::timestamptz is null or d.dead_at >= $7)
+  and ($8::timestamptz is null or d.dead_at < $8)
+  and ($9::text is null or d.id = $9)
+group by d.subscription_id, d.outcome, d.status
+order by count(*) desc, max(d.id) desc limit $10;
+
+-- name: count_dead_letters
+-- How many there are, and what they weigh.
+select count(*)::bigint as count, coalesce(sum(length(d.body)), 0)::bigint as bytes,
+    max(d.id) as last
+from dead_letters d
+where ($1::text is null or d.project_id = $1)
+  and ($2::text is null or d.subscription_id = $2)
+  and ($3::text is null or d.outcome = $3)
+  and ($4::int is null or d.status = $4)
+  and ($5::int is null or d.status / 100 = $5)
+  and ($6::text is null or d.type = $6)
+  and ($7::timestamptz is null or d.dead_at >= $7)
+  and ($8::timestamptz is null or d.dead_at < $8)
+  and ($9::text is null or d.id = $9);
+
+-- name: discard_dead_letters
+-- Forget some for good.
+delete from dead_letters d
+where ($1::text is null or d.project_id = $1)
+  and ($2::text is null or d.subscription_id = $2)
+  and ($3::text is null or d.outcome = $3)
+  and ($4::int is null or d.status = $4)
+  and ($5::int is null or d.status / 100 = $5)
+  and ($6::text is null or d.type = $6)
+  and ($7::timestamptz is null or d.dead_at >= $7)
+  and ($8::timestamptz is null or d.dead_at < $8)
+  and ($9::text is null or d.id = $9);
+
+-- name: expire_dead_letters
+-- Forget what was given up too long ago.
+delete from dead_letters where dead_at < $1;
+
+-- name: evict_dead_letters
+-- Forget the oldest of projects whose dead letters weigh too much; how many of which project.
+with weighed as (
+    select d.id, d.project_id,
+        sum(length(d.body)) over (partition by d.project_id order by d.id desc) as bytes
+    from dead_letters d
+    where d.project_id in (select e.project_id from dead_letters e
+                           group by e.project_id having sum(length(e.body)) > $1)),
+evicted as (
+    delete from dead_letters d using weighed w
+    where w.id = d.id and w.bytes > $1
+    returning d.project_id)
+select project_id, count(*)::bigint as count from evicted group by project_id;
+
+-- name: add_resend
+-- A new job.
+insert into resends (id, project_id, asked, until_id, state, rate, total, created_at)
+values ($1, $2, $3, $4, 'queued', $5, $6, $7);
+
+-- name: page_resends
+-- Jobs, newest first, below an id; those tried are what became rows but for those that wait still.
+select j.*, (select count(*) from retries r where r.resend = j.id and r.outcome is null)::bigint
+    as waiting
+from resends j
+where ($1::text is null or j.id = $1)
+  and ($2::text is null or j.project_id = $2)
+  and ($3::text is null or j.id < $3)
+order by j.id desc limit $4;
+
+-- name: cancel_resend
+-- Nothing more is made due; what is due already is sent.
+update resends set state = 'cancelled', finished_at = $2
+where id = $1 and state in ('queued', 'running')
+returning id;
+
+-- name: claim_resend
+-- Work on the oldest job that nobody works on: no lock is held, and whoever dies is relieved.
+update resends j set state = 'running', claimed_by = $1, claimed_until = $2::timestamptz + $3,
+    started_at = coalesce(j.started_at, $2)
+where j.id = (
+    select o.id from resends o
+    where o.state in ('queued', 'running')
+      and (o.claimed_until is null or o.claimed_until < $2 or o.claimed_by = $1)
+    order by o.claimed_until nulls first, o.id limit 1 for update skip locked)
+returning j.*;
+
+-- name: move_dead_letters
+-- Make the next dead letters of a job due, oldest first, and note how far it is: all or nothing, and
+-- only for whoever works on it.
+with job as (
+    select j.id, j.cursor, j.until_id from resends j
+    where j.id = $10 and j.state = 'running' and j.claimed_by = $11 for update),
+picked as (
+    select d.* from job, dead_letters d
+    join subscriptions s on s.id = d.subscription_id and s.deleted_at is null
+    where ($1::text is null or d.project_id = $1)
+  and ($2::text is null or d.subscription_id = $2)
+  and ($3::text is null or d.outcome = $3)
+  and ($4::int is null or d.status = $4)
+  and ($5::int is null or d.status / 100 = $5)
+  and ($6::text is null or d.type = $6)
+  and ($7::timestamptz is null or d.dead_at >= $7)
+  and ($8::timestamptz is null or d.dead_at < $8)
+  and ($9::text is null or d.id = $9)
+      and (job.cursor is null or d.id > job.cursor) and d.id <= job.until_id
+    order by d.id limit $12),
+moved as (
+    insert into retries (
+        subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
+        order_key, timestamp_ms, traceparent, replay, number, due_at, resend)
+    select p.subscription_id, p.topic, p.partition, p."offset", p.event_id, p.project_id, p.type,
+        p.content_type, p.body, p.order_key, p.timestamp_ms, p.traceparent, p.replay, 1, $13, $10
+    from picked p
+    on conflict do nothing),
+gone as (delete from dead_letters d using picked p where d.id = p.id),
+passed as (select count(*) as count, max(id) as last from picked)
+update resends j set moved = j.moved + passed.count, cursor = coalesce(passed.last, j.cursor),
+    claimed_until = $13::timestamptz + $14
+from passed, job where j.id = job.id
+returning passed.count::bigint as count;
+
+-- name: waiting_of_resend
+-- How many of a job are due and were not tried yet.
+select count(*)::bigint as count from retries where resend = $1 and outcome is null;
+
+-- name: finish_resend
+-- A job has come to its end.
+update resends set state = $3, error = $4, finished_at = $5
+where id = $1 and claimed_by = $2 and state = 'running'
+returning id;

@@ -194,7 +194,7 @@ join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, "offset", subscription_id, event_id) do update set
     attempts = excluded.attempts, reason = excluded.reason, outcome = excluded.outcome,
     status = excluded.status, error = excluded.error, response = excluded.response,
-    dead_at = now();
+    dead_at = now(), id = excluded.id;
 
 -- name: due_rows
 -- Rows that are due, oldest first; not those in the process already, nor of subscriptions that are

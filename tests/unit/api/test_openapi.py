@@ -82,7 +82,7 @@ def test_each_post_takes_an_idempotency_key_and_what_has_an_etag_takes_if_match(
 def test_every_answer_and_every_problem_has_a_schema() -> None:
     for method, path, operation in OPERATIONS:
         responses = operation["responses"]
-        assert len(responses) == 2, (method, path)
+        assert len(responses) in (2, 3), (method, path)  # a dry run answers at once
         assert list(references(responses["default"])) == ["Problem"]
 
 

@@ -1,0 +1,114 @@
+"""`/v1/dead-letters` and `/v1/resends`: what was given up, and sending it again."""
+
+from services.api.call import QUERY, Answer, Call
+from services.control.dead_letters import FIELDS, DeadLetters, filter_of_query
+from services.control.resends import Resends, shown
+from services.kernel.clock import rfc3339
+from services.kernel.dead_letter import Among, Cause, DeadLetter, Resend
+from services.kernel.errors import Fault, FaultsError
+from services.kernel.event import Json
+
+CAUSE = "cause"
+
+
+class AgainRoutes:
+    """Dead letters, and jobs that send them again."""
+
+    def __init__(self, letters: DeadLetters, resends: Resends) -> None:
+        self._letters = letters
+        self._resends = resends
+
+    async def list_dead(self, call: Call) -> Answer:
+        """List deliveries that were given up, newest first; or their causes, the most first."""
+        call.caller.require("read")
+        asked, faults = filter_of_query(call.query)
+        if "group_by" in call.query:
+            if call.query["group_by"] != CAUSE:
+                message = f"dead letters are grouped by {CAUSE!r}"
+                faults.append(Fault("choice", message, parameter="group_by"))
+            call.only("group_by", *FIELDS)
+            if faults:
+                raise FaultsError(QUERY, faults)
+            causes = await self._letters.causes(call.caller, asked)
+            return Answer(200, {"data": [_cause(cause) for cause in causes], "next": None})
+        page = call.page(*FIELDS, noted=faults)
+        rows = await self._letters.page(call.caller, asked, page)
+        return call.listed(rows, page, _letter, *FIELDS)
+
+    async def resend_dead(self, call: Call) -> Answer:
+        """Send again what was given up, by filter: a job."""
+        return await self.resend(call)
+
+    async def discard(self, call: Call) -> Answer:
+        """Let go of what was given up, by filter, for a reason."""
+        call.caller.require("manage")
+        count = await self._letters.discard(call.caller, call.body)
+        return Answer(200, {"discarded": count})
+
+    async def resend_one(self, call: Call) -> Answer:
+        """Send one delivery again that was given up: a job of one."""
+        call.caller.require("manage")
+        return _job(await self._resends.one(call.caller, call.path["id"], call.body), status=202)
+
+    async def resend(self, call: Call) -> Answer:
+        """Send many again, by filter: a job; with `dry_run` how many they are."""
+        call.caller.require("manage")
+        made = await self._resends.create(call.caller, call.body)
+        if isinstance(made, Among):
+            return Answer(200, {"deliveries": made.count, "bytes": made.bytes})
+        return _job(made, status=202)
+
+    async def list(self, call: Call) -> Answer:
+        """List jobs, newest first."""
+        call.caller.require("read")
+        page = call.page()
+        return call.listed(await self._resends.page(call.caller, page), page, shown)
+
+    async def get(self, call: Call) -> Answer:
+        """Return one job with its progress."""
+        call.caller.require("read")
+        return _job(await self._resends.get(call.caller, call.path["id"]))
+
+    async def cancel(self, call: Call) -> Answer:
+        """End a job; twice is fine."""
+        call.caller.require("manage")
+        return _job(await self._resends.cancel(call.caller, call.path["id"]))
+
+
+def _job(job: Resend, *, status: int = 200) -> Answer:
+    location = {"Location": f"/v1/resends/{job.id}"} if status != 200 else {}  # noqa: PLR2004
+    return Answer(status, shown(job), location)
+
+
+def _letter(letter: DeadLetter) -> Json:
+    partition, offset = letter.position
+    return {
+        "id": letter.id,
+        "event_id": letter.event_id,
+        "subscription_id": letter.subscription_id,
+        "project_id": letter.project_id,
+        "type": letter.type,
+        "topic": partition.topic,
+        "partition": partition.number,
+        "offset": offset,
+        "key": letter.key,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "outcome": letter.outcome,
+        "status": letter.status,
+        "error": letter.error,
+        "response": {"excerpt": letter.response.decode("utf-8", "replace")},
+        "bytes": letter.size,
+        "dead_at": rfc3339(letter.dead_at),
+    }
+
+
+def _cause(cause: Cause) -> Json:
+    return {
+        "subscription_id": cause.subscription_id,
+        "outcome": cause.outcome,
+        "status": cause.status,
+        "count": cause.count,
+        "oldest_at": rfc3339(cause.oldest_at),
+        "sample": cause.sample,
+    }
