@@ -8,7 +8,8 @@ create table projects (
     created_at  timestamptz not null,
     updated_at  timestamptz not null,
     deleted_at  timestamptz,
-    coordinate_order text check (coordinate_order in ('lat_lng', 'lng_lat'))  -- of bare pairs; null: refused
+    coordinate_order text check (coordinate_order in ('lat_lng', 'lng_lat')), -- of bare pairs; null: refused
+    max_subscriptions integer not null default 1000
 );
 
 -- Who may call the API for a project. The key itself is never stored.

@@ -13,6 +13,7 @@ from services.api.routes import Route
 from services.control.access import Access, Caller
 from services.control.answers import Answers
 from services.kernel.event import MAX_DEPTH, is_too_deep
+from services.match.filters import NotJsonError, load
 
 log = structlog.get_logger()
 
@@ -70,7 +71,9 @@ class Native:
             raw = await read_body(request, self._max_body_bytes)
             key = request.headers.get("Idempotency-Key")
             if request.method != "POST" or key is None or route.open:
-                return _response(await route.handler(_call(request, caller, raw)))
+                return _response(
+                    await route.handler(_call(request, caller, raw, strict=route.strict))
+                )
             return await self._once(route, request, caller, raw, key)
 
         return serve
@@ -86,7 +89,7 @@ class Native:
             headers = {**stored.headers, "Idempotent-Replay": "true"}
             return web.Response(status=stored.status or 200, body=stored.body, headers=headers)
         try:
-            answer = await route.handler(_call(request, caller, raw))
+            answer = await route.handler(_call(request, caller, raw, strict=route.strict))
         except BaseException:
             await self._answers.release(caller.id, key)
             raise
@@ -152,23 +155,25 @@ def _refused(_: Exception, problem: Problem) -> web.Response:
     return web.Response(status=problem.status, body=problem.body(), headers=headers)
 
 
-def _call(request: web.Request, caller: Caller, raw: bytes) -> Call:
+def _call(request: web.Request, caller: Caller, raw: bytes, *, strict: bool) -> Call:
     return Call(
         caller=caller,
         path=dict(request.match_info),
         query=dict(request.query),
         headers=request.headers,
-        body=_decoded(request, raw),
+        body=_decoded(request, raw, strict=strict),
     )
 
 
-def _decoded(request: web.Request, raw: bytes) -> object:
+def _decoded(request: web.Request, raw: bytes, *, strict: bool) -> object:
     if not raw.strip():
         return {}
     content_type = request.content_type
     if content_type != "application/json" and not content_type.endswith("+json"):
         detail = f"write Content-Type: application/json, not {content_type}"
         raise RefusedError(Problem(415, "media-type", "Not JSON", detail))
+    if strict:
+        return strictly(raw)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -176,6 +181,14 @@ def _decoded(request: web.Request, raw: bytes) -> object:
     if is_too_deep(raw, body):
         raise RefusedError(malformed(f"nested over {MAX_DEPTH} levels", 1, 1))
     return body
+
+
+def strictly(raw: bytes) -> object:
+    """Return JSON as filters are read, with marks for `control`. Raises RefusedError."""
+    try:
+        return load(raw)
+    except NotJsonError as error:
+        raise RefusedError(malformed(error.problem, error.line, error.column)) from error
 
 
 def _response(answer: Answer) -> web.Response:

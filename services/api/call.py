@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-import orjson
-
+from services.api.encode import encoded
 from services.control.access import Caller
 from services.control.checks import is_storable, near, parse_moment
 from services.kernel.errors import Fault, FaultsError
@@ -134,7 +133,7 @@ class Answer(NamedTuple):
         """Return the body's bytes."""
         if isinstance(self.body, bytes):
             return self.body
-        return b"" if self.body is None else orjson.dumps(self.body)
+        return b"" if self.body is None else encoded(self.body)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-import orjson
-
-from services.api.app import RefusedError
-from services.api.problems import Problem, malformed
+from services.api.app import RefusedError, strictly
+from services.api.problems import Problem
 from services.control.checks import kind
+from services.control.fields import shown_filter
 from services.kernel.clock import rfc3339
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json
@@ -43,10 +42,7 @@ def decoded(content_type: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON
     if content_type != "application/json" and not content_type.endswith("+json"):
         detail = f"write Content-Type: application/json or {FORM}, not {content_type}"
         raise RefusedError(Problem(415, "media-type", "Neither JSON nor a form", detail))
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(malformed(error.msg, error.lineno, error.colno)) from error
+    return strictly(raw)
 
 
 def wanted(body: object, *, pointer: str = "", creating: bool = False) -> Wanted:
@@ -85,6 +81,7 @@ def shown(registration: Registration) -> Json:
         "updated_at": rfc3339(registration.updated_at),
         "deleted_at": None,
         "profile": registration.profile.value,
+        **({} if registration.filter is None else {"filter": shown_filter(registration.filter)}),
     }
 
 
@@ -115,17 +112,10 @@ def _form(raw: bytes) -> Json:
         elif name == "failure_count":
             found[name] = int(text) if _INTEGER.match(text) else text
         elif name == "filter":
-            found[name] = _json(text)
+            found[name] = strictly(text.encode()) if text.strip() else None
         else:
             found[name] = text
     return found
-
-
-def _json(text: str) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(malformed(error.msg, error.lineno, error.colno)) from error
 
 
 def _without_repeats(events: object) -> object:

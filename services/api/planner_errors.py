@@ -1,8 +1,8 @@
 """What went wrong, as the Planner's clients read it: always `{"message": …, "messageId": …}`."""
 
-import orjson
 from aiohttp import web
 
+from services.api.encode import encoded
 from services.api.problems import Problem
 from services.control.access import UnauthorizedError
 from services.deliver.addresses import HTTP_SETTING
@@ -43,7 +43,7 @@ def refused(error: Exception, problem: Problem) -> web.Response:
     return web.Response(
         status=STATUS.get(problem.status, problem.status),
         headers={**problem.headers, "Content-Type": "application/json"},
-        body=orjson.dumps({"message": message, "messageId": message_id}),
+        body=encoded({"message": message, "messageId": message_id}),
     )
 
 

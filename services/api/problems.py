@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
+from services.api.encode import encoded
 from services.control.access import ForbiddenError, UnauthorizedError
 from services.control.geofences import InUseError
 from services.control.subscriptions import StaleError
@@ -43,9 +42,9 @@ class Problem(NamedTuple):
             "detail": self.detail,
         }
         if self.faults:
-            found["errors"] = [_shown(fault) for fault in self.faults]
+            found["errors"] = [shown_fault(fault) for fault in self.faults]
         found.update(self.extra)
-        return orjson.dumps(found)
+        return encoded(found)
 
 
 def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
@@ -86,7 +85,8 @@ def malformed(message: str, line: int, column: int) -> Problem:
     return Problem(400, "malformed", "The body is not JSON", detail)
 
 
-def _shown(fault: Fault) -> dict[str, str]:
+def shown_fault(fault: Fault) -> dict[str, str]:
+    """Return a fault, or what is odd, with its place."""
     place = (
         {"parameter": fault.parameter}
         if fault.pointer is None and fault.parameter is not None

@@ -6,6 +6,7 @@ from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
 from services.api.call import Handler
 from services.api.events import EventRoutes
+from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.projects import ProjectRoutes
 from services.api.subscriptions import SubscriptionRoutes
@@ -19,6 +20,8 @@ class Route(NamedTuple):
     handler: Handler
     open: bool = False
     """Whether it needs no key."""
+    strict: bool = False
+    """Whether its body is read as filters are: what JSON lets pass twice or astray leaves a mark."""
 
     @property
     def summary(self) -> str:
@@ -34,6 +37,7 @@ def native(
     audit: AuditRoutes,
     again: AgainRoutes,
     geofences: GeofenceRoutes,
+    filters: FilterRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
@@ -45,11 +49,11 @@ def native(
         Route("POST", "/v1/projects/{id}/api-keys", projects.create_key),
         Route("GET", "/v1/projects/{id}/api-keys", projects.list_keys),
         Route("DELETE", "/v1/projects/{id}/api-keys/{key_id}", projects.delete_key),
-        Route("POST", "/v1/subscriptions", subscriptions.create),
+        Route("POST", "/v1/subscriptions", subscriptions.create, strict=True),
         Route("GET", "/v1/subscriptions", subscriptions.list),
         Route("POST", "/v1/subscriptions/probe", subscriptions.probe),
         Route("GET", "/v1/subscriptions/{id}", subscriptions.get),
-        Route("PATCH", "/v1/subscriptions/{id}", subscriptions.update),
+        Route("PATCH", "/v1/subscriptions/{id}", subscriptions.update, strict=True),
         Route("DELETE", "/v1/subscriptions/{id}", subscriptions.delete),
         Route("POST", "/v1/subscriptions/{id}/pause", subscriptions.pause),
         Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume),
@@ -69,6 +73,8 @@ def native(
         Route("GET", "/v1/resends/{id}", again.get),
         Route("POST", "/v1/resends/{id}/cancel", again.cancel),
         Route("GET", "/v1/audit", audit.list),
+        Route("POST", "/v1/filters/check", filters.check, strict=True),
+        Route("POST", "/v1/filters/explain", filters.explain, strict=True),
         Route("POST", "/v1/geofences", geofences.create),
         Route("GET", "/v1/geofences", geofences.list),
         Route("GET", "/v1/geofences/{id}", geofences.get),

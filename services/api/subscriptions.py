@@ -3,6 +3,7 @@
 import base64
 
 from services.api.call import Answer, Call
+from services.api.problems import shown_fault
 from services.control.checks import Checker
 from services.control.fields import shown
 from services.control.subscriptions import Subscriptions
@@ -27,7 +28,7 @@ class SubscriptionRoutes:
         """Make a subscription; its secret is in this answer alone."""
         call.caller.require("manage")
         created = await self._subscriptions.create(call.caller, call.body)
-        answer = _one(created.registration, status=201)
+        answer = await self._one(created.registration, status=201)
         name = "public_key" if created.secret.startswith("whpk_") else "secret"
         body = {**answer.body, name: created.secret}
         location = {"Location": f"/v1/subscriptions/{created.registration.id}"}
@@ -43,12 +44,12 @@ class SubscriptionRoutes:
     async def get(self, call: Call) -> Answer:
         """Return one subscription."""
         call.caller.require("read")
-        return _one(await self._subscriptions.get(call.caller, call.path["id"]))
+        return await self._one(await self._subscriptions.get(call.caller, call.path["id"]))
 
     async def update(self, call: Call) -> Answer:
         """Change a subscription, as JSON merge patch."""
         call.caller.require("manage")
-        return _one(
+        return await self._one(
             await self._subscriptions.update(
                 call.caller, call.path["id"], call.body, if_version=call.if_version
             )
@@ -63,12 +64,14 @@ class SubscriptionRoutes:
     async def pause(self, call: Call) -> Answer:
         """Stop sending; nothing is lost meanwhile."""
         call.caller.require("manage")
-        return _one(await self._subscriptions.pause(call.caller, call.path["id"]))
+        return await self._one(await self._subscriptions.pause(call.caller, call.path["id"]))
 
     async def resume(self, call: Call) -> Answer:
         """Send again; re-enables a disabled one too."""
         call.caller.require("manage")
-        return _one(await self._subscriptions.resume(call.caller, call.path["id"], call.body))
+        return await self._one(
+            await self._subscriptions.resume(call.caller, call.path["id"], call.body)
+        )
 
     async def secrets(self, call: Call) -> Answer:
         """List secrets by id and end, never their values."""
@@ -114,6 +117,11 @@ class SubscriptionRoutes:
         call.caller.require("manage")
         return Answer(200, dict(await self._test_calls.probe(call.body)))
 
+    async def _one(self, registration: Registration, *, status: int = 200) -> Answer:
+        warnings = await self._subscriptions.warnings(registration)
+        body = {**_shown(registration), "warnings": [shown_fault(each) for each in warnings]}
+        return Answer(status, body, {"ETag": f'"{registration.version}"'})
+
     async def public_keys(self, _: Call) -> Answer:
         """Return the public keys of v1a subscriptions."""
         rows = await self._subscriptions.public_keys()
@@ -126,10 +134,6 @@ class SubscriptionRoutes:
             for subscription_id, id_, key in rows
         ]
         return Answer(200, {"keys": keys})
-
-
-def _one(registration: Registration, *, status: int = 200) -> Answer:
-    return Answer(status, _shown(registration), {"ETag": f'"{registration.version}"'})
 
 
 def _shown(registration: Registration) -> Json:

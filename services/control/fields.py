@@ -4,6 +4,8 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import orjson
+
 from services.control.checks import Checker, is_storable, kind
 from services.deliver.addresses import AddressPolicy
 from services.kernel.errors import Fault
@@ -30,7 +32,6 @@ _FORBIDDEN = {
 }  # fmt: skip
 
 LATER: dict[str, tuple[Any, str]] = {
-    "filter": (None, "content filters are"),
     "ordered": ("none", "order per key is"),
     "order_by": ("key", "order per key is"),
     "on_exhausted": ("skip", "order per key is"),
@@ -42,12 +43,12 @@ LATER: dict[str, tuple[Any, str]] = {
 
 SETTABLE = (
     "url", "types", "description", "headers", "profile", "expand", "max_in_flight",
-    "timeout_seconds", "retry_schedule", "rate_limit", *LATER,
+    "timeout_seconds", "retry_schedule", "rate_limit", "filter", *LATER,
 )  # fmt: skip
 CREATABLE = ("project_id", "signature", *SETTABLE)
 READ_ONLY = (
     "id", "project_id", "signature", "status", "status_reason", "created_at", "updated_at", "secret",
-    "failure_count",
+    "failure_count", "warnings", "matches",
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ class Fields:
         if creating or "url" in body:
             found["url"] = await self._url(check)
         if creating or "types" in body:
-            found["types"] = self._types(check)
+            found["types"] = patterns(check)
         if "headers" in body:
             found["headers"] = _headers(check, body["headers"])
         if "description" in body:
@@ -124,18 +125,20 @@ class Fields:
         check.faults += await self.url_faults(url, pointer=f"{check.pointer}/url")
         return str(url)
 
-    def _types(self, check: Checker) -> tuple[str, ...]:
-        written = check.body.get("types")
-        if written is None or written == []:
-            check.fault("types", "required", 'types is required: ["*"] is every event but streams')
-        elif not isinstance(written, list):
-            check.fault("types", "type", f"expected an array of strings, got {kind(written)}")
-        elif not 1 <= len(written) <= MAX_TYPES:
-            check.fault("types", "limit", f"{len(written)} patterns, 1 to {MAX_TYPES} are allowed")
-        else:
-            check.faults += types.faults(written, pointer=f"{check.pointer}/types")
-            return tuple(str(pattern) for pattern in written)
-        return ()
+
+def patterns(check: Checker) -> tuple[str, ...]:
+    """Return the type patterns of a body."""
+    written = check.body.get("types")
+    if written is None or written == []:
+        check.fault("types", "required", 'types is required: ["*"] is every event but streams')
+    elif not isinstance(written, list):
+        check.fault("types", "type", f"expected an array of strings, got {kind(written)}")
+    elif not 1 <= len(written) <= MAX_TYPES:
+        check.fault("types", "limit", f"{len(written)} patterns, 1 to {MAX_TYPES} are allowed")
+    else:
+        check.faults += types.faults(written, pointer=f"{check.pointer}/types")
+        return tuple(str(pattern) for pattern in written)
+    return ()
 
 
 def shown(registration: Registration) -> Json:
@@ -154,6 +157,7 @@ def shown(registration: Registration) -> Json:
         "timeout_seconds": registration.timeout_seconds,
         "retry_schedule": None if schedule is None else list(schedule),
         "rate_limit": registration.rate_limit,
+        "filter": None if registration.filter is None else shown_filter(registration.filter),
         "signature": registration.signature.value,
         **{field: default for field, (default, _) in LATER.items()},
         "status": registration.status.value,
@@ -173,6 +177,14 @@ def compared(
             if name in old and old[name] != text:  # masked, the two may look the same
                 now["headers"][name] += " (new)"
     return was, now
+
+
+def shown_filter(text: str) -> Any:  # noqa: ANN401 - JSON
+    """Return a stored filter as JSON; as its text where it is none any more."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
 
 
 def mask(text: str) -> str:

@@ -21,6 +21,7 @@ KEY_PREFIX = "priv_"
 KEY_BYTES = 32
 SHOWN_CHARS = 12
 MAX_NAME = 200
+MAX_SUBSCRIPTIONS, MOST_SUBSCRIPTIONS = 1_000, 10_000
 
 
 class Projects:
@@ -130,6 +131,7 @@ def shown(project: Project) -> Json:
         "id": project.id,
         "name": project.name,
         "coordinate_order": project.coordinate_order,
+        "max_subscriptions": project.max_subscriptions,
         "created_at": rfc3339(project.created_at),
     }
 
@@ -149,13 +151,18 @@ def shown_key(key: ApiKey) -> Json:
 
 
 def _fields(body: Json, *, creating: bool) -> dict[str, Any]:
-    check = Checker("The project is not valid", body, known=("name", "coordinate_order"))
+    check = Checker(
+        "The project is not valid", body, known=("name", "coordinate_order", "max_subscriptions")
+    )
     found: dict[str, Any] = {}
     if creating or "name" in check.body:
         found["name"] = check.text("name", required=True, longest=MAX_NAME)
     if "coordinate_order" in check.body:
         order = check.choice("coordinate_order", list(CoordinateOrder))
         found["coordinate_order"] = CoordinateOrder(order) if order else None
+    if "max_subscriptions" in check.body:
+        most = check.number("max_subscriptions", least=1, most=MOST_SUBSCRIPTIONS, whole=True)
+        found["max_subscriptions"] = most or MAX_SUBSCRIPTIONS
     check.finish()
     return found
 

@@ -5,11 +5,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import orjson
+
 from services.control.access import Access, Caller
 from services.control.announce import Announcer, about
 from services.control.audit import Audit, Change
 from services.control.checks import Checker
-from services.control.fields import CREATABLE, READ_ONLY, SETTABLE, Fields, compared
+from services.control.fields import (
+    CREATABLE,
+    READ_ONLY,
+    SETTABLE,
+    Fields,
+    compared,
+    shown_filter,
+)
+from services.control.filters import Filters, with_marks
 from services.deliver.signing import new_key, public_key, secret_text
 from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import (
@@ -30,6 +40,8 @@ MAX_OVERLAP_HOURS = 168
 OVERLAP_HOURS = 24
 INVALID = "The subscription is not valid"
 TRIES = 5
+MAX_FILTER_BYTES = 8 << 20
+"""Of all filters of a project, as they are stored."""
 NOUN = "subscription"
 
 
@@ -68,6 +80,7 @@ class Subscriptions:
         store: RegistrationStore,
         access: Access,
         fields: Fields,
+        filters: Filters,
         audit: Audit,
         announcer: Announcer,
         clock: Clock,
@@ -76,6 +89,7 @@ class Subscriptions:
         self._store = store
         self._access = access
         self._fields = fields
+        self._filters = filters
         self._audit = audit
         self._announcer = announcer
         self._clock = clock
@@ -109,6 +123,8 @@ class Subscriptions:
                 rows += await self._drafted(caller, check, profile, status)
             faults += check.faults
         faults += noted
+        if not faults:
+            faults += await self._over_limits([registration for registration, _ in rows])
         if faults:
             raise FaultsError(INVALID, faults)
         async with self._audit.change(caller, NOUN) as change:
@@ -147,7 +163,7 @@ class Subscriptions:
     ) -> Registration:
         """Change what *body* names, as JSON merge patch. Raises FaultsError, StaleError."""
         before = await self.get(caller, id_)
-        values = await self._values(body)
+        values = await self._values(before, body)
         return await self._change(
             caller, "update", before, lambda now: replace(now, **values), if_version
         )
@@ -169,7 +185,7 @@ class Subscriptions:
         re-enables what we disabled, not what its owner paused. *noted* as with `create_many`.
         """
         before = await self.get(caller, id_)
-        values = await self._values(body, noted)
+        values = await self._values(before, body, noted)
 
         def change(now: Registration) -> Registration:
             after = replace(now, **values)
@@ -253,6 +269,10 @@ class Subscriptions:
         if secret.expires_at is None or secret.expires_at > at:
             raise ConflictError("the last secret can't end: rotate it instead")
 
+    async def warnings(self, registration: Registration) -> Sequence[Fault]:
+        """Return what is odd about its filter now."""
+        return await self._filters.warnings(registration)
+
     async def as_sent_to(self, registration: Registration) -> Subscription:
         """Return a subscription as the sender needs it, secrets included."""
         return Subscription(
@@ -282,17 +302,64 @@ class Subscriptions:
             project_id = await self._access.project_for(caller, named, pointer=pointer)
         except FaultsError as error:
             check.faults += error.faults
+            check.faults[:] = with_marks(check)
             return []
+        values["filter"] = await self._filter(
+            check, project_id, values["types"], check.body.get("filter")
+        )
+        check.faults[:] = with_marks(check)
         return [] if check.faults else [self._new(caller, project_id, values, scheme, status)]
 
-    async def _values(self, body: object, noted: Sequence[Fault] = ()) -> dict[str, Any]:
+    async def _filter(
+        self, check: Checker, project_id: ProjectId, types: Sequence[str], written: object
+    ) -> str | None:
+        """Return a filter as it is stored; what is wrong with it is left in *check*."""
+        judged = await self._filters.judge(check, project_id, types=types, written=written)
+        return None if judged.normal is None else orjson.dumps(judged.normal).decode()
+
+    async def _over_limits(
+        self, asked: Sequence[Registration], *, instead_of: Registration | None = None
+    ) -> list[Fault]:
+        """Return in what a project would have too much; those who ask at once may go a little over."""
+        found = []
+        for project_id in {registration.project_id for registration in asked}:
+            mine = [one for one in asked if one.project_id == project_id]
+            usage = await self._store.usage(project_id)
+            count, size = usage.subscriptions, usage.filter_bytes
+            count += len(mine) - (instead_of is not None)
+            size += sum(map(_filter_bytes, mine))
+            if instead_of is None and count > usage.max_subscriptions:
+                message = f"{count} subscriptions, {usage.max_subscriptions} are allowed"
+                found.append(Fault("limit", f"{message} in this project", ""))
+            if instead_of is not None:
+                size -= _filter_bytes(instead_of)
+            if size > MAX_FILTER_BYTES and any(one.filter for one in mine):
+                message = f"{size} bytes of filters in this project, {MAX_FILTER_BYTES} are allowed"
+                found.append(Fault("limit", message, "/filter"))
+        return found
+
+    async def _values(
+        self, before: Registration, body: object, noted: Sequence[Fault] = ()
+    ) -> dict[str, Any]:
         """Return what *body* changes. Raises FaultsError."""
         check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
         for field in READ_ONLY:
             if field in check.body:
                 check.fault(field, "read_only", f"{field} can't be changed here")
         values = await self._fields.check(check, creating=False)
-        check.faults += noted
+        if "filter" in check.body:
+            types = values.get("types", before.types)
+            values["filter"] = await self._filter(
+                check, before.project_id, types, check.body["filter"]
+            )
+        elif "types" in check.body and before.filter is not None:
+            # What it asks for may be in none of the types any more.
+            kept = shown_filter(before.filter)
+            await self._filter(check, before.project_id, values["types"], kept)
+        check.faults[:] = [*with_marks(check), *noted]
+        if not check.faults and values.get("filter") is not None:
+            after = replace(before, **values)
+            check.faults += await self._over_limits([after], instead_of=before)
         check.finish()
         return values
 
@@ -373,3 +440,7 @@ def _note(
     assert known is not None  # noqa: S101 - one of them is there
     was, is_ = compared(before, after)
     change.note(action, known.id, project_id=known.project_id, before=was, after=is_)
+
+
+def _filter_bytes(registration: Registration) -> int:
+    return len((registration.filter or "").encode())

@@ -18,6 +18,7 @@
     overdue        what is in flight or waits for too long is parked
     subscriptions  all of them in memory: loaded, notified, re-read
     quarantine     what is no event goes to its topic; only then is it settled
+    geofences      all of them in memory, for filters that name them
     masters        what the log says of geofences is stored; only then is it settled
     operations     what the service says of itself, written one after the other
     trouble        who is failing, has recovered, or failed for so long that it is switched off

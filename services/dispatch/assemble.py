@@ -9,6 +9,7 @@ from services.dispatch.changes import Changes
 from services.dispatch.commit import Committer
 from services.dispatch.consume import Consumer
 from services.dispatch.flow import Flow
+from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
 from services.dispatch.limits import Limits
 from services.dispatch.masters import Masters
@@ -38,6 +39,9 @@ from services.kernel.ports.store import (
 )
 from services.kernel.value import value
 from services.match.index import Matcher
+
+FILTER_BROKEN = "filter_broken"
+"""Why we switch off a subscription whose stored filter can't be read any more."""
 
 
 @value
@@ -94,9 +98,16 @@ def assemble(
         max_in_flight_per_subscription=options.max_in_flight_per_subscription,
     )
     changes = Changes(outboxes=outboxes, parking=parking, budget=budget, health=health)
+    matcher = Matcher(on_broken=lambda broken: subscriptions.disable(broken, reason=FILTER_BROKEN))
+    geofences = Geofences(
+        source=ports.geofences,
+        clock=clock,
+        reload_seconds=limits.reload,
+        on_change=matcher.set_geofences,
+    )
     subscriptions = Subscriptions(
         source=ports.subscriptions,
-        matcher=Matcher(),
+        matcher=matcher,
         clock=clock,
         reload_seconds=limits.reload,
         on_change=changes,
@@ -162,6 +173,7 @@ def assemble(
         membership=membership,
         partitions=partitions,
         subscriptions=subscriptions,
+        geofences=geofences,
         consumer=consumer,
         ownership=Ownership(
             worker=options.worker,

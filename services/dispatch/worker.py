@@ -9,6 +9,7 @@ import structlog
 from services.deliver.outbox import Outboxes
 from services.dispatch.commit import Committer
 from services.dispatch.consume import Consumer
+from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
 from services.dispatch.overdue import Overdue
 from services.dispatch.owned import OwnedPartitions
@@ -52,6 +53,7 @@ class Worker:
         membership: Membership,
         partitions: OwnedPartitions,
         subscriptions: Subscriptions,
+        geofences: Geofences,
         consumer: Consumer,
         ownership: Ownership,
         committer: Committer,
@@ -68,6 +70,7 @@ class Worker:
         self._membership = membership
         self._partitions = partitions
         self._subscriptions = subscriptions
+        self._geofences = geofences
         self._consumer = consumer
         self._ownership = ownership
         self._committer = committer
@@ -105,11 +108,14 @@ class Worker:
 
     async def run(self) -> None:
         """Deliver until stopped. Raises what no part could deal with, and StuckError."""
+        await self._geofences.load()
         await self._subscriptions.load()
         async with asyncio.TaskGroup() as group:
             self._ownership.spawn = group.create_task
             parts = [
                 self._outboxes.run(),
+                self._geofences.follow(),
+                self._geofences.reread(),
                 self._subscriptions.follow(),
                 self._subscriptions.reread(),
                 self._subscriptions.write_disabled(),

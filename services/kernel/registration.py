@@ -28,6 +28,7 @@ class Project:
     created_at: datetime
     coordinate_order: CoordinateOrder | None = None
     """Of the bare pairs in its planner's geofences; None: such geofences are not taken."""
+    max_subscriptions: int = 1_000
 
 
 @value
@@ -84,6 +85,14 @@ class Registration:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+
+class ProjectUsage(NamedTuple):
+    """What a project has, and may have, of subscriptions."""
+
+    subscriptions: int
+    filter_bytes: int
+    max_subscriptions: int
 
 
 class Secret(NamedTuple):

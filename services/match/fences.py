@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from services.kernel.event import Json
 from services.kernel.geofence import Geofence
-from services.match.geometry import Circle, Polygon, Several, Shape
+from services.match.geometry import Box, Circle, Polygon, Several, Shape
 from services.match.grid import Grid
 
 
@@ -60,6 +60,19 @@ def shape(area: Json) -> Shape:
     if geometry["type"] == "MultiPolygon":
         return Several([_polygon(rings) for rings in geometry["coordinates"]])
     return _polygon(geometry["coordinates"])
+
+
+def around(geofences: Iterable[Geofence]) -> Box | None:
+    """Return where a project works, as far as its geofences tell."""
+    boxes = [shape(geofence.area).box for geofence in geofences]
+    if not boxes:
+        return None
+    return Box(
+        min(box.west for box in boxes),
+        min(box.south for box in boxes),
+        max(box.east for box in boxes),
+        max(box.north for box in boxes),
+    )
 
 
 def _polygon(rings: list[Any]) -> Polygon:

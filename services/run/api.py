@@ -19,6 +19,7 @@ from services.api.again import AgainRoutes
 from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
+from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
@@ -31,6 +32,7 @@ from services.control.answers import Answers
 from services.control.audit import Audit
 from services.control.dead_letters import DeadLetters
 from services.control.fields import Bounds, Fields
+from services.control.filters import Filters
 from services.control.geofences import Geofences
 from services.control.ingest import Ingest
 from services.control.projects import Projects
@@ -145,10 +147,13 @@ async def _build(
     audit = Audit(store=entries, clock=clock, entropy=os.urandom)
     registrations = PostgresRegistrations(pool=pool, cipher=cipher)
     await registrations.check_keys()
+    fences = PostgresGeofences(pool=pool)
+    filters = Filters(access=access, geofences=fences)
     subscriptions = Subscriptions(
         store=registrations,
         access=access,
         fields=fields,
+        filters=filters,
         audit=audit,
         announcer=announcer,
         clock=clock,
@@ -196,13 +201,14 @@ async def _build(
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
         geofences=GeofenceRoutes(
             Geofences(
-                store=PostgresGeofences(pool=pool),
+                store=fences,
                 access=access,
                 audit=audit,
                 clock=clock,
                 entropy=os.urandom,
             )
         ),
+        filters=FilterRoutes(filters),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []

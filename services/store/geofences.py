@@ -37,6 +37,10 @@ class PostgresGeofences:
         """Return those with this id: one in a project; None: of all."""
         return [_geofence(row) for row in await self._pool.fetch("find_geofences", id_, project_id)]
 
+    async def of_project(self, project_id: ProjectId) -> Sequence[Geofence]:
+        """Return all of a project."""
+        return [_geofence(row) for row in await self._pool.fetch("some_geofences", [project_id])]
+
     async def page(self, *, project_id: ProjectId | None, page: Page) -> Sequence[Geofence]:
         """Return those of a project (None: of all), newest first."""
         rows = await self._pool.fetch("page_geofences", project_id, page.before, page.limit)

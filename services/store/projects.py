@@ -20,7 +20,12 @@ class PostgresProjects:
     async def add(self, project: Project) -> None:
         """Store a new project."""
         await self._pool.execute(
-            "add_project", project.id, project.name, project.created_at, project.coordinate_order
+            "add_project",
+            project.id,
+            project.name,
+            project.created_at,
+            project.coordinate_order,
+            project.max_subscriptions,
         )
 
     async def get(self, id_: ProjectId) -> Project | None:
@@ -36,7 +41,12 @@ class PostgresProjects:
     async def replace(self, project: Project, *, at: datetime) -> None:
         """Overwrite what can be changed of it."""
         await self._pool.execute(
-            "replace_project", project.id, project.name, project.coordinate_order, at
+            "replace_project",
+            project.id,
+            project.name,
+            project.coordinate_order,
+            project.max_subscriptions,
+            at,
         )
 
     async def delete(self, id_: ProjectId, *, at: datetime) -> None:

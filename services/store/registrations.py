@@ -9,7 +9,7 @@ import orjson
 
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
 from services.kernel.lane import Start
-from services.kernel.registration import NewSecret, Page, Registration, Secret
+from services.kernel.registration import NewSecret, Page, ProjectUsage, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
 from services.store.cipher import Cipher, Encrypted
 from services.store.lanes import start_columns
@@ -78,6 +78,11 @@ class PostgresRegistrations:
         row = await self._pool.fetchrow("count_subscriptions", project_id)
         found = await self._find(project_id=project_id, limit=limit, offset=offset)
         return found, row["total"] if row else 0
+
+    async def usage(self, project_id: ProjectId) -> ProjectUsage:
+        """Return how many a project has, and what their filters take."""
+        row = await self._pool.fetchrow("project_usage", project_id)
+        return ProjectUsage(*row) if row else ProjectUsage(0, 0, 0)
 
     async def replace(
         self,

@@ -11,8 +11,11 @@ import pytest
 from aiohttp import ClientSession
 
 from services.kernel.clock import SystemClock, rfc3339
+from services.kernel.ids import ProjectId
+from services.kernel.registration import Project
 from services.store.audit import PostgresAudit
 from services.store.pool import Pool
+from services.store.projects import PostgresProjects
 from tests.support.api import ServedApi, an_api
 from tests.support.native import Caller
 from tests.support.planner import BASES, Client
@@ -226,7 +229,8 @@ async def test_what_one_task_writes_together_others_see_at_once_or_never(databas
 
 
 async def _add_project(pool: Pool, n: int) -> None:
-    await pool.execute("add_project", f"{n:024x}", "A project", SystemClock().now())
+    made = Project(id=ProjectId(f"{n:024x}"), name="A project", created_at=SystemClock().now())
+    await PostgresProjects(pool=pool).add(made)
 
 
 async def _add_twice(pool: Pool) -> None:

@@ -15,6 +15,7 @@ import orjson
 from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
+from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.openapi import document
 from services.api.projects import ProjectRoutes
@@ -34,6 +35,7 @@ def routes() -> list[Route]:
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),
         geofences=GeofenceRoutes(nothing),
+        filters=FilterRoutes(nothing),
     )
 
 

@@ -1,5 +1,6 @@
 alter table projects
-    add column coordinate_order text check (coordinate_order in ('lat_lng', 'lng_lat'));
+    add column coordinate_order text check (coordinate_order in ('lat_lng', 'lng_lat')),
+    add column max_subscriptions integer not null default 1000;
 
 -- Areas that filters name by id: made by people, or taken from planner.master. Newest wins; a deleted
 -- one stays as a row, so that an older record of it brings nothing back.

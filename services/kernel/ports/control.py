@@ -15,6 +15,7 @@ from services.kernel.registration import (
     NewSecret,
     Page,
     Project,
+    ProjectUsage,
     Registration,
     Secret,
     Stored,
@@ -84,6 +85,9 @@ class RegistrationStore(Protocol):
     ) -> tuple[Sequence[Registration], int]:
         """Return some of a project, newest first, and how many there are."""
 
+    async def usage(self, project_id: ProjectId) -> ProjectUsage:
+        """Return how many a project has, and what their filters take."""
+
     async def replace(
         self,
         registration: Registration,
@@ -127,6 +131,9 @@ class GeofenceStore(Protocol):
 
     async def find(self, id_: GeofenceId, *, project_id: ProjectId | None) -> Sequence[Geofence]:
         """Return those with this id: one in a project; None: of all, where planners may agree."""
+
+    async def of_project(self, project_id: ProjectId) -> Sequence[Geofence]:
+        """Return all of a project."""
 
     async def page(self, *, project_id: ProjectId | None, page: Page) -> Sequence[Geofence]:
         """Return those of a project (None: of all), newest first."""

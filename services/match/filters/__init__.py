@@ -49,6 +49,7 @@ __all__ = [
     "load",
     "marks",
     "matches",
+    "stored",
 ]
 
 
@@ -108,6 +109,15 @@ def check(
         normal=None if pattern is None else normal(pattern),
         tree=None if pattern is None else Filter(pattern),
     )
+
+
+def stored(text: str) -> Filter | None:
+    """Return the filter that was stored as *text*; None where it can't be read any more."""
+    try:
+        written = load(text.encode())
+    except NotJsonError:
+        return None
+    return check(written, types=(), geofences=None, schema=False).tree
 
 
 def evaluator(tree: Filter, fences: Fences | None = None) -> Evaluator:

@@ -25,6 +25,7 @@ class NotJsonError(WebhooksError):
 
     def __init__(self, problem: str, *, line: int, column: int) -> None:
         super().__init__(f"not JSON: {problem}, in line {line}, column {column}")
+        self.problem = problem
         self.line = line
         self.column = column
 

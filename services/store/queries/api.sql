@@ -1,21 +1,21 @@
 -- name: add_project
 -- Store a new project.
-insert into projects (id, name, created_at, updated_at, coordinate_order)
-values ($1, $2, $3, $3, $4);
+insert into projects (id, name, created_at, updated_at, coordinate_order, max_subscriptions)
+values ($1, $2, $3, $3, $4, $5);
 
 -- name: get_project
 -- A project that is not deleted.
-select id, name, created_at, coordinate_order from projects where id = $1 and deleted_at is null;
+select id, name, created_at, coordinate_order, max_subscriptions from projects where id = $1 and deleted_at is null;
 
 -- name: page_projects
 -- Projects, newest first, below an id.
-select id, name, created_at, coordinate_order from projects
+select id, name, created_at, coordinate_order, max_subscriptions from projects
 where deleted_at is null and ($1::text is null or id < $1)
 order by id desc limit $2;
 
 -- name: replace_project
 -- Overwrite what can be changed of a project.
-update projects set name = $2, coordinate_order = $3, updated_at = $4
+update projects set name = $2, coordinate_order = $3, max_subscriptions = $4, updated_at = $5
 where id = $1 and deleted_at is null;
 
 -- name: delete_project

@@ -79,3 +79,11 @@ from taken left join before on true;
 -- name: coordinate_order
 -- Which number comes first in a bare pair of a project.
 select coordinate_order from projects where id = $1 and deleted_at is null;
+
+-- name: project_usage
+-- How many subscriptions a project has, what their filters take, and how many it may have.
+select count(s.id)::int as subscriptions,
+    coalesce(sum(octet_length(s.filter)), 0)::bigint as filter_bytes, p.max_subscriptions
+from projects p left join subscriptions s on s.project_id = p.id and s.deleted_at is null
+where p.id = $1
+group by p.id;

@@ -1,0 +1,188 @@
+"""Filters on the whole stack: each receiver gets what it asked for, and nothing else."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.cluster import Cluster, Put, Receiver, a_cluster, receiving, repeats
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+FENCE = "5e208446c97efa37d4830b09"
+STATUSES = ("planning", "in_progress", "finished")
+INSIDE, OUTSIDE = (41.40, 2.17), (41.60, 2.17)
+WITHIN = {"data": {"position": [{"geo-within": {"geofence": FENCE}}]}}
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with a_cluster(kafka, database, tmp_path) as cluster:
+        yield cluster
+
+
+def put(cluster: Cluster, id_: str, type_: str, data: dict[str, Any], **fields: object) -> Put:
+    event = {
+        "id": id_,
+        "type": type_,
+        "created_at": "2026-03-17T09:40:51.000Z",
+        "project_id": cluster.project,
+        "data": data,
+        **fields,
+    }
+    return Put(orjson.dumps(event), key=id_.encode())
+
+
+def a_plan(cluster: Cluster, n: int) -> Put:
+    return put(cluster, f"plan-{n}", "plan.created", {"id": f"{n:024x}", "status": STATUSES[n % 3]})
+
+
+def a_position(cluster: Cluster, id_: str, at: tuple[float, float]) -> Put:
+    position = {"lat": at[0], "lng": at[1], "created_at": "2026-03-17T09:40:51.000Z"}
+    return put(cluster, id_, "vehicle.position", {"vehicle_id": "v", "position": position})
+
+
+def a_geofence(cluster: Cluster, type_: str, second: int, *, lat: float = 41.35) -> Put:
+    corners = [(lat, 2.09), (lat, 2.23), (lat + 0.1, 2.23), (lat + 0.1, 2.09)]
+    data = {
+        "id": FENCE,
+        "project_id": cluster.project,
+        "label": "Zone",
+        "enabled": True,
+        "coordinates": [{"lat": lat, "lng": lng} for lat, lng in corners],
+    }
+    at = f"2026-03-17T09:41:{second:02}.000Z"
+    return put(cluster, f"fence-{second}", type_, data, created_at=at)
+
+
+async def test_a_receiver_gets_what_its_filter_takes_and_nothing_else(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    finished = {"data": {"status": ["finished"]}}
+    either = {"$or": [finished, {"id": ["plan-0"]}]}
+    await cluster.subscribe(f"{receiver.url}/all")
+    await cluster.subscribe(f"{receiver.url}/finished", types=["plan.*"], filter=finished)
+    await cluster.subscribe(f"{receiver.url}/either", types=["plan.created"], filter=either)
+    await cluster.start()
+    await cluster.put(*(a_plan(cluster, n) for n in range(90)))
+    await eventually(lambda: len(receiver.ids("/all")) == 90, within=30)
+    wanted = {f"plan-{n}" for n in range(90) if n % 3 == 2}
+    await eventually(lambda: len(receiver.ids("/finished")) >= len(wanted))
+    await eventually(lambda: len(receiver.ids("/either")) >= len(wanted) + 1)
+    assert receiver.ids("/finished").keys() == wanted
+    assert receiver.ids("/either").keys() == {*wanted, "plan-0"}
+    assert repeats(receiver.ids("/finished")) == {}
+
+
+async def test_a_change_under_load_holds_for_all_that_is_produced_a_second_after_its_answer(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    def of(status: str) -> dict[str, Any]:
+        return {"data": {"status": [status]}}
+
+    id_ = await cluster.subscribe(f"{receiver.url}/some", types=["plan.*"], filter=of("planning"))
+    await cluster.subscribe(f"{receiver.url}/all")
+    await cluster.start()
+    produced: dict[int, float] = {}
+    changed = asyncio.Event()
+
+    async def load() -> None:
+        async with asyncio.timeout(60):
+            for n in range(10_000):
+                produced[n] = time.time()
+                await cluster.put(*(a_plan(cluster, n * 3 + k) for k in range(3)))
+                if changed.is_set() and time.time() > answered + 2:
+                    return
+
+    answered = float("inf")
+    loading = asyncio.create_task(load())
+    await eventually(lambda: len(receiver.ids("/some")) > 5, within=30)
+    asked = time.time()
+    await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"filter": of("finished")})
+    answered = time.time()
+    changed.set()
+    await loading
+    await eventually(lambda: len(receiver.ids("/all")) == len(produced) * 3, within=30)
+    before = {f"plan-{n * 3}" for n, at in produced.items() if at < asked - 1}
+    after = {f"plan-{n * 3 + 2}" for n, at in produced.items() if at > answered + 1}
+    got = receiver.ids("/some")
+    await eventually(lambda: receiver.ids("/some").keys() >= before | after)
+    assert before
+    assert after
+    # Each event was taken by one of the two filters, the old before and the new after.
+    assert all(int(id_.split("-")[1]) % 3 != 1 for id_ in got)
+    assert not {f"plan-{n * 3 + 2}" for n, at in produced.items() if at < asked - 1} & got.keys()
+    assert not {f"plan-{n * 3}" for n, at in produced.items() if at > answered + 1} & got.keys()
+
+
+async def test_a_geofence_comes_by_the_log_and_its_change_holds_within_a_second(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.start()
+    await cluster.put(a_geofence(cluster, "geofence.created", 1))
+    path = f"/v1/geofences/{FENCE}"
+
+    async def is_known() -> bool:
+        return bool(await cluster.fetch("select from geofences where id = $1", FENCE))
+
+    await eventually(is_known, within=30)
+    assert (await cluster.call("GET", path))["origin"] == "planner"
+    types = ["vehicle.position"]
+    await cluster.subscribe(f"{receiver.url}/zone", types=types, filter=WITHIN)
+    await cluster.subscribe(f"{receiver.url}/all", types=types)
+    await asyncio.sleep(1)  # what is promised of a change: within a second
+    await cluster.put(a_position(cluster, "in-1", INSIDE), a_position(cluster, "out-1", OUTSIDE))
+    await eventually(lambda: len(receiver.ids("/all")) == 2)
+    # By the log: moved to where the other position is. An older event moves it nowhere.
+    await cluster.put(a_geofence(cluster, "geofence.updated", 9, lat=41.55))
+    await cluster.put(a_geofence(cluster, "geofence.updated", 5, lat=10))
+    await eventually(lambda: moved(cluster))
+    await asyncio.sleep(1)
+    await cluster.put(a_position(cluster, "in-2", INSIDE), a_position(cluster, "out-2", OUTSIDE))
+    await eventually(lambda: len(receiver.ids("/all")) == 4)
+    # Through the API: disabled, it is neither within nor outside.
+    await cluster.call("PATCH", path, {"enabled": False})
+    await asyncio.sleep(1)
+    await cluster.put(a_position(cluster, "out-3", OUTSIDE))
+    await eventually(lambda: len(receiver.ids("/all")) == 5)
+    await eventually(lambda: len(receiver.ids("/zone")) == 2)
+    assert receiver.ids("/zone").keys() == {"in-1", "out-2"}
+
+
+async def moved(cluster: Cluster) -> bool:
+    rows = await cluster.fetch("select version from geofences where id = $1", FENCE)
+    return bool(rows[0]["version"] == 2)
+
+
+async def test_a_filter_that_can_not_be_read_matches_nothing_and_is_switched_off_loudly(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    broken = await cluster.subscribe(f"{receiver.url}/broken", types=["plan.*"])
+    await cluster.subscribe(f"{receiver.url}/all", types=["plan.*", "webhook.disabled"])
+    await cluster.fetch("update subscriptions set filter = '{\"$xor\": []}' where id = $1", broken)
+    worker = await cluster.start()
+    await cluster.put(*(a_plan(cluster, n) for n in range(3)))
+    await eventually(lambda: len(receiver.ids("/all")) == 4, within=30)
+    told = next(
+        body
+        for seen in receiver.seen
+        if (body := orjson.loads(seen.body))["type"] == "webhook.disabled"
+    )
+    assert told["data"]["subscription_id"] == broken
+    assert told["data"]["reason"] == "filter_broken"
+    shown = await cluster.call("GET", f"/v1/subscriptions/{broken}")
+    assert (shown["status"], shown["status_reason"]) == ("disabled", "filter_broken")
+    assert shown["warnings"][0]["code"] == "broken"
+    assert worker.logged("subscription_disabled") == 1
+    assert receiver.ids("/broken") == {}
