@@ -250,6 +250,21 @@ class Dispatch(_Section):
     Longer than a rebalance may take (`WEBHOOKS_KAFKA__REBALANCE_TIMEOUT_SECONDS`)."""
 
 
+class Record(_Section):
+    """The history of attempts."""
+
+    enabled: bool = True
+    """Whether attempts are kept; without, there are no lists of deliveries and no statistics."""
+    topic: str = "webhooks.attempts"
+    flush_ms: Count = 100
+    """How often a worker writes what it attempted."""
+    buffer_attempts: Count = 50_000
+    """Held in memory while Kafka is away; more are lost, and counted."""
+    buffer_bytes: Count = 33_554_432
+    retention_days: Count = 30
+    """Attempts and statistics are kept for so many days."""
+
+
 class Observe(_Section):
     """Seen from outside."""
 
@@ -288,6 +303,7 @@ class Settings(BaseSettings):
     deliver: Deliver = Deliver()
     retry: Retry = Retry()
     dispatch: Dispatch = Dispatch()
+    record: Record = Record()
     observe: Observe = Observe()
     cli: Cli = Cli()
 

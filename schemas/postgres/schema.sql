@@ -180,6 +180,7 @@ create table retries (
     status          integer,
     parked_at       timestamptz not null default now(),
     resend          text,                     -- the job that it is sent again for
+    about           text,                     -- JSON: type, plan, route, stop, vehicle, external id
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index retries_due on retries (topic, partition, due_at);
@@ -211,6 +212,7 @@ create table dead_letters (
     id              text not null default      -- 24 hex, by when it was given up
         lpad(to_hex((extract(epoch from clock_timestamp()) * 16777216)::bigint), 14, '0')
         || left(replace(gen_random_uuid()::text, '-', ''), 10),
+    about           text,                     -- as in retries
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index dead_letters_by_subscription on dead_letters (subscription_id, dead_at desc);

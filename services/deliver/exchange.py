@@ -25,6 +25,44 @@ FINAL_FROM, SWITCHING = 200, 101
 ACCEPT = "Accept: */*\r\nAccept-Encoding: identity\r\n"
 
 
+_NONE: tuple[tuple[str, str], ...] = ()
+
+
+class Trip:
+    """What became of a request on its way, also where it comes to no answer."""
+
+    __slots__ = ("address", "connect", "tls", "tls_began")
+
+    def __init__(self) -> None:
+        self.address: str | None = None
+        """`ip:port` of the socket."""
+        self.tls_began: float | None = None
+        self.connect: float | None = None
+        self.tls: float | None = None
+
+
+class _Peers:
+    """Where the connections to a host and port lead: to one address, nearly always."""
+
+    __slots__ = ("address", "several")
+
+    def __init__(self) -> None:
+        self.address: str | None = None
+        self.several = False
+
+    def note(self, address: str) -> None:
+        """Take in a new connection."""
+        self.several = self.several or self.address not in (None, address)
+        self.address = address
+
+    def of(self, transport: asyncio.Transport) -> str | None:
+        """Return where a connection that was kept alive leads. Asking the system costs 0.4 µs."""
+        if not self.several:
+            return self.address
+        peer = transport.get_extra_info("peername")
+        return peer and shown(peer[0], peer[1])
+
+
 class _Target(NamedTuple):
     """What is the same in all requests to a URL."""
 
@@ -32,6 +70,7 @@ class _Target(NamedTuple):
     """What the connector goes by; it is never sent."""
     path: str
     host: str
+    peers: _Peers
 
 
 class Exchanger:
@@ -45,13 +84,18 @@ class Exchanger:
         self._response_bytes = response_bytes
         self._loop = asyncio.get_running_loop()
         self._targets: dict[str, _Target] = {}
+        self._peers: dict[str, _Peers] = {}
 
     async def exchange(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, trip: Trip
     ) -> Answer:
-        """Make one request. Raises what aiohttp raises, and ValueError for what can't be sent."""
+        """Make one request. Raises what aiohttp raises, and ValueError for what can't be sent.
+
+        *trip* is filled in on the way; who made the socket has put its address there.
+        """
         target = self._target(url)
         content = _head(method, target, headers, len(body)) + body
+        began = self._loop.time()
         try:
             connection = await self._connector.connect(target.request, [], self._timeout)
         except TimeoutError as error:
@@ -63,8 +107,13 @@ class Exchanger:
             protocol.set_response_params(
                 skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False
             )
+            sent = self._loop.time()
+            if trip.address is None:
+                trip.address = target.peers.of(protocol.transport)
+            else:
+                _connected(trip, target.peers, began=began, now=sent)
             protocol.transport.write(content)
-            answer, whole = await self._answer(protocol)
+            answer, whole = await self._answer(protocol, trip, sent)
         except BaseException:
             connection.close()
             raise
@@ -74,13 +123,16 @@ class Exchanger:
             connection.close()
         return answer
 
-    async def _answer(self, protocol: ResponseHandler) -> tuple[Answer, bool]:
+    async def _answer(
+        self, protocol: ResponseHandler, trip: Trip, sent: float
+    ) -> tuple[Answer, bool]:
         """Return the answer, and whether it was read to its end."""
         message, payload = await protocol.read()
         while (
             message.code < FINAL_FROM and message.code != SWITCHING
         ):  # 100 Continue, 103 Early Hints
             message, payload = await protocol.read()
+        first_byte = self._loop.time() - sent
         excerpt, size = b"", 0
         while not payload.at_eof() and size < self._response_bytes and not protocol.upgraded:
             chunk = await payload.readany()
@@ -89,12 +141,18 @@ class Exchanger:
                 excerpt += chunk[: EXCERPT_BYTES - len(excerpt)]
         whole = payload.at_eof() and not protocol.upgraded
         if OK_FROM <= message.code < OK_BELOW:
-            return Answer(Outcome.OK, message.code, (), excerpt, None, None), whole
-        headers = tuple(
-            (name[:MAX_HEADER_CHARS], value[:MAX_HEADER_CHARS])
-            for name, value in list(message.headers.items())[:MAX_HEADERS]
-        )
-        return Answer(Outcome.HTTP, message.code, headers, excerpt, None, None), whole
+            outcome, headers = Outcome.OK, _NONE
+        else:
+            outcome = Outcome.HTTP
+            headers = tuple(
+                (name[:MAX_HEADER_CHARS], value[:MAX_HEADER_CHARS])
+                for name, value in list(message.headers.items())[:MAX_HEADERS]
+            )
+        answer = Answer(
+            outcome, message.code, headers, excerpt, trip.address, None,
+            trip.connect, trip.tls, first_byte,
+        )  # fmt: skip
+        return answer, whole
 
     def _target(self, text: str) -> _Target:
         found = self._targets.get(text)
@@ -106,10 +164,26 @@ class Exchanger:
                 raise aiohttp.InvalidURL(url, "it has no host, or a user or password")
             if len(self._targets) >= MAX_TARGETS:
                 self._targets.clear()
+                self._peers.clear()
             request = aiohttp.ClientRequest("POST", url, loop=self._loop)
             host = url.host_port_subcomponent or ""
-            found = self._targets[text] = _Target(request, url.raw_path_qs, host)
+            peers = self._peers.setdefault(f"{url.raw_host}:{url.port}", _Peers())
+            found = self._targets[text] = _Target(request, url.raw_path_qs, host, peers)
         return found
+
+
+def shown(host: str, port: int) -> str:
+    """Return an address as people write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _connected(trip: Trip, peers: _Peers, *, began: float, now: float) -> None:
+    """Take in how a new connection came to be."""
+    assert trip.address is not None  # noqa: S101 - a socket was made
+    peers.note(trip.address)
+    if trip.tls_began is not None:
+        trip.tls = now - trip.tls_began
+    trip.connect = (trip.tls_began or now) - began
 
 
 def _head(method: str, target: _Target, headers: Mapping[str, str], length: int) -> bytes:

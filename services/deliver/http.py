@@ -22,16 +22,16 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.resolver import ThreadedResolver
 
 from services.deliver.addresses import AddressPolicy
-from services.deliver.exchange import Exchanger
-from services.deliver.outcome import AddressRefusedError, of_error
+from services.deliver.exchange import Exchanger, Trip, shown
+from services.deliver.outcome import AddressRefusedError, Ended, of_error
 from services.kernel.attempt import Outcome
 from services.kernel.ports.network import Answer
 
 SWEEP_SECONDS = 0.1
 MAX_SOCKETS = 5_000
 DNS_TTL_SECONDS = 10
-_TRIED: ContextVar[list[str] | None] = ContextVar("tried", default=None)
-"""Where the request of this task has connected to; empty where a kept-alive connection served."""
+_TRIP: ContextVar[Trip | None] = ContextVar("trip", default=None)
+"""That of this task's request: where a socket is made for it, and TLS begins on it, is noted there."""
 
 
 class GuardedClient:
@@ -47,7 +47,11 @@ class GuardedClient:
         ca_file: str | None = None,
     ) -> None:
         self._policy = policy
-        context = ssl.create_default_context()
+        context = _TimedContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs()
+        context.verify_flags = (
+            ssl.create_default_context().verify_flags
+        )  # stricter in newer Pythons
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if ca_file is not None:
             context.load_verify_locations(ca_file)
@@ -91,19 +95,21 @@ class GuardedClient:
         timeout_seconds: float,
     ) -> Answer:
         """Make one request and read the answer up to its cap. Never raises for what a server does."""
-        tried: list[str] = []
-        _TRIED.set(tried)
+        trip = Trip()
+        _TRIP.set(trip)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._deadlines[task] = self._loop.time() + timeout_seconds
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         try:
-            answer = await self._exchanger.exchange(method, url, headers=headers, body=body)
+            return await self._exchanger.exchange(
+                method, url, headers=headers, body=body, trip=trip
+            )
         except asyncio.CancelledError:
             if task not in self._late or task.uncancel() > 0:
                 raise
-            answer = _failed(Outcome.TIMEOUT, f"no complete answer within {timeout_seconds:g} s")
+            ended = Ended(Outcome.TIMEOUT, f"no complete answer within {timeout_seconds:g} s")
         # RuntimeError: what uvloop raises where a connection is lost while it is made.
         except (
             aiohttp.ClientError,
@@ -112,11 +118,13 @@ class GuardedClient:
             ValueError,
             RuntimeError,
         ) as error:
-            answer = _failed(*of_error(error))
+            ended = of_error(error)
         finally:
             del self._deadlines[task]
             self._late.discard(task)
-        return answer._replace(address=tried[-1]) if tried else answer
+        return Answer(
+            ended.outcome, None, (), b"", trip.address, ended.error, trip.connect, trip.tls
+        )
 
     def _sweep(self) -> None:
         self._sweeping = None
@@ -133,11 +141,20 @@ class GuardedClient:
         refused = self._policy.refusal(address[0])
         if refused is not None:
             raise AddressRefusedError(refused)
-        tried = _TRIED.get()
-        if tried is not None:
-            host, port = address[:2]
-            tried.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        trip = _TRIP.get()
+        if trip is not None:
+            trip.address = shown(address[0], address[1])
         return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class _TimedContext(ssl.SSLContext):
+    """Notes when the connection stands and TLS begins: what a loop calls first is `wrap_bio`."""
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:  # noqa: ANN401 - as given
+        trip = _TRIP.get()
+        if trip is not None:
+            trip.tls_began = asyncio.get_running_loop().time()
+        return super().wrap_bio(*arguments, **named)
 
 
 class _GuardedResolver(AbstractResolver):
@@ -182,7 +199,3 @@ class NameChecker:
         except (OSError, TimeoutError):
             return None
         return None
-
-
-def _failed(outcome: Outcome, error: str) -> Answer:
-    return Answer(outcome, None, (), b"", None, error)

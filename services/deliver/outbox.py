@@ -225,7 +225,7 @@ class Outboxes:
                 await waiting
                 continue
             now = self._clock.monotonic()
-            delivery, _, load = outbox.take()
+            delivery, since, load = outbox.take()
             flying = self._flying[number] = outbox.began(delivery, now)
             if outbox.held_until > now:
                 self._held.add(outbox.subscription.id)
@@ -233,7 +233,9 @@ class Outboxes:
             if load.wanting:
                 self._tell_room(outbox, load, delivery.position.partition)
             try:
-                attempt = await self._sender.deliver(delivery, outbox.subscription)
+                attempt = await self._sender.deliver(
+                    delivery, outbox.subscription, waited=now - since
+                )
             finally:
                 del self._flying[number]
                 outbox.in_flight -= 1

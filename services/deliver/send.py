@@ -42,14 +42,17 @@ class SigningSender:
         self._randbytes = randbytes
         self._prepared: dict[SubscriptionId, _Prepared] = {}
 
-    async def deliver(self, delivery: Delivery, subscription: Subscription) -> Attempt:
+    async def deliver(
+        self, delivery: Delivery, subscription: Subscription, *, waited: float = 0.0
+    ) -> Attempt:
         """Make one request with *subscription*'s present URL, secrets and time limit."""
         started = self._clock.time()
         began = self._clock.monotonic()
+        traceparent = self._traceparent(delivery.traceparent)
         answer = await self._client.request(
             "POST",
             subscription.url,
-            headers=self._headers(delivery, subscription, started),
+            headers=self._headers(delivery, subscription, started, traceparent),
             body=delivery.body,
             timeout_seconds=subscription.timeout_seconds,
         )
@@ -57,16 +60,21 @@ class SigningSender:
             outcome=answer.outcome,
             started_at=started,
             seconds=self._clock.monotonic() - began,
+            waited=waited,
+            connect=answer.connect,
+            tls=answer.tls,
+            first_byte=answer.first_byte,
             status=answer.status,
             retry_after=_retry_after(answer.headers, started) if answer.headers else None,
             excerpt=answer.excerpt,
             headers=answer.headers,
             address=answer.address,
             error=answer.error,
+            traceparent=traceparent,
         )
 
     def _headers(
-        self, delivery: Delivery, subscription: Subscription, now: float
+        self, delivery: Delivery, subscription: Subscription, now: float, traceparent: str
     ) -> dict[str, str]:
         timestamp = int(now)
         position = delivery.position
@@ -85,7 +93,7 @@ class SigningSender:
             "planner-event-type": delivery.type,
             "planner-attempt": str(delivery.number),
             "planner-sequence": f"{position.partition.number}-{position.offset}",
-            "traceparent": self._traceparent(delivery.traceparent),
+            "traceparent": traceparent,
         }
         if delivery.retry_reason is not None:
             headers["planner-retry-reason"] = delivery.retry_reason

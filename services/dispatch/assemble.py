@@ -28,6 +28,7 @@ from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock
 from services.kernel.ports.broker import Member, Offsets, Producer
+from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Sender
 from services.kernel.ports.store import (
     GeofenceSource,
@@ -58,6 +59,7 @@ class Ports:
     health: HealthStore
     trouble: TroubleStore
     sender: Sender
+    attempts: AttemptLog
     clock: Clock
     chance: Callable[[], float]
 
@@ -146,6 +148,7 @@ def assemble(
         masters=masters,
         health=health,
         troubles=troubles,
+        attempts=ports.attempts,
         schedule=options.schedule,
         max_body_bytes=limits.max_body_bytes,
         clock=clock,

@@ -13,10 +13,12 @@ from services.dispatch.subscriptions import Subscriptions
 from services.dispatch.trouble import Troubles
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
+from services.kernel.about import NOTHING, About, about
 from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, RetryAt
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.event import Event, Partition, Poison, Record
+from services.kernel.ports.history import AttemptLog
 from services.kernel.retry import decide
 from services.kernel.subscription import Status
 from services.match.index import Match
@@ -50,6 +52,7 @@ class Flow:
         masters: Masters,
         health: Health,
         troubles: Troubles,
+        attempts: AttemptLog,
         schedule: Sequence[float],
         max_body_bytes: int,
         clock: Clock,
@@ -65,6 +68,7 @@ class Flow:
         self._masters = masters
         self._health = health
         self._troubles = troubles
+        self._attempts = attempts
         self._schedule = schedule
         self._max_body_bytes = max_body_bytes
         self._clock = clock
@@ -86,14 +90,17 @@ class Flow:
             tracker.matched(offset)
 
     def _offer(self, owned: Owned, event: Event) -> None:
-        renderings = None
+        renderings, subject = None, NOTHING
         for match in self._subscriptions.match(event):
             if owned.is_due(event, match.subscription):
                 if renderings is None:
                     renderings = Renderings(event, max_bytes=self._max_body_bytes)
-                self._open(owned, event, match, renderings)
+                    subject = about(event)
+                self._open(owned, event, match, renderings, subject)
 
-    def _open(self, owned: Owned, event: Event, match: Match, renderings: Renderings) -> None:
+    def _open(
+        self, owned: Owned, event: Event, match: Match, renderings: Renderings, subject: About
+    ) -> None:
         subscription = match.subscription
         body, content_type = renderings.get(
             profile=subscription.profile, asked=match.asked, expand=subscription.expand
@@ -113,6 +120,7 @@ class Flow:
             trigger=Trigger.REPLAY if replays else Trigger.LIVE,
             replay=REWOUND if replays else None,
             traceparent=event.traceparent,
+            about=subject,
         )
         owned.open(event.position.offset, subscription.id, len(body))
         if subscription.status is Status.ACTIVE:
@@ -127,9 +135,11 @@ class Flow:
         self._troubles.note(delivery, attempt)
         owned = self._owner.current(delivery.position.partition)
         if owned is None or owned.epoch != delivery.epoch:
+            self._attempts.add(delivery, attempt, None)
             return  # late: whoever owns the partition now goes by the row, or sends it again
         subscription = self._subscriptions.get(delivery.subscription_id)
         if subscription is None:
+            self._attempts.add(delivery, attempt, None)
             self._parking.discard(delivery, Settlement.GONE)
             return
         schedule = subscription.retry_schedule
@@ -140,6 +150,7 @@ class Flow:
             now=self._clock.now,
             chance=self._chance,
         )
+        self._attempts.add(delivery, attempt, verdict)
         match verdict:
             case Acknowledged():
                 metrics.acknowledged(delivery, at=attempt.started_at + attempt.seconds)

@@ -8,6 +8,8 @@ fastest) and a `value` class elsewhere. A port says who calls it, what may block
     subscription  who wants which events, where, how signed
     delivery      one event due to one subscription: the pair that gets settled
     attempt       one request, how it ended (`Outcome`), and what we do next (`Verdict`)
+    about         what an event is looked for by: type, plan, route, stop, vehicle
+    recorded      an attempt as history keeps it
     retry         the policy: attempt in, verdict out
     ports/        what the stages need from Kafka, Postgres and the network
 """

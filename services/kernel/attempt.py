@@ -29,6 +29,14 @@ class Attempt:
     """Unix seconds."""
     seconds: float
     """From the start to the end of the answer, or to what ended it."""
+    waited: float = 0.0
+    """Seconds in line before the start."""
+    connect: float | None = None
+    """Seconds until a connection stood, its name resolved; None: one was kept alive, or none stood."""
+    tls: float | None = None
+    """Seconds of the TLS handshake on it; None: there was none."""
+    first_byte: float | None = None
+    """Seconds from the request's last byte to the head of the answer."""
     status: int | None = None
     retry_after: float | None = None
     """Seconds the receiver asked us to wait, capped at an hour; from `Retry-After`."""
@@ -37,9 +45,11 @@ class Attempt:
     headers: tuple[tuple[str, str], ...] = ()
     """Of the answer, capped; filled where the outcome isn't `ok`, and in test calls."""
     address: str | None = None
-    """`ip:port` that was connected to, where known."""
+    """`ip:port` that was connected to, maybe for an earlier request; None where nothing was."""
     error: str | None = None
     """What happened, in a sentence; None for an HTTP answer."""
+    traceparent: str | None = None
+    """As it was sent."""
 
 
 class Acknowledged(NamedTuple):

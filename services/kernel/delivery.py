@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from services.kernel.about import NOTHING, About
 from services.kernel.event import Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.value import value
@@ -56,6 +57,8 @@ class Delivery:
     retry_reason: str | None = None
     """Outcome of the attempt before: `planner-retry-reason`."""
     traceparent: str | None = None
+    about: About = NOTHING
+    """What people look for it by."""
 
     @property
     def pair(self) -> tuple[Position, SubscriptionId]:

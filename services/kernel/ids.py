@@ -1,5 +1,6 @@
 """Ids: 24 hex characters, as everywhere in the Planner; distinct types, so they can't be mixed up."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import NewType, TypeAlias
@@ -24,6 +25,15 @@ def new_id(*, now: float, entropy: Entropy) -> str:
     Sorts by creation also within a second: lists promise "newest first", and order by id.
     """
     return (int(now * _FRACTIONS).to_bytes(7, "big") + entropy(5)).hex()
+
+
+def delivery_id(event_id: str, subscription_id: str) -> str:
+    """Return 24 hex that name the pair: 12 of the event, which all its deliveries begin with, 12 more."""
+    return _half(event_id) + _half(subscription_id)
+
+
+def _half(id_: str) -> str:
+    return hashlib.blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def is_id(text: str) -> bool:

@@ -83,6 +83,11 @@ END_TO_END_SECONDS = Spread(
     "From the record's timestamp to the acknowledgement, first attempts.",
     LONG_SECONDS,
 )
+ATTEMPTS_LOGGED = Counter("webhooks_attempts_logged", "Attempts written to the log of attempts.")
+ATTEMPTS_LOST = Counter(
+    "webhooks_attempts_lost",
+    "Attempts that history lacks: Kafka was away for longer than memory lasts.",
+)
 SETTLED = Tally("webhooks_settled", "Deliveries settled, by how.", "how", Settlement)
 COMMITS = _children(
     Counter("webhooks_commits", "Offset commits, by result.", ["result"]),

@@ -21,6 +21,7 @@ from services.dispatch.limits import Limits
 from services.dispatch.worker import Worker
 from services.kernel.clock import SystemClock
 from services.kernel.operation import OPS_TOPIC
+from services.kernel.ports.history import Unrecorded
 from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
@@ -73,6 +74,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     stack.push_async_callback(offsets.stop)
     client = await stack.enter_async_context(parts.client(settings, parts.policy(settings)))
     options = _member_options(settings)
+    attempts = parts.attempts(settings, producer, worker=instance(settings), clock=clock)
     ports = Ports(
         make_member=lambda: KafkaMember(connection=connection, options=options),
         offsets=offsets,
@@ -89,10 +91,12 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
             user_agent=parts.user_agent(settings),
             randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
         ),
+        attempts=attempts or Unrecorded(),
         clock=clock,
         chance=random.Random(os.urandom(16)).random,  # noqa: S311 - jitter, no secrets
     )
-    return assemble(ports, _options(settings), limits(settings))
+    extras = [attempts.run] if attempts else []
+    return assemble(ports, _options(settings), limits(settings), extras=extras)
 
 
 def topics(settings: Settings) -> list[str]:

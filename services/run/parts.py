@@ -12,7 +12,10 @@ from services.broker.connection import Connection
 from services.broker.producer import KafkaProducer
 from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient
+from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
+from services.kernel.ports.broker import Producer
+from services.record.buffer import Attempts, Bounds
 from services.settings import Settings
 from services.store.cipher import Cipher, parse_key
 from services.store.migrate import all_taken
@@ -76,6 +79,28 @@ async def producer(settings: Settings, stack: AsyncExitStack) -> KafkaProducer:
     seconds = settings.dispatch.start_timeout_seconds
     await waited_for("Kafka", found.start, seconds=seconds)
     return found
+
+
+def attempts(
+    settings: Settings, producer: Producer, *, worker: str, clock: Clock
+) -> Attempts | None:
+    """Return what writes the history of *worker*'s attempts, to be `run`; None: none is kept."""
+    record = settings.record
+    if not record.enabled:
+        return None
+    bounds = Bounds(
+        attempts=record.buffer_attempts,
+        bytes=record.buffer_bytes,
+        seconds=record.flush_ms / 1000,
+    )
+    return Attempts(
+        producer=producer,
+        topic=record.topic,
+        worker=worker,
+        bounds=bounds,
+        clock=clock,
+        entropy=os.urandom,
+    )
 
 
 def cipher(settings: Settings) -> Cipher:

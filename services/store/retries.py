@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
+import orjson
 
+from services.kernel.about import NOTHING, About
 from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.event import Partition, Position
@@ -106,6 +108,10 @@ def _body(delivery: Delivery) -> tuple[Any, ...]:
     )
 
 
+def _about(delivery: Delivery) -> str:
+    return orjson.dumps(list(delivery.about)).decode()
+
+
 def _park_row(park: Park) -> tuple[Any, ...]:
     attempt = park.attempt
     return (
@@ -114,6 +120,7 @@ def _park_row(park: Park) -> tuple[Any, ...]:
         park.due_at,
         attempt.outcome.value if attempt else None,
         attempt.status if attempt else None,
+        _about(park.delivery),
     )
 
 
@@ -127,6 +134,7 @@ def _bury_row(bury: Bury) -> tuple[Any, ...]:
         attempt.status if attempt else None,
         _storable(attempt.error) if attempt else None,
         attempt.excerpt if attempt else b"",
+        _about(bury.delivery),
     )
 
 
@@ -153,6 +161,7 @@ def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
         replay=row["replay"],
         retry_reason=row["outcome"],
         traceparent=row["traceparent"],
+        about=About(*orjson.loads(row["about"])) if row["about"] else NOTHING,
     )
 
 

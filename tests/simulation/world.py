@@ -24,6 +24,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.network import Sender
 from services.kernel.subscription import Status, Subscription
+from services.record.buffer import Attempts, Bounds
 from tests.simulation.oracle import Oracle, Produced, Trouble
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
@@ -38,6 +39,8 @@ from tests.support.virtual_time import EPOCH, VirtualClock
 
 EVENTS, MASTER, QUARANTINE = "planner.events", "planner.master", "quarantine"
 OPERATIONS = OPS_TOPIC
+ATTEMPTS = "webhooks.attempts"
+ATTEMPTS_BOUNDS = Bounds(attempts=1_000, bytes=1 << 20, seconds=0.1)
 PROJECTS = ("5e208446c97efa37d4830b01", "5e208446c97efa37d4830b02")
 TYPES = ("plan.created", "route.started", "stop.arrived")
 PATTERNS = (("*",), ("*",), ("plan.created",), ("plan.*", "stop.arrived"), ("route.*",))
@@ -71,7 +74,7 @@ class World:
         self._delays = random.Random(f"{scenario.seed}/delays")
         self.oracle = Oracle(note=self.note)
         self.kafka = self.oracle.kafka = FakeKafka(
-            {EVENTS: scenario.partitions, MASTER: 1, QUARANTINE: 1, OPS_TOPIC: 1},
+            {EVENTS: scenario.partitions, MASTER: 1, QUARANTINE: 1, OPS_TOPIC: 1, ATTEMPTS: 1},
             session_timeout=scenario.session_timeout,
             rebalance_timeout=scenario.rebalance_timeout,
             latency=self._latency,
@@ -157,10 +160,19 @@ class World:
             node.members.append(member)
             return member
 
+        producer = FakeProducer(self.kafka)
+        attempts = Attempts(
+            producer=producer,
+            topic=ATTEMPTS,
+            worker=node.name,
+            bounds=ATTEMPTS_BOUNDS,
+            clock=self.clock,
+            entropy=random.Random(f"{scenario.seed}/{process.name}/run").randbytes,
+        )
         ports = Ports(
             make_member=make_member,
             offsets=FakeOffsets(self.kafka),
-            producer=FakeProducer(self.kafka),
+            producer=producer,
             partitions=store,
             retries=store,
             subscriptions=store,
@@ -169,6 +181,7 @@ class World:
             trouble=FakeTrouble(self.database, seconds=STORE_SECONDS),
             sender=_Watched(sender, self.oracle, process),
             clock=self.clock,
+            attempts=attempts,
             chance=random.Random(f"{scenario.seed}/{process.name}/chance").random,
         )
         options = Options(
@@ -180,7 +193,7 @@ class World:
             max_record_bytes=1 << 20,
             drain_seconds=scenario.drain_seconds,
         )
-        return assemble(ports, options, scenario.limits)
+        return assemble(ports, options, scenario.limits, extras=[attempts.run])
 
     def moves(self, process: Process, seconds: float) -> None:
         """Note that *process* lets go, and waits for answers for *seconds*."""
@@ -366,12 +379,14 @@ class _Watched:
         self._oracle = oracle
         self._process = process
 
-    async def deliver(self, delivery: Delivery, subscription: Subscription) -> Attempt:
+    async def deliver(
+        self, delivery: Delivery, subscription: Subscription, *, waited: float = 0.0
+    ) -> Attempt:
         """Make one request."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._oracle.flies(self._process, delivery, began)
-        attempt = await self._sender.deliver(delivery, subscription)
+        attempt = await self._sender.deliver(delivery, subscription, waited=waited)
         if attempt.outcome is Outcome.CONNECT:
             self._oracle.unreached[delivery.pair] += 1
         self._oracle.lands(self._process, delivery, attempt, began=began, now=loop.time())

@@ -3,4 +3,5 @@
 broker   Kafka: the member of the group, offsets, producing
 store    Postgres as workers use it: partitions, retries, dead letters, subscriptions, health
 network  requests to receivers
+history  the log of attempts
 """

@@ -11,8 +11,12 @@ from services.kernel.subscription import Subscription
 class Sender(Protocol):
     """Signs and sends; used by the outboxes, by test calls and by probes."""
 
-    async def deliver(self, delivery: Delivery, subscription: Subscription) -> Attempt:
+    async def deliver(
+        self, delivery: Delivery, subscription: Subscription, *, waited: float = 0.0
+    ) -> Attempt:
         """Make one request with *subscription*'s present URL, secrets and time limit.
+
+        *waited* are the seconds that it stood in line for, kept with the attempt.
 
         Never raises for what a receiver does; cancelled only when a drain ends.
         """
@@ -27,6 +31,10 @@ class Answer(NamedTuple):
     excerpt: bytes
     address: str | None
     error: str | None
+    connect: float | None = None
+    """Seconds; as in `Attempt`, like the next two."""
+    tls: float | None = None
+    first_byte: float | None = None
 
 
 class HttpClient(Protocol):

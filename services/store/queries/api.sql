@@ -141,9 +141,9 @@ where excluded.kind = 'rewind';
 with given_up as (delete from retries where subscription_id = $1 returning *)
 insert into dead_letters (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status)
+    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, about)
 select subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, number - 1, $2, outcome, status
+    order_key, timestamp_ms, traceparent, replay, number - 1, $2, outcome, status, about
 from given_up
 on conflict do nothing;
 

@@ -158,13 +158,15 @@ for share of p;
 -- Write or overwrite retry rows, but of subscriptions that are deleted.
 insert into retries (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status)
+    order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status,
+    about)
 select t.* from unnest(
     $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[],
-    $15::timestamptz[], $16::text[], $17::int[])
+    $15::timestamptz[], $16::text[], $17::int[], $18::text[])
     as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
-          body, order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status)
+          body, order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status,
+          about)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, "offset", subscription_id, event_id) do update set
     number = excluded.number, due_at = excluded.due_at, outcome = excluded.outcome,
@@ -182,14 +184,15 @@ where r.topic = t.topic and r.partition = t.partition and r."offset" = t."offset
 -- Write dead letters, but of subscriptions that are deleted.
 insert into dead_letters (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, error, response)
+    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, error, response,
+    about)
 select t.* from unnest(
     $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[], $15::text[],
-    $16::text[], $17::int[], $18::text[], $19::bytea[])
+    $16::text[], $17::int[], $18::text[], $19::bytea[], $20::text[])
     as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
           body, order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status,
-          error, response)
+          error, response, about)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, "offset", subscription_id, event_id) do update set
     attempts = excluded.attempts, reason = excluded.reason, outcome = excluded.outcome,

@@ -74,7 +74,13 @@ class Bench:
         )
         return self.outboxes
 
-    async def deliver(self, delivery: Delivery, subscription: Subscription) -> Attempt:
+    async def deliver(
+        self,
+        delivery: Delivery,
+        subscription: Subscription,
+        *,
+        waited: float = 0.0,  # noqa: ARG002 - kept with an attempt, and nothing else
+    ) -> Attempt:
         id_ = subscription.id
         began = self.clock.monotonic()
         self.sent.append((began, delivery))

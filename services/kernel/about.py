@@ -1,0 +1,63 @@
+"""What people look for an event by: its type and the plan, route, stop and vehicle it is about.
+
+Found once per event, where it is decoded anyway; kept with its attempts, and in its retry row, whose
+body may have other names.
+"""
+
+from typing import NamedTuple
+
+from services.kernel.event import Event
+
+MAX_TEXT = 256
+"""Of an id; a longer one is none of the Planner's, and is left out."""
+
+
+class About(NamedTuple):
+    """What an event is about. None where it doesn't say."""
+
+    type: str
+    """Today's name, whatever name its subscriptions ask for; empty where it isn't known."""
+    plan_id: str | None = None
+    route_id: str | None = None
+    stop_id: str | None = None
+    vehicle_id: str | None = None
+    external_id: str | None = None
+
+
+NOTHING = About("")
+"""Of what is no event of the log."""
+
+
+def about(event: Event) -> About:
+    """Return what *event* is about.
+
+    `data` is the entity itself, or holds it under its name, or names it as `plan_id` and so on; the
+    catalogue has all three. An entity's `id` is its own, of the family that the type begins with.
+    """
+    type_, data = event.type, event.body["data"]
+    family = type_.partition(".")[0]
+    nested = data.get(family)
+    entity = nested if nested.__class__ is dict else data
+    get = entity.get
+    plan, route, stop, vehicle = get("plan_id"), get("route_id"), get("stop_id"), get("vehicle_id")
+    external = get("external_id")
+    if entity is not data:  # what changed hands is named beside it
+        plan = plan or data.get("to_plan_id") or data.get("from_plan_id")
+        route = route or data.get("to_route_id") or data.get("from_route_id")
+    if family == "stop":
+        stop = stop or get("id")
+    elif family == "route":
+        route = route or get("id")
+    elif family == "plan":
+        plan = plan or get("id")
+    elif family == "vehicle":
+        vehicle = vehicle or get("id")
+    found = About(type_, plan, route, stop, vehicle, external)
+    for text in found:
+        if text is not None and (text.__class__ is not str or len(text) > MAX_TEXT):
+            return About(type_, *map(_named, found[1:]))
+    return found
+
+
+def _named(id_: object) -> str | None:
+    return id_ if isinstance(id_, str) and len(id_) <= MAX_TEXT else None
