@@ -33,7 +33,7 @@ class Call:
 
     def only(self, *known: str) -> Mapping[str, str]:
         """Return the query parameters. Raises FaultsError for unknown ones."""
-        faults = self._faults(known)
+        faults = self.unknown(*known)
         if faults:
             raise FaultsError(QUERY, faults)
         return self.query
@@ -49,11 +49,9 @@ class Call:
         *noted* is what is wrong with filters of other kinds: told with the rest.
         """
         query = self.query
-        faults = [*self._faults(("limit", "cursor", *filters)), *noted]
-        limit = query.get("limit", str(DEFAULT_LIMIT))
-        if not (_is_number(limit) and 1 <= int(limit) <= MAX_LIMIT):
-            message = f"a limit is 1 to {MAX_LIMIT}"
-            faults.append(Fault("range", message, parameter="limit"))
+        faults = [*self.unknown("limit", "cursor", *filters), *noted]
+        limit, wrong = self.limit()
+        faults += wrong
         before = _uncursor(query.get("cursor"), self._belongs(filters))
         if before is None and "cursor" in query:
             message = "no cursor of this list: take the `next` of an answer, with the same filters"
@@ -65,7 +63,14 @@ class Call:
                 faults.append(Fault("choice", message, parameter=name))
         if faults:
             raise FaultsError(QUERY, faults)
-        return Page(int(limit), before)
+        return Page(limit, before)
+
+    def limit(self) -> tuple[int, list[Fault]]:
+        """Return how many are asked for, and what is wrong with that."""
+        text = self.query.get("limit", str(DEFAULT_LIMIT))
+        if _is_number(text) and 1 <= int(text) <= MAX_LIMIT:
+            return int(text), []
+        return DEFAULT_LIMIT, [Fault("range", f"a limit is 1 to {MAX_LIMIT}", parameter="limit")]
 
     def moments(
         self, first: str, last: str
@@ -82,7 +87,7 @@ class Call:
             faults.append(Fault("range", message, parameter=last))
         return since, until, faults
 
-    def _faults(self, known: Sequence[str]) -> list[Fault]:
+    def unknown(self, *known: str) -> list[Fault]:
         """Return what is unknown or can't be looked for."""
         faults = [
             Fault("unknown_parameter", f"no parameter {name!r}{near(name, known)}", parameter=name)

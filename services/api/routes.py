@@ -8,6 +8,7 @@ from services.api.call import Handler
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
+from services.api.journal import JournalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.subscriptions import SubscriptionRoutes
 
@@ -36,6 +37,7 @@ def native(
     events: EventRoutes,
     audit: AuditRoutes,
     again: AgainRoutes,
+    journal: JournalRoutes,
     geofences: GeofenceRoutes,
     filters: FilterRoutes,
 ) -> list[Route]:
@@ -62,6 +64,8 @@ def native(
         Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate),
         Route("DELETE", "/v1/subscriptions/{id}/secrets/{secret_id}", subscriptions.end_secret),
         Route("POST", "/v1/events", events.ingest),
+        Route("GET", "/v1/events", journal.list),
+        Route("GET", "/v1/events/{topic}/{partition}/{offset}", journal.get),
         Route("GET", "/v1/event-types", events.types),
         Route("GET", "/v1/event-types/{type}", events.type),
         Route("GET", "/v1/dead-letters", again.list_dead),

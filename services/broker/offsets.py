@@ -1,7 +1,7 @@
 """The group's offsets with their metadata, and where each log starts and ends."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -55,6 +55,20 @@ class KafkaOffsets:
             if entry.offset >= 0:
                 commits[Partition(tp.topic, tp.partition)] = Commit(entry.offset, entry.metadata)
         return commits
+
+    async def partitions(self, topics: Collection[str]) -> Sequence[Partition]:
+        """Return the partitions of those of *topics* that exist."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                found = await self._admin.describe_topics(list(topics))
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+        return sorted(
+            Partition(topic["topic"], partition["partition"])
+            for topic in found
+            if not topic["error_code"]
+            for partition in topic["partitions"]
+        )
 
     async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
         """Return start and end of each partition, `read_committed`."""

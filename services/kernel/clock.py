@@ -47,3 +47,8 @@ def rfc3339(moment: datetime) -> str:
     return (
         moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
     )
+
+
+def rfc3339_ms(unix_ms: int) -> str:
+    """Return Unix milliseconds as the API writes a time."""
+    return rfc3339(datetime.fromtimestamp(unix_ms / 1000, tz=UTC))

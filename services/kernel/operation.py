@@ -1,14 +1,15 @@
 """Operational events: what the service says about itself, on `webhooks.ops`. The catalogue's shapes.
 
 They are delivered like any other event, but never about their own delivery: what fails or dies of
-`webhook.*` makes no further event, and nobody is told of themselves (`dispatch.owned.is_about`).
+`webhook.*` makes no further event, and nobody is told of themselves (`is_about`).
 """
 
 from datetime import datetime
 from typing import Self
 
 from services.kernel.clock import rfc3339
-from services.kernel.event import Json, Partition
+from services.kernel.event import Event, Json, Partition
+from services.kernel.ids import SubscriptionId
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
 
@@ -61,6 +62,13 @@ class About:
             subscription_id=subscription.id,
             url=subscription.url,
         )
+
+
+def is_about(event: Event, subscription_id: SubscriptionId) -> bool:
+    """Tell whether *event* is about the very subscription it would go to: it would answer each
+    failure with another request."""
+    data = event.body["data"]
+    return event.type.startswith(OPERATIONAL) and data.get("subscription_id") == subscription_id
 
 
 def failing(

@@ -21,11 +21,14 @@ from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
+from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
 from services.api.projects import ProjectRoutes
 from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
+from services.broker.offsets import KafkaOffsets
+from services.broker.reader import KafkaLogReader
 from services.control.access import Access
 from services.control.announce import Announcer
 from services.control.answers import Answers
@@ -35,13 +38,15 @@ from services.control.fields import Bounds, Fields
 from services.control.filters import Filters
 from services.control.geofences import Geofences
 from services.control.ingest import Ingest
+from services.control.journal import Journal, Readers
 from services.control.projects import Projects
 from services.control.resends import Resends, Runner
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
 from services.deliver.http import NameChecker
 from services.deliver.send import SigningSender
-from services.kernel.clock import SystemClock
+from services.feed.decode import Decoder
+from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import StoreGoneError
 from services.observe import metrics
 from services.observe.health import health_app, serving
@@ -199,6 +204,7 @@ async def _build(
         events=EventRoutes(ingest),
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
+        journal=JournalRoutes(await _journal(settings, stack, subscriptions, clock)),
         geofences=GeofenceRoutes(
             Geofences(
                 store=fences,
@@ -233,6 +239,26 @@ async def _build(
     ]
     evict = partial(_evict, letters, settings.retry.dead_letter_bytes)
     return app, pool, [partial(_clean, chores), evict, runner.run]
+
+
+async def _journal(
+    settings: Settings, stack: AsyncExitStack, subscriptions: Subscriptions, clock: Clock
+) -> Journal:
+    connection = parts.connection(settings)
+    offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
+    stack.push_async_callback(offsets.stop)
+    await parts.waited_for("Kafka", offsets.start, seconds=settings.dispatch.start_timeout_seconds)
+    readers = Readers(lambda: KafkaLogReader(connection=connection))
+    stack.push_async_callback(readers.stop)
+    return Journal(
+        readers=readers,
+        offsets=offsets,
+        topics=parts.topics(settings),
+        subscriptions=subscriptions,
+        decoder=Decoder(max_bytes=settings.kafka.max_record_bytes),
+        max_body_bytes=settings.deliver.max_body_bytes,
+        clock=clock,
+    )
 
 
 async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> None:

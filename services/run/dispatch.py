@@ -20,7 +20,6 @@ from services.dispatch.assemble import Options, Ports, assemble
 from services.dispatch.limits import Limits
 from services.dispatch.worker import Worker
 from services.kernel.clock import SystemClock
-from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.history import Unrecorded
 from services.observe.health import health_app, serving
 from services.run import parts
@@ -54,7 +53,7 @@ async def _run(settings: Settings) -> None:
         # What is there now stays: it needn't be looked at again by each collection.
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
-        log.info("dispatch_starts", instance=instance(settings), topics=topics(settings))
+        log.info("dispatch_starts", instance=instance(settings), topics=parts.topics(settings))
         await worker.run()
         log.info("dispatch_stopped")
 
@@ -67,7 +66,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     pool = await parts.pool(settings, stack)
     producer = await parts.producer(settings, stack)
     await parts.waited_for(
-        "topics", lambda: all_exist(connection, topics(settings)), seconds=seconds
+        "topics", lambda: all_exist(connection, parts.topics(settings)), seconds=seconds
     )
     offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
     await parts.waited_for("Kafka", offsets.start, seconds=seconds)
@@ -99,11 +98,6 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     return assemble(ports, _options(settings), limits(settings), extras=extras)
 
 
-def topics(settings: Settings) -> list[str]:
-    """Return the topics that are read; operational events are delivered like any other."""
-    return [*dict.fromkeys((*settings.kafka.topics, OPS_TOPIC))]
-
-
 def instance(settings: Settings) -> str:
     """Return the name of this worker: what is set, else the host's."""
     return settings.dispatch.instance or socket.gethostname()
@@ -113,7 +107,7 @@ def _member_options(settings: Settings) -> MemberOptions:
     kafka = settings.kafka
     return MemberOptions(
         group=kafka.group,
-        topics=topics(settings),
+        topics=parts.topics(settings),
         instance=instance(settings),
         session_timeout=kafka.session_timeout_seconds,
         rebalance_timeout=kafka.rebalance_timeout_seconds,

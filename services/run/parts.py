@@ -14,6 +14,7 @@ from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
+from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.broker import Producer
 from services.record.buffer import Attempts, Bounds
 from services.settings import Settings
@@ -101,6 +102,11 @@ def attempts(
         clock=clock,
         entropy=os.urandom,
     )
+
+
+def topics(settings: Settings) -> list[str]:
+    """Return the topics that are read; operational events are delivered like any other."""
+    return [*dict.fromkeys((*settings.kafka.topics, OPS_TOPIC))]
 
 
 def cipher(settings: Settings) -> Cipher:

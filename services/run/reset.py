@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from services.broker.reset import Moved, Target, reset
 from services.run import parts
-from services.run.dispatch import topics as topics_read
 from services.settings import Settings
 
 
@@ -20,7 +19,7 @@ async def main(
     return await reset(
         parts.connection(settings),
         group=settings.kafka.group,
-        topics=topics or topics_read(settings),
+        topics=topics or parts.topics(settings),
         target=Target(timestamp_ms, offset),
         dry_run=dry_run,
     )

@@ -175,3 +175,9 @@ async def test_a_time_is_the_first_offset_at_or_after_it(
     assert values(batch.records) == ([] if first_value is None else [first_value])
     if first_value is None:
         assert found[first] == bounds[first].end
+
+
+async def test_partitions_are_those_of_the_topics_that_exist(log: Written) -> None:
+    topic = log.partitions[0].topic
+    assert list(await log.offsets.partitions([topic, "no.such.topic"])) == log.partitions
+    assert list(await log.offsets.partitions(["no.such.topic"])) == []

@@ -12,7 +12,7 @@ from tests.support.databases import connected
 from tests.support.dead import put_dead
 from tests.support.eventually import eventually
 
-COUNT = 100_000 if os.environ.get("WEBHOOKS_TEST_LONG") else 4_000
+COUNT = 100_000 if os.environ.get("WEBHOOKS_TEST_LONG") else 2_000
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -580,6 +580,10 @@ class FakeOffsets:
         """Return the group's offsets with their metadata; None where there is none."""
         return await self._ask(lambda: {p: self._kafka.group.offsets.get(p) for p in partitions})
 
+    async def partitions(self, topics: Collection[str]) -> Sequence[Partition]:
+        """Return the partitions of those of *topics* that exist."""
+        return await self._ask(lambda: sorted(p for p in self._kafka.logs if p.topic in topics))
+
     async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
         """Return start and end of each partition."""
         logs = self._kafka.logs

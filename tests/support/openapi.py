@@ -17,6 +17,7 @@ from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
+from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.projects import ProjectRoutes
 from services.api.routes import Route, native
@@ -34,6 +35,7 @@ def routes() -> list[Route]:
         events=EventRoutes(nothing),
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),
+        journal=JournalRoutes(nothing),
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing),
     )

@@ -74,6 +74,9 @@ class Offsets(Protocol):
     ) -> Mapping[Partition, Commit | None]:
         """Return the group's offsets with their metadata; None where there is none."""
 
+    async def partitions(self, topics: Collection[str]) -> Sequence[Partition]:
+        """Return the partitions of those of *topics* that exist."""
+
     async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
         """Return start and end of each partition, `read_committed`."""
 

@@ -1,0 +1,352 @@
+"""The log as a journal: read forward by pointer or time, a page at a time, without a copy of anything.
+
+A page scans so many records, or so long, then says where to go on. `after` names where each partition
+stands: together the pages are the log, none of it twice, whatever was filtered out on the way. What
+retention took between two pages is named in `gaps`.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.control.access import Caller
+from services.control.checks import near
+from services.control.subscriptions import Subscriptions
+from services.feed.decode import Decoder
+from services.kernel.clock import Clock
+from services.kernel.errors import BrokerGoneError, Fault, FaultsError, NotFoundError, OutOfLogError
+from services.kernel.event import Event, Partition, Record
+from services.kernel.operation import is_about
+from services.kernel.ports.broker import Bounds, LogReader, Offsets
+from services.kernel.registration import Registration
+from services.kernel.subscription import Subscription
+from services.kernel.value import value
+from services.match import types
+from services.match.index import Matcher
+from services.render import render
+
+QUERY = "The query is not valid"
+MAX_SCANNED = 20_000
+"""Records read for one page, and the seconds it may take: a filter that nothing fits ends too."""
+MAX_SECONDS = 5.0
+READ = 500
+WAIT = timedelta(milliseconds=500)
+READERS = 4
+READER_SECONDS = 5.0
+
+
+class OutsideError(NotFoundError):
+    """The log doesn't hold this offset, or not any more."""
+
+    def __init__(self, where: str, held: Bounds) -> None:
+        super().__init__("event", where)
+        holds = f"offsets {held.start} to {held.end - 1}" if held.end > held.start else "nothing"
+        self.args = (f"no event at {where}: the log holds {holds}",)
+
+
+class Asked(NamedTuple):
+    """What is asked for; None: any."""
+
+    topic: str | None = None
+    type: str | None = None
+    key: str | None = None
+    time: datetime | None = None
+    after: str | None = None
+    subscription: str | None = None
+    project_id: str | None = None
+
+    @property
+    def belongs(self) -> str:
+        """Return what a pointer belongs to: with other filters it would skip or repeat."""
+        return orjson.dumps([self.topic, self.type, self.key, self.subscription]).decode()
+
+
+class Entry(NamedTuple):
+    """An event where it stands; with a subscription, as it was or would have been sent to it."""
+
+    event: Event
+    type: str
+    body: bytes | None
+    """None: as it is in the log."""
+
+
+class Gap(NamedTuple):
+    """What retention took before it was read."""
+
+    partition: Partition
+    from_offset: int
+    to_offset: int
+
+
+@value
+class JournalPage:
+    """Some of the log, oldest first within each partition."""
+
+    entries: Sequence[Entry]
+    after: str
+    """Where to go on, now or later."""
+    ended: bool
+    """Whether all that was there has been read."""
+    gaps: Sequence[Gap]
+
+
+class Readers:
+    """A few readers of the log, each used by one request at a time."""
+
+    def __init__(self, make: Callable[[], LogReader]) -> None:
+        self._make = make
+        self._idle: list[LogReader] = []
+        self._free = asyncio.Semaphore(READERS)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[LogReader]:
+        """Hold one. Raises BrokerGoneError where all are busy for too long."""
+        try:
+            async with asyncio.timeout(READER_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise BrokerGoneError("all readers of the log are busy") from error
+        reader = self._idle.pop() if self._idle else self._make()
+        try:
+            yield reader
+        finally:
+            self._idle.append(reader)
+            self._free.release()
+
+    async def stop(self) -> None:
+        """Close those that are open."""
+        for reader in self._idle:
+            await reader.stop()
+
+
+class Journal:
+    """Reads the log for people."""
+
+    def __init__(
+        self,
+        *,
+        readers: Readers,
+        offsets: Offsets,
+        topics: Sequence[str],
+        subscriptions: Subscriptions,
+        decoder: Decoder,
+        max_body_bytes: int,
+        clock: Clock,
+    ) -> None:
+        self._readers = readers
+        self._offsets = offsets
+        self._topics = topics
+        self._subscriptions = subscriptions
+        self._decode = decoder.decode
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+
+    async def page(
+        self, caller: Caller, asked: Asked, *, limit: int, noted: Sequence[Fault] = ()
+    ) -> JournalPage:
+        """Return up to *limit* events from where *asked* says on. Raises FaultsError, NotFoundError."""
+        faults = [*noted, *self._faults(asked)]
+        pointer = None if asked.after is None else _pointed(asked.after, asked.belongs)
+        if asked.after is not None and pointer is None:
+            message = "no pointer of this journal: take `after` of an answer, with the same filters"
+            faults.append(Fault("cursor", message, parameter="after"))
+        if faults:
+            raise FaultsError(QUERY, faults)
+        taken = await self._view(caller, asked)
+        topics = [asked.topic] if asked.topic else self._topics
+        partitions = await self._offsets.partitions(topics)
+        bounds = await self._offsets.bounds(partitions)
+        at, gaps = await self._start(bounds, asked.time, pointer)
+        return await self._read(at, bounds, taken, asked=asked, gaps=gaps, limit=limit)
+
+    async def get(self, caller: Caller, topic: str, partition: str, offset: str) -> Entry:
+        """Return the event at a position. Raises NotFoundError that says what the log holds."""
+        where = f"{topic}/{partition}/{offset}"
+        numbers = partition.isascii() and partition.isdigit() and offset.isascii()
+        if topic not in self._topics or not numbers or not offset.isdigit():
+            raise NotFoundError("event", where)
+        of, number = Partition(topic, int(partition)), int(offset)
+        if of not in await self._offsets.partitions([topic]):
+            raise NotFoundError("event", where)
+        held = (await self._offsets.bounds([of]))[of]
+        if not held.start <= number < held.end:
+            raise OutsideError(where, held)
+        async with self._readers.one() as reader:
+            try:
+                found = await reader.read({of: number}, limit=1, wait=WAIT * 4)
+            except OutOfLogError as error:
+                raise NotFoundError("event", where) from error
+        records = found[of].records if of in found else ()
+        event = self._event(records[0]) if records else None
+        if event is None or event.position.offset != number or not _sees(caller, event):
+            raise NotFoundError("event", where)
+        return Entry(event, event.type, None)
+
+    def _faults(self, asked: Asked) -> list[Fault]:
+        found = []
+        if asked.topic is not None and asked.topic not in self._topics:
+            message = f"no topic {asked.topic!r}{near(asked.topic, self._topics)}"
+            found.append(Fault("unknown_topic", message, parameter="topic"))
+        if asked.type is not None:
+            found += [
+                Fault(fault.code, fault.message, parameter="type")
+                for fault in types.faults([asked.type], pointer="")
+            ]
+        if asked.time is not None and asked.after is not None:
+            message = "name a time to begin with, or where to go on after"
+            found.append(Fault("conflict", message, parameter="time"))
+        return found
+
+    async def _view(self, caller: Caller, asked: Asked) -> "_View":
+        matcher = None
+        if asked.subscription is not None:
+            registration = await self._subscriptions.get(caller, asked.subscription)
+            matcher = Matcher()
+            matcher.replace_all([_as_matched(registration)])
+        pattern = types.parse(asked.type) if asked.type is not None else None
+        return _View(caller, asked, pattern, matcher, self._max_body_bytes)
+
+    async def _start(
+        self,
+        bounds: Mapping[Partition, Bounds],
+        time: datetime | None,
+        pointer: Mapping[Partition, int] | None,
+    ) -> tuple[dict[Partition, int], list[Gap]]:
+        """Return where each partition is read from, and what is not there any more."""
+        if time is not None:
+            return dict(await self._offsets.at(list(bounds), int(time.timestamp() * 1000))), []
+        starts = {partition: held.start for partition, held in bounds.items()}
+        if pointer is None:
+            return starts, []
+        gaps = [
+            Gap(partition, pointer[partition], start)
+            for partition, start in starts.items()
+            if pointer.get(partition, start) < start
+        ]
+        at = {
+            p: min(max(pointer.get(p, start), start), bounds[p].end) for p, start in starts.items()
+        }
+        return at, gaps
+
+    async def _read(
+        self,
+        at: dict[Partition, int],
+        bounds: Mapping[Partition, Bounds],
+        view: "_View",
+        *,
+        asked: Asked,
+        gaps: Sequence[Gap],
+        limit: int,
+    ) -> JournalPage:
+        entries: list[Entry] = []
+        scanned, until = 0, self._clock.monotonic() + MAX_SECONDS
+        async with self._readers.one() as reader:
+            while len(entries) < limit and scanned < MAX_SCANNED:
+                behind = {p: offset for p, offset in at.items() if offset < bounds[p].end}
+                if not behind or self._clock.monotonic() > until:
+                    break
+                try:
+                    found = await reader.read(behind, limit=READ, wait=WAIT)
+                except OutOfLogError:
+                    break  # retention passed meanwhile: the next page names the gap
+                for partition, batch in found.items():
+                    scanned += len(batch.records)
+                    at[partition] = batch.next_offset
+                    for record in batch.records:
+                        if len(entries) == limit or record.position.offset >= bounds[partition].end:
+                            at[partition] = record.position.offset
+                            break
+                        event = self._event(record)
+                        entry = None if event is None else view.entry(event)
+                        if entry is not None:
+                            entries.append(entry)
+        ended = all(offset >= bounds[p].end for p, offset in at.items())
+        return JournalPage(
+            entries=entries, after=_pointer(at, asked.belongs), ended=ended, gaps=gaps
+        )
+
+    def _event(self, record: Record) -> Event | None:
+        found = self._decode(record)
+        return found if isinstance(found, Event) else None
+
+
+class _View:
+    """Which events are shown, and how."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        asked: Asked,
+        pattern: types.Pattern | None,
+        matcher: Matcher | None,
+        max_body_bytes: int,
+    ) -> None:
+        self._caller = caller
+        self._asked = asked
+        self._pattern = pattern
+        self._matcher = matcher
+        self._max_body_bytes = max_body_bytes
+
+    def entry(self, event: Event) -> Entry | None:
+        """Return the event as it is shown; None: it isn't."""
+        asked = self._asked
+        if not _sees(self._caller, event) or asked.project_id not in (None, event.project_id):
+            return None
+        if self._pattern is not None and not self._pattern.matches(event.type):
+            return None
+        if asked.key is not None and event.key != asked.key:
+            return None
+        if self._matcher is None:
+            return Entry(event, event.type, None)
+        for subscription, name in self._matcher.match(event):
+            if not is_about(event, subscription.id):
+                body, _ = render(
+                    event,
+                    profile=subscription.profile,
+                    asked=name,
+                    expand=subscription.expand,
+                    max_bytes=self._max_body_bytes,
+                )
+                return Entry(event, name, body)
+        return None
+
+
+def _sees(caller: Caller, event: Event) -> bool:
+    return caller.project_id in (None, event.project_id)
+
+
+def _as_matched(registration: Registration) -> Subscription:
+    return Subscription(
+        id=registration.id,
+        project_id=registration.project_id,
+        url=registration.url,
+        types=registration.types,
+        keys=(),
+        profile=registration.profile,
+        expand=registration.expand,
+        filter=registration.filter,
+    )
+
+
+def _pointer(at: Mapping[Partition, int], belongs: str) -> str:
+    where = [[*partition, offset] for partition, offset in sorted(at.items())]
+    text = orjson.dumps([belongs, where])
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def _pointed(text: str, belongs: str) -> dict[Partition, int] | None:
+    """Return where each partition stands; None where *text* is no pointer with these filters."""
+    try:
+        found: Any = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        filters, where = found
+        at = {Partition(topic, number): offset for topic, number, offset in where}
+    except (binascii.Error, ValueError, TypeError):
+        return None
+    whole = all(type(n) is int and n >= 0 for p, offset in at.items() for n in (p.number, offset))
+    return at if filters == belongs and whole else None
