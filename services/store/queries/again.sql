@@ -57,6 +57,7 @@ from begun b;
 delete from trouble t
 where t.succeeded_at > coalesce(t.failed_at, '-infinity')
   and not exists (select from retries r where r.subscription_id = t.subscription_id)
+  and not exists (select from lanes l where l.subscription_id = t.subscription_id)
 returning t.subscription_id, t.since, t.reason, t.failing_at is not null as was_failing;
 
 -- name: troubled
