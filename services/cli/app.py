@@ -9,6 +9,7 @@ from services.cli import (
     bench,
     demo,
     dev,
+    filters,
     reset_offsets,
     roles,
     settings,
@@ -26,7 +27,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (dev, roles, reset_offsets, settings, trigger, subscriptions, verify, bench, demo):
+for module in (
+    dev,
+    roles,
+    reset_offsets,
+    settings,
+    trigger,
+    subscriptions,
+    filters,
+    verify,
+    bench,
+    demo,
+):
     module.register(app)
 
 

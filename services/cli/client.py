@@ -63,9 +63,12 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        """Make one call and return the answer's object. Raises RefusedError, UnreachableError."""
+        """Make one call and return the answer's object; bytes are sent as they are.
+
+        Raises RefusedError, UnreachableError.
+        """
         assert self._session is not None, "enter the context first"  # noqa: S101 - a caller's bug
-        data = orjson.dumps(body) if body is not None else None
+        data = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with self._session.request(
