@@ -72,6 +72,7 @@ class Consumer:
                 (record.position.offset for record in fresh.records),
                 next_offset=max(batch.next_offset, owned.tracker.read_pos),
             )
+            owned.ages.note(fresh.records)
             metrics.records_read(partition.topic, len(fresh.records))
             work.append((owned, fresh))
         size = self._limits.slice_records

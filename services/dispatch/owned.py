@@ -1,5 +1,6 @@
 """One owned partition under one epoch."""
 
+from services.feed.ages import Ages
 from services.feed.start import Start
 from services.feed.tracker import Tracker
 from services.kernel.event import Event, Partition
@@ -21,6 +22,7 @@ class Owned:
         self.partition = partition
         self.epoch = 0
         self.tracker = Tracker(start=0)
+        self.ages = Ages()
         self.loaded = False
         self.closing = False
         """Being let go of: nothing new is taken in, and queued deliveries aren't sent."""
@@ -41,6 +43,7 @@ class Owned:
         """Take the state that was loaded; from now on records are taken in."""
         self.epoch = assignment.epoch
         self.tracker = Tracker(start=start.offset, settled=start.settled)
+        self.ages = Ages()
         # Commit at once: after a person's reset the metadata becomes ours again.
         self.tracker.changed = True
         self._replay_below = start.replay_below or 0

@@ -17,6 +17,7 @@ from services.dispatch.ownership import Ownership
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.retries import Retries
+from services.dispatch.standing import Standing
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StuckError
@@ -83,6 +84,7 @@ class Worker:
         self._extras = extras
         self._clock = clock
         self._drain_seconds = drain_seconds
+        self._standing = Standing(clock=clock)
         self._stopping = asyncio.Event()
         self._joined = False
         self._was_member = False
@@ -203,6 +205,7 @@ class Worker:
             await self._health.report(partitions=len(loaded))
             await self._ownership.renew_refused()
             self._outboxes.set_share(self._membership.member.share())
+            self._standing.measure(loaded)
             metrics.PARTITIONS_OWNED.set(len(loaded))
             metrics.OPEN_OFFSETS.set(sum(owned.tracker.open_count for owned in loaded))
 

@@ -110,6 +110,14 @@ DEAD_LETTERS_EVICTED = Counter(
 REBALANCES = Counter("webhooks_rebalances", "Assignments taken from the group.")
 PARTITIONS_OWNED = Gauge("webhooks_partitions_owned", "Partitions loaded and delivered.")
 OPEN_OFFSETS = Gauge("webhooks_open_offsets", "Offsets read and not settled.")
+OLDEST_OPEN_SECONDS = Gauge(
+    "webhooks_oldest_open_seconds",
+    "Age of the oldest record that is not settled, by topic; 0 where none is open.",
+    ["topic"],
+)
+COMMIT_AGE_SECONDS = Gauge(
+    "webhooks_commit_age_seconds", "How long what could be committed has waited for it."
+)
 LOOP_LAG = Gauge("webhooks_loop_lag_seconds", "How late the event loop was last found.")
 
 _records: dict[str, Counter] = {}
