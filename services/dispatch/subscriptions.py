@@ -19,6 +19,7 @@ from services.match.index import Match, Matcher
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
+REBUILD_SECONDS = 1.0
 
 
 class Subscriptions:
@@ -72,6 +73,7 @@ class Subscriptions:
         """Read all of them. Raises StoreGoneError."""
         async with self._reading:
             everything = await self._source.load_all()
+            await self._learn(everything)
             removed = self._by_id.keys() - {subscription.id for subscription in everything}
             changed = [
                 news
@@ -101,6 +103,13 @@ class Subscriptions:
             except StoreGoneError as error:
                 log.warning("subscriptions_wait", error=str(error))
 
+    async def rebuild(self) -> None:
+        """Keep matching fast while subscriptions change, until cancelled: between events."""
+        while True:
+            await self._clock.sleep(REBUILD_SECONDS)
+            for _ in self._matcher.rebuild():
+                await asyncio.sleep(0)
+
     async def write_disabled(self) -> None:
         """Write to Postgres what was switched off, until cancelled."""
         while True:
@@ -118,9 +127,15 @@ class Subscriptions:
                 if changed:
                     self.on_disabled(subscription, reason)
 
+    async def _learn(self, read: Sequence[Subscription]) -> None:
+        """Have their filters understood before they are used: a thousand take 40 ms."""
+        for _ in self._matcher.learn(read):
+            await asyncio.sleep(0)
+
     async def _read(self, ids: Collection[SubscriptionId]) -> None:
         async with self._reading:
             found = await self._source.load(ids)
+            await self._learn(found)
             self._take(found, removed=set(ids) - {subscription.id for subscription in found})
 
     def _take(self, changed: Sequence[Subscription], *, removed: Iterable[SubscriptionId]) -> None:

@@ -120,6 +120,7 @@ class Worker:
                 self._geofences.reread(),
                 self._subscriptions.follow(),
                 self._subscriptions.reread(),
+                self._subscriptions.rebuild(),
                 self._subscriptions.write_disabled(),
                 self._parking.run(),
                 self._retries.run(),

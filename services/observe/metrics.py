@@ -70,6 +70,10 @@ QUARANTINED = _children(
 )
 TOMBSTONES = Counter("webhooks_tombstones", "Null records in planner.master, skipped.")
 HEADER_MISMATCHES = Counter("webhooks_header_mismatches", "Headers that differ from the value.")
+FILTER_ERRORS = Counter(
+    "webhooks_filter_errors",
+    "Evaluations of a filter that failed: the event wasn't due to that subscription.",
+)
 SCHEMA_VIOLATIONS = Counter(
     "webhooks_schema_violations", "Events, delivered all the same, whose data breaks its schema."
 )

@@ -216,7 +216,7 @@ def test_names_made_up_by_a_producer_take_bounded_memory(monkeypatch: pytest.Mon
     matcher.replace_all([held])
     for n in range(50):
         assert list(matcher.match(an_event(f"drone.no{n}"))) == [Match(held, f"drone.no{n}")]
-        assert len(matcher._entries[held.project_id]) <= 5
+        assert len(matcher._projects[held.project_id].entries) <= 5
 
 
 def test_projects_without_subscriptions_take_no_memory() -> None:
@@ -224,4 +224,4 @@ def test_projects_without_subscriptions_take_no_memory() -> None:
     matcher.replace_all([a_subscription("*")])
     for n in range(50):
         assert not matcher.match(an_event("plan.created", project=f"{n:024x}"))
-    assert not matcher._entries
+    assert list(matcher._projects) == [PROJECTS[0]]
