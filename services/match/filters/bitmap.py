@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from services.kernel.event import Json
 from services.match.filters.holds import MISSING, elements
 from services.match.filters.places import Held, Places
-from services.match.filters.tables import Strings, Table
+from services.match.filters.tables import Table
 from services.match.filters.tree import Leaf, Row
 
 SLICE = 200
@@ -27,7 +27,8 @@ class Field(NamedTuple):
     """What is said of one field: by leaves, then *child* is None, or of what is below."""
 
     name: str
-    strings: Strings
+    strings: dict[str, int]
+    default: int | None
     table: "Table | Places | None"
     child: "Node | None"
 
@@ -42,7 +43,6 @@ class Node(NamedTuple):
 
 
 Steps: TypeAlias = Generator[None, None, "Bitmap"]
-NO_STRINGS = Strings({}, lambda _: 0, 0)
 
 
 class Bitmap:
@@ -94,10 +94,14 @@ def building(filters: Sequence[Sequence[Row]], held: Held) -> Steps:
 
 def walk(node: Node, obj: Json, rows: int) -> int:
     """Return those of *rows* that *obj* satisfies."""
-    for name, strings, table, child in node.fields:
+    for name, strings, default, table, child in node.fields:
         value = obj.get(name, MISSING)
         if table is not None:
-            rows &= strings[value] if value.__class__ is str else table.sat(value)
+            if value.__class__ is str:  # the common case, without a call of ours
+                found = strings.get(value, default)
+                rows &= found if found is not None else table.string(value)
+            else:
+                rows &= table.sat(value)
         elif child is not None:
             if value.__class__ is dict:
                 rows = walk(child, value, rows)
@@ -163,17 +167,17 @@ class _Draft:
         absent = every
         for name, leaves in self.scalars.items():
             table = Table(leaves, every)
-            fields.append((len(leaves), Field(name, table.strings, table, None)))
+            fields.append((len(leaves), Field(name, table.strings, table.default, table, None)))
             absent &= table.missing
             yield
         for name, leaves in self.places.items():
             places = Places(leaves, every, held)
-            fields.append((len(leaves), Field(name, places.strings, places, None)))
+            fields.append((len(leaves), Field(name, {}, places.default, places, None)))
             absent &= places.missing
             yield
         for name, draft in self.below.items():
             child = yield from draft.finish(every, held)
-            fields.append((draft.count, Field(name, NO_STRINGS, None, child)))
+            fields.append((draft.count, Field(name, {}, None, None, child)))
             absent &= child.absent
         fields.sort(key=lambda pair: -pair[0])
         return Node(tuple(field for _, field in fields), absent)

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.match.fences import NO_FENCES, Fences
 from services.match.filters.holds import position_test, positions
-from services.match.filters.tables import Strings, mask
+from services.match.filters.tables import mask
 from services.match.filters.tree import Fenced, GeoMatcher, Leaf, Outside, Within
 from services.match.geometry import Shape
 from services.match.grid import Grid
@@ -27,7 +27,8 @@ class Places:
     def __init__(self, leaves: Mapping[int, Leaf], every: int, held: Held) -> None:
         self._held = held
         self.missing = every & ~mask(leaves)
-        self.strings = Strings({}, lambda _: self.missing, 0)
+        self.strings: dict[str, int] = {}
+        self.default: int | None = self.missing  # a string is no position
         shapes: dict[Shape, int] = {}
         self._within: dict[int | str, int] = defaultdict(int)
         self._outside: dict[int | str, int] = defaultdict(int)
@@ -46,6 +47,10 @@ class Places:
         self._known: Fences | None = None
         self._may_be_outside = 0
         self._tests: list[tuple[int, list[Any]]] = []
+
+    def string(self, _: str) -> int:
+        """Return the rows that a string satisfies: those that ask for no place."""
+        return self.missing
 
     def sat(self, value: Any) -> int:  # noqa: ANN401 - JSON
         """Return the rows that one of the readable positions in *value* satisfies."""

@@ -56,15 +56,13 @@ class Exact(Generic[Key]):
             else:
                 self.few[value] = listed
 
-    def __bool__(self) -> bool:
-        return bool(self.masks or self.few)
-
     def get(self, value: Key) -> int:
         """Return the rows that name *value*."""
         found = self.masks.get(value)
-        if found is not None:
-            return found
-        return mask(self.few.get(value, ()))
+        if found is None:
+            listed = self.few.get(value)
+            return 0 if listed is None else mask(listed)
+        return found
 
 
 class Affixes:
@@ -146,23 +144,6 @@ class Intervals:
         return first, last
 
 
-class Strings(dict[str, int]):
-    """Masks by string; what isn't known is worked out, and kept where *keep* allows it."""
-
-    def __init__(self, known: Mapping[str, int], work_out: Reader, keep: int) -> None:
-        super().__init__(known)
-        self._work_out = work_out
-        self._keep = keep
-
-    def __missing__(self, value: str) -> int:
-        found = self._work_out(value)
-        if self._keep and len(value) <= CACHED_CHARACTERS:
-            if len(self) >= self._keep:
-                self.clear()
-            self[value] = found
-        return found
-
-
 class Table:
     """The leaves at one path, of all rows. *every* has the bit of each row."""
 
@@ -170,7 +151,7 @@ class Table:
         said = _Said()
         for row, leaf in leaves.items():
             said.add(row, leaf.matchers)
-        rows = every.bit_count()
+        self._rows = rows = every.bit_count()
         free = every & ~mask(leaves)
         base = free | said.any_scalar
         self.missing = free | said.if_missing
@@ -187,25 +168,25 @@ class Table:
             for matcher, bits in said.others.items()
             if isinstance(matcher.than[0], Number)
         ]
-        self._numbers = Exact(said.numbers, rows)
-        self._but_numbers = Exact(said.but_numbers, rows)
+        self._numbers = Exact(said.numbers, rows) if said.numbers else None
+        self._but_numbers = Exact(said.but_numbers, rows) if said.but_numbers else None
         self._intervals = Intervals(said.ranges, self._number_base)
         self._texts = Exact(said.texts, rows)
         self._but_texts = Exact(said.but_texts, rows)
         self._readers = said.readers()
-        self.strings = self._strings(rows)
+        self.strings: dict[str, int] = {}
+        """Masks of strings that are known; of others *default*, or where that is None `string`."""
+        self.default: int | None = None
+        self._keep = 0
+        self._know_beforehand()
 
     def sat(self, value: Any) -> int:  # noqa: ANN401 - JSON
         """Return the rows that *value* satisfies."""
         kind = value.__class__
+        if kind is float or kind is int:
+            return self._number(value)
         if kind is str:
-            return self.strings[value]
-        if kind is int or kind is float:
-            found = self._intervals.get(value) | self._numbers.get(value)
-            for holds, bits in self._number_tests:
-                if holds(value):
-                    found |= bits
-            return found & ~self._but_numbers.get(value) if self._but_numbers else found
+            return self.string(value)
         if value is MISSING or kind is dict:
             return self.missing
         if kind is list:
@@ -219,19 +200,43 @@ class Table:
             found |= self.sat(value)
         return found if has_scalars else self.missing
 
-    def _strings(self, rows: int) -> Strings:
-        if not self._readers:  # a look-up is all: what is named is known beforehand
-            named = {*self._texts.masks, *self._but_texts.masks}
-            named -= self._texts.few.keys() | self._but_texts.few.keys()
-            return Strings({text: self._work_out(text) for text in named}, self._work_out, 0)
-        room = min(CACHE_BYTES, CACHE_BYTES_PER_ROW * (rows + 128))
-        return Strings({}, self._work_out, room // (rows // 8 + ENTRY_BYTES))
+    def string(self, text: str) -> int:
+        """Return the rows that a string satisfies."""
+        found = self.strings.get(text, self.default)
+        if found is not None:
+            return found
+        found = self._work_out(text)
+        if self._keep and len(text) <= CACHED_CHARACTERS:
+            if len(self.strings) >= self._keep:
+                self.strings.clear()
+            self.strings[text] = found
+        return found
+
+    def _number(self, number: float) -> int:
+        found = self._intervals.get(number)
+        if self._numbers is not None:
+            found |= self._numbers.get(number)
+        for holds, bits in self._number_tests:
+            if holds(number):
+                found |= bits
+        return found if self._but_numbers is None else found & ~self._but_numbers.get(number)
+
+    def _know_beforehand(self) -> None:
+        if self._readers:
+            room = min(CACHE_BYTES, CACHE_BYTES_PER_ROW * (self._rows + 128))
+            self._keep = room // (self._rows // 8 + ENTRY_BYTES)
+            return
+        few = self._texts.few.keys() | self._but_texts.few.keys()
+        for text in {*self._texts.masks, *self._but_texts.masks} - few:
+            self.strings[text] = self._work_out(text)
+        if not few:  # the hot path is one look-up
+            self.default = self._text_base
 
     def _work_out(self, text: str) -> int:
         found = self._text_base | self._texts.get(text)
         for read in self._readers:
             found |= read(text)
-        return found & ~self._but_texts.get(text) if self._but_texts else found
+        return found & ~self._but_texts.get(text)
 
 
 class _Said:
