@@ -6,13 +6,14 @@ one that declares none is the customer's own, and exempt with everything below i
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from services import catalogue
 
 DEEPEST = 8
 """Of the paths that are suggested."""
+NAMESAKES = 20
 _STRUCTURE = frozenset(
     {"$ref", "type", "enum", "const", "properties", "items", "allOf", "anyOf", "oneOf"}
 )
@@ -122,14 +123,25 @@ def paths(type_: str) -> tuple[str, ...]:
 
 
 def nearest(path: Sequence[str], types: Sequence[str]) -> str | None:
-    """Return the path that was probably meant: the same last name elsewhere first."""
-    known = list(dict.fromkeys(each for type_ in types for each in paths(type_)))
-    wanted = ".".join(path)
-    same = [each for each in known if each.rpartition(".")[2] == path[-1]]
-    found = difflib.get_close_matches(wanted, same, n=1, cutoff=0.0) or difflib.get_close_matches(
-        wanted, known, n=1, cutoff=0.6
-    )
-    return found[0] if found else None
+    """Return the path that was probably meant: the same last name elsewhere, or a similar one."""
+    by_name = _by_last_name(tuple(types))
+    name = path[-1]
+    if name not in by_name:
+        similar = difflib.get_close_matches(name, by_name, n=1, cutoff=0.6)
+        if not similar:
+            return None
+        name = similar[0]
+    # A path has few namesakes: comparing with all paths would take a second of a hostile filter.
+    namesakes = by_name[name][:NAMESAKES]
+    return difflib.get_close_matches(".".join(path), namesakes, n=1, cutoff=0.0)[0]
+
+
+@lru_cache(maxsize=64)
+def _by_last_name(types: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for path in sorted({path for type_ in types for path in paths(type_)}, key=len):
+        found.setdefault(path.rpartition(".")[2], []).append(path)
+    return found
 
 
 def _paths(shape: Shape, path: tuple[str, ...], entered: frozenset[str]) -> Iterator[str]:
