@@ -133,6 +133,8 @@ class Api(_Section):
     max_body_bytes: Count = 5_242_880
     """Larger requests are refused with 413 before they are read whole."""
     idempotency_hours: Positive = 24.0
+    key_requests_per_second: Positive = 100.0
+    """What one API key may ask of one process, twice as much for a moment; else 429. Not the operator."""
     audit_days: Positive = 365.0
     """How long it is kept who changed what."""
 

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from services.api.call import Answer, Call
+from services.api.edge import read_body
 from services.api.problems import CONTENT_TYPE, Problem, malformed, of_error
 from services.api.routes import Route
 from services.control.access import Access, Caller
@@ -123,13 +124,6 @@ class Native:
         return web.Response(body=body, content_type="application/json")
 
 
-async def read_body(request: web.Request, limit: int) -> bytes:
-    """Return the body. Raises HTTPRequestEntityTooLarge before it is read whole."""
-    if request.content_length is not None and request.content_length > limit:
-        raise web.HTTPRequestEntityTooLarge(limit, request.content_length)
-    return await request.read()
-
-
 def bearer(headers: Mapping[str, str]) -> str | None:
     """Return the key of an `Authorization: Bearer` header."""
     kind, _, key = headers.get("Authorization", "").partition(" ")
@@ -222,6 +216,9 @@ def _of_http(error: web.HTTPException) -> Problem:
         return Problem(405, "method", "Method not allowed", detail, headers={"Allow": allowed})
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return Problem(413, "too-large", "The body is too large", error.text or "")
+    if isinstance(error, web.HTTPRequestTimeout):
+        close = {"Connection": "close"}  # what is left of the body would be read as a request
+        return Problem(408, "timeout", "The body took too long", error.text or "", headers=close)
     if isinstance(error, web.HTTPNotFound):
         return Problem(404, "not-found", "Not found", "there is nothing at this path")
     return Problem(error.status, "refused", error.reason, error.text or error.reason)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import orjson
 from aiohttp import web
 
-from services.api.app import REFUSING, bearer, read_body
+from services.api.app import REFUSING, bearer
 from services.api.call import Call
+from services.api.edge import read_body
 from services.api.planner_bodies import INVALID, decoded, number, shown, wanted
 from services.api.planner_errors import refused
 from services.control.access import Access

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from services.api.encode import encoded
 from services.control.access import ForbiddenError, UnauthorizedError
 from services.control.geofences import InUseError
+from services.control.rates import TooManyRequestsError
 from services.control.subscriptions import StaleError
 from services.kernel.errors import (
     BrokerGoneError,
@@ -47,7 +48,7 @@ class Problem(NamedTuple):
         return encoded(found)
 
 
-def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
+def of_error(error: Exception) -> Problem | None:  # noqa: C901, PLR0911 - a table
     """Return what to answer for *error*; None for what is a bug of ours."""
     match error:
         case FaultsError():
@@ -61,6 +62,9 @@ def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
             return Problem(403, "forbidden", "Not allowed", str(error))
         case NotFoundError():
             return Problem(404, "not-found", "Not found", str(error))
+        case TooManyRequestsError():
+            wait = {"Retry-After": str(error.retry_after)}
+            return Problem(429, "too-many", "Too many requests", str(error), headers=wait)
         case StaleError():
             return Problem(412, "stale", "Changed meanwhile", str(error))
         case InUseError():

@@ -5,6 +5,7 @@ import hmac
 from typing import NamedTuple
 
 from services.control.checks import kind
+from services.control.rates import Rates
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, NotFoundError, WebhooksError
 from services.kernel.ids import ApiKeyId, ProjectId, is_id
@@ -12,6 +13,12 @@ from services.kernel.ports.control import ApiKeyStore, ProjectStore
 
 SCOPES = ("ingest", "read", "manage")
 ADMIN = "admin"
+MIN_LENGTH, MIN_DISTINCT = 16, 8
+WORDS = (
+    "administrator", "admin", "change", "default", "example", "hooks", "key", "master", "password",
+    "planner", "please", "priv", "root", "secret", "test", "token", "web", "0123456789", "123456",
+    "abcdef", "qwerty", "this", "me", "-", "_", " ",
+)  # fmt: skip
 
 
 class UnauthorizedError(WebhooksError):
@@ -47,15 +54,25 @@ class Access:
     """Turns keys into callers."""
 
     def __init__(
-        self, *, keys: ApiKeyStore, projects: ProjectStore, admin_key: str | None, clock: Clock
+        self,
+        *,
+        keys: ApiKeyStore,
+        projects: ProjectStore,
+        admin_key: str | None,
+        rates: Rates,
+        clock: Clock,
     ) -> None:
         self._keys = keys
         self._projects = projects
         self._admin_hash = hash_key(admin_key) if admin_key else None
+        self._rates = rates
         self._clock = clock
 
     async def caller(self, key: str | None, *, address: str | None) -> Caller:
-        """Return who shows *key*, calling from *address*. Raises UnauthorizedError."""
+        """Return who shows *key*, calling from *address*.
+
+        Raises UnauthorizedError, and TooManyRequestsError for all but the operator.
+        """
         if not key:
             raise UnauthorizedError
         hashed = hash_key(key)
@@ -65,6 +82,7 @@ class Access:
         now = self._clock.now()
         if found is None or (found.expires_at is not None and found.expires_at <= now):
             raise UnauthorizedError
+        self._rates.take(found.id)
         await self._keys.used(found.id, at=now)
         return Caller(ApiKeyId(found.id), found.project_id, frozenset(found.scopes), address)
 
@@ -88,6 +106,20 @@ class Access:
         if not is_id(named) or await self._projects.get(ProjectId(named)) is None:
             raise NotFoundError("project", named)
         return ProjectId(named)
+
+
+def weakness(admin_key: str) -> str | None:
+    """Say what is weak about the operator's key: it is chosen by a person, and opens everything."""
+    if len(admin_key) < MIN_LENGTH:
+        return f"is too short: use {MIN_LENGTH} characters or more"
+    if len(set(admin_key)) < MIN_DISTINCT:
+        return f"has fewer than {MIN_DISTINCT} different characters: use a random one"
+    left = admin_key.lower()
+    for word in WORDS:
+        left = left.replace(word, "")
+    if len(left) < MIN_DISTINCT:
+        return "is made of words that anybody would try: use a random one"
+    return None
 
 
 def hash_key(key: str) -> bytes:

@@ -18,6 +18,7 @@ from aiohttp import web
 from services.api.again import AgainRoutes
 from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
+from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES, harden
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
@@ -29,7 +30,7 @@ from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
 from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
-from services.control.access import Access
+from services.control.access import Access, weakness
 from services.control.announce import Announcer
 from services.control.answers import Answers
 from services.control.audit import Audit
@@ -40,6 +41,7 @@ from services.control.geofences import Geofences
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
 from services.control.projects import Projects
+from services.control.rates import Rates
 from services.control.resends import Resends, Runner
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
@@ -63,7 +65,6 @@ from services.store.resends import PostgresResends
 
 log = structlog.get_logger()
 
-MIN_ADMIN_KEY = 16
 CLEAN_SECONDS = 3600.0
 EVICT_SECONDS = 60.0
 PING_SECONDS = 2.0
@@ -126,10 +127,9 @@ async def _build(
 ) -> tuple[web.Application, Pool, Sequence[Background]]:
     clock = SystemClock()
     admin_key = settings.api.admin_key.get_secret_value() if settings.api.admin_key else None
-    if admin_key is not None and len(admin_key) < MIN_ADMIN_KEY:
-        raise parts.StartError(
-            f"WEBHOOKS_API__ADMIN_KEY is too short: use {MIN_ADMIN_KEY} characters or more"
-        )
+    weak = weakness(admin_key) if admin_key is not None else None
+    if weak is not None:
+        raise parts.StartError(f"WEBHOOKS_API__ADMIN_KEY {weak}")
     cipher = parts.cipher(settings)
     pool = await parts.pool(settings, stack)
     producer = await parts.producer(settings, stack)
@@ -138,7 +138,13 @@ async def _build(
 
     projects = PostgresProjects(pool=pool)
     keys = PostgresApiKeys(pool=pool)
-    access = Access(keys=keys, projects=projects, admin_key=admin_key, clock=clock)
+    access = Access(
+        keys=keys,
+        projects=projects,
+        admin_key=admin_key,
+        rates=Rates(per_second=settings.api.key_requests_per_second, monotonic=clock.monotonic),
+        clock=clock,
+    )
     fields = Fields(
         Bounds(
             policy=policy,
@@ -218,6 +224,7 @@ async def _build(
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []
+    harden(app)
     Native(
         routes=routes,
         access=access,
@@ -263,7 +270,14 @@ async def _journal(
 
 async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> None:
     host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

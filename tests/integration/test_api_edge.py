@@ -1,0 +1,79 @@
+"""The edge of the API: what every answer carries, how much and how long it listens, who is slowed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+
+from services.api.edge import HEADERS, MAX_LINE_BYTES, read_body
+from tests.support.api import ServedApi, an_api
+
+
+@pytest.fixture
+async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
+    async with an_api(kafka, database, key_requests_per_second=2.0) as api:
+        yield api
+
+
+async def test_every_answer_carries_the_headers_that_browsers_heed(api: ServedApi) -> None:
+    for method, path, status in (
+        ("GET", "/v1/projects", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/nothing", 404),
+        ("PUT", "/v1/projects", 405),
+        ("POST", "/v1/projects", 422),
+        ("GET", "/v2/webhooks", 400),
+    ):
+        answered = await api.ask(method, path)
+        assert answered.status == status or path.startswith("/v2"), (path, answered)
+        assert {name: answered.headers[name] for name in HEADERS} == dict(HEADERS), path
+        assert answered.headers["Server"] == "planner-webhooks"
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_come_back(api: ServedApi) -> None:
+    _, key = await api.new_project("read")
+    answers = [await api.ask("GET", "/v1/subscriptions", key=key) for _ in range(12)]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert len(answers) - len(refused) >= 4
+    assert refused
+    for answer in refused:
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.json["type"] == "/problems/too-many"
+    _, other = await api.new_project("read")
+    assert (await api.ask("GET", "/v1/subscriptions", key=other)).status == 200
+    planner = [await api.ask("GET", "/v2/webhooks", key=key) for _ in range(12)]
+    assert "rate.limited" in {
+        answer.json["messageId"] for answer in planner if answer.status == 429
+    }
+
+
+async def test_more_header_than_anybody_needs_is_refused(api: ServedApi) -> None:
+    big = "x" * (MAX_LINE_BYTES + 1)
+    assert (await api.ask("GET", "/v1/projects", headers={"X-Big": big})).status == 400
+    assert (await api.ask("GET", f"/v1/projects?limit={big}")).status == 400
+    assert (await api.ask("GET", "/v1/projects")).status == 200
+
+
+async def test_a_body_that_does_not_come_frees_the_connection() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(body=await read_body(request, 1_000, seconds=0.2))
+
+    app = web.Application()
+    app.router.add_post("/", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        address = urlsplit(f"//127.0.0.1:{site._server.sockets[0].getsockname()[1]}")  # type: ignore[union-attr]
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123")
+        line = await asyncio.wait_for(reader.readline(), 5)
+        assert line.startswith(b"HTTP/1.1 408")
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await runner.cleanup()
