@@ -148,6 +148,12 @@ def record_key(event: Json) -> str | None:
     return None
 
 
+def id_of(noun: str, event: Json) -> str | None:
+    """Return the id of the route, stop, vehicle … that an event of a known type is about."""
+    known = event_types().get(event["type"])
+    return _find(f"{noun}_id", event["data"], known) if known is not None else None
+
+
 def _find(field: str, data: Json, known: EventType) -> str | None:
     noun = field.removesuffix("_id")
     nested = data.get(noun)

@@ -179,10 +179,14 @@ create table retries (
     outcome         text,                     -- of the attempt before; null: none was made
     status          integer,
     parked_at       timestamptz not null default now(),
+    waits_for       text check (waits_for in ('turn', 'person')), -- null: due_at says until when
+    skip            boolean not null default false, -- a person gave it up: its owner buries it
     resend          text,                     -- the job that it is sent again for
     about           text,                     -- JSON: type, plan, route, stop, vehicle, external id
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
+create index retries_by_key on retries (subscription_id, topic, partition, order_key, "offset")
+    where waits_for = 'turn';
 create index retries_due on retries (topic, partition, due_at);
 create index retries_by_subscription on retries (subscription_id);
 create index retries_by_resend on retries (resend) where resend is not null;

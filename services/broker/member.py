@@ -1,6 +1,7 @@
 """One member of the consumer group."""
 
 import asyncio
+import math
 import zlib
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -63,6 +64,7 @@ class KafkaMember:
         self._told_of: dict[TopicPartition, int] = {}
         """Positions that were handed out, or sought."""
         self._look_at = 0.0
+        self._heard_at = -math.inf
         self._failure: BaseException | None = None
         self._stopped = False
 
@@ -164,6 +166,10 @@ class KafkaMember:
             self._sought.add(tp)
             self._told_of[tp] = offset
 
+    def silence(self) -> float:
+        """Return for how many seconds at most the group hasn't heard of this member."""
+        return asyncio.get_running_loop().time() - self._heard_at
+
     def share(self) -> float:
         """Return which part of all partitions of its topics this member has."""
         known = (self._consumer.partitions_for_topic(topic) for topic in self._options.topics)
@@ -184,6 +190,26 @@ class KafkaMember:
             return
         self._stopped = True
         await self._close()
+
+    def _joined(self) -> None:
+        """Take note of each heartbeat that is answered from now on; to join counts as one.
+
+        aiokafka keeps to itself when it last heard of the group.
+        """
+        self._heard_at = asyncio.get_running_loop().time()
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - no other way
+        beat = type(coordinator)._do_heartbeat  # noqa: SLF001
+
+        async def noted() -> bool:
+            began = (
+                asyncio.get_running_loop().time()
+            )  # the group may have heard it as early as that
+            answered: bool = await beat(coordinator)
+            if answered:
+                self._heard_at = began
+            return answered
+
+        coordinator._do_heartbeat = noted  # noqa: SLF001
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         options = self._options
@@ -261,6 +287,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         await self._member._told(self._listener.revoked, revoked)  # noqa: SLF001
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._member._joined()  # noqa: SLF001 - its own listener
         await self._member._told(self._listener.assigned, assigned)  # noqa: SLF001
 
 

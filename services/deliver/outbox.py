@@ -15,9 +15,12 @@ started on demand; one with nothing to do waits on a stack, the last in is the f
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
+from services.deliver.order import Order
 from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Load, Outbox, Queued
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
@@ -26,7 +29,8 @@ from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.network import Sender
-from services.kernel.subscription import Subscription
+from services.kernel.ports.store import KeyRow, LineKey
+from services.kernel.subscription import Ordered, Subscription
 
 TICK_SECONDS = 0.1
 LOOK_SECONDS = 0.25
@@ -36,7 +40,9 @@ class Outboxes:
     """All outboxes of a worker.
 
     *on_trouble* is called synchronously, once per spell, when a subscription can't keep up; *on_room*
-    when there is room again of a partition where `room` had found none.
+    when there is room again of a partition where `room` had found none. *may_begin* tells whether an
+    ordered request of so many seconds would end while its partition is ours for sure; none takes
+    longer than *ordered_seconds*.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class Outboxes:
         on_room: Callable[[SubscriptionId, Partition], None] = lambda _, __: None,
         clock: Clock,
         chance: Callable[[], float],
+        may_begin: Callable[[float], bool] = lambda _: True,
+        ordered_seconds: float = math.inf,
         max_in_flight: int,
         max_in_flight_per_subscription: int,
     ) -> None:
@@ -57,6 +65,9 @@ class Outboxes:
         self._on_room = on_room
         self._clock = clock
         self._chance = chance
+        self._may_begin = may_begin
+        self._ordered_seconds = ordered_seconds
+        self._order = Order()
         self._share = 1.0
         self._max_in_flight = max_in_flight
         self._per_subscription = max_in_flight_per_subscription
@@ -78,10 +89,16 @@ class Outboxes:
         outbox = self._outboxes.get(subscription.id)
         if outbox is None:
             ceiling = self._ceiling(subscription)
-            outbox = Outbox(subscription, ceiling=ceiling, share=self._share, now=now)
+            limited = self._limited(subscription)
+            outbox = Outbox(limited, ceiling=ceiling, share=self._share, now=now)
             self._outboxes[subscription.id] = outbox
-        load = outbox.put(delivery, now)
-        self._enter(outbox, now)
+        queued: Queued | None = outbox.enter(delivery, now)
+        load = outbox.load(delivery.position.partition)
+        if delivery.order is not None and queued is not None:
+            queued = self._order.put(queued)
+        if queued is not None:
+            outbox.queue.append(queued)
+            self._enter(outbox, now)
         if load.entries >= MAX_ENTRIES and Trouble.FULL not in outbox.troubles:
             self._look_at(outbox, now, oldest_flying=now)
 
@@ -103,7 +120,7 @@ class Outboxes:
     def _change(self, outbox: Outbox, subscription: Subscription) -> None:
         now = self._clock.monotonic()
         ceiling = self._ceiling(subscription)
-        outbox.change(subscription, ceiling=ceiling, share=self._share, now=now)
+        outbox.change(self._limited(subscription), ceiling=ceiling, share=self._share, now=now)
         self._keep_waking(outbox, now)
         self._enter(outbox, now)
 
@@ -112,13 +129,18 @@ class Outboxes:
         outbox = self._outboxes.pop(id_, None)
         self._held.discard(id_)
         self._troubled.discard(id_)
-        return [] if outbox is None else outbox.take_back(lambda _: True)
+        return [] if outbox is None else self._take_out(outbox, lambda _: True)
+
+    def forget_keys(self, id_: SubscriptionId) -> None:
+        """Forget which keys of a deleted subscription are held."""
+        self._order.forget(id_)
 
     def withdraw(self, partition: Partition) -> list[Delivery]:
         """Take back what is in line of *partition*, which isn't ours any more."""
         taken = self._take_back(lambda queued: queued.delivery.position.partition == partition)
         for outbox in self._outboxes.values():
             outbox.forget(partition)
+        self._order.drop(partition)
         return taken
 
     def withdraw_from(self, id_: SubscriptionId, partition: Partition) -> list[Delivery]:
@@ -126,7 +148,47 @@ class Outboxes:
         outbox = self._outboxes.get(id_)
         if outbox is None:
             return []
-        return outbox.take_back(lambda queued: queued.delivery.position.partition == partition)
+        taken = self._take_out(
+            outbox, lambda queued: queued.delivery.position.partition == partition
+        )
+        for delivery in taken:
+            self.through(delivery)
+        return taken
+
+    # Order by key: what is held, what is through, what has to be fetched.
+
+    def load_keys(self, partition: Partition, epoch: int, rows: Sequence[KeyRow]) -> None:
+        """Hold the keys of the rows that a partition came with."""
+        self._order.load(partition, epoch, rows)
+
+    def through(self, delivery: Delivery) -> None:
+        """Take in that *delivery* is acknowledged or given up: the next of its key may go out."""
+        if delivery.order is None:
+            return
+        outbox = self._outboxes.get(delivery.subscription_id)
+        self._release(self._order.end(delivery), outbox, self._clock.monotonic())
+
+    def _release(self, freed: Queued | None, outbox: Outbox | None, now: float) -> None:
+        if freed is not None and outbox is not None:
+            outbox.queue.append(freed)
+            self._enter(outbox, now)
+
+    def waits_as_row(self, delivery: Delivery) -> None:
+        """Take in that *delivery* becomes a row that comes back when it is its turn."""
+        self._order.leave(delivery)
+
+    def may_fetch(self, delivery: Delivery) -> bool:
+        """Tell whether a row may come back now: not past one of its key that is a row itself."""
+        return delivery.order is None or self._order.may_fetch(delivery)
+
+    def wanting_rows(self, limit: int) -> list[LineKey]:
+        """Return up to *limit* keys whose next event is a row that waits for nothing else."""
+        wanting = (
+            line
+            for line in self._order.wanting_rows()
+            if self.rows_wanted(line.subscription_id) > 0
+        )
+        return list(islice(wanting, limit))
 
     def withdraw_waiting(self, seconds: float, accept: Callable[[Delivery], bool]) -> None:
         """Take back what has waited for *seconds* and is accepted elsewhere."""
@@ -227,6 +289,8 @@ class Outboxes:
             now = self._clock.monotonic()
             delivery, since, load = outbox.take()
             flying = self._flying[number] = outbox.began(delivery, now)
+            if delivery.order is not None:
+                self._order.began(delivery)
             if outbox.held_until > now:
                 self._held.add(outbox.subscription.id)
             self._enter(outbox, now)
@@ -241,6 +305,8 @@ class Outboxes:
                 outbox.in_flight -= 1
             now = self._clock.monotonic()
             outbox.landed(flying, attempt, now=now, chance=self._chance)
+            if delivery.order is not None:
+                self._release(self._order.landed(delivery), outbox, now)
             if outbox.held_until > now:
                 self._held.add(outbox.subscription.id)
             if outbox.is_broken and Trouble.BREAKER_OPEN not in outbox.troubles:
@@ -260,9 +326,26 @@ class Outboxes:
                 self._projects.append(project)
             else:
                 del self._rings[project]
-            if outbox.is_ready(now):
+            if outbox.is_ready(now) and self._is_ours(outbox, now):
                 return outbox
         return None
+
+    def _is_ours(self, outbox: Outbox, now: float) -> bool:
+        """Tell whether a request would end while nobody else can own its partition."""
+        subscription = outbox.subscription
+        if subscription.ordered is Ordered.NONE or self._may_begin(subscription.timeout_seconds):
+            return True
+        outbox.held_until = now + LOOK_SECONDS
+        self._held.add(subscription.id)
+        return False
+
+    def _limited(self, subscription: Subscription) -> Subscription:
+        if (
+            subscription.ordered is Ordered.NONE
+            or subscription.timeout_seconds <= self._ordered_seconds
+        ):
+            return subscription
+        return replace(subscription, timeout_seconds=self._ordered_seconds)
 
     def _enter(self, outbox: Outbox, now: float) -> None:
         """Put *outbox* at the end of its ring if it could send, and see that somebody does."""
@@ -338,12 +421,33 @@ class Outboxes:
             self._on_room(outbox.subscription.id, partition)
 
     def _take_back(self, wanted: Callable[[Queued], bool]) -> list[Delivery]:
-        return [
+        taken = [
             delivery
             for outbox in self._outboxes.values()
             if outbox.queue
             for delivery in outbox.take_back(wanted)
         ]
+        return self._with_order(None, taken, wanted)
+
+    def _take_out(self, outbox: Outbox, wanted: Callable[[Queued], bool]) -> list[Delivery]:
+        taken = outbox.take_back(wanted)
+        return self._with_order(outbox.subscription.id, taken, wanted)
+
+    def _with_order(
+        self,
+        id_: SubscriptionId | None,
+        taken: list[Delivery],
+        wanted: Callable[[Queued], bool],
+    ) -> list[Delivery]:
+        """Add what waits behind others of its key to what was *taken* from those in line."""
+        for delivery in taken:
+            if delivery.order is not None:
+                self._order.left(delivery)
+        if len(self._order):
+            for queued in self._order.take_back(id_, wanted):
+                queued.load.leave(queued.delivery)
+                taken.append(queued.delivery)
+        return taken
 
     def _ceiling(self, subscription: Subscription) -> int:
         return min(subscription.max_in_flight or self._per_subscription, self._per_subscription)

@@ -44,6 +44,11 @@ class Load:
         self.wanting = False
         """Somebody asked for room and found none."""
 
+    def leave(self, delivery: Delivery) -> None:
+        """Count *delivery* out."""
+        self.entries -= 1
+        self.bytes -= len(delivery.body)
+
     @property
     def room(self) -> int:
         """How many more entries may wait."""
@@ -107,19 +112,17 @@ class Outbox:
 
     # What waits.
 
-    def put(self, delivery: Delivery, now: float) -> Load:
-        """Put *delivery* at the end of the line."""
+    def enter(self, delivery: Delivery, now: float) -> Queued:
+        """Count *delivery* in; the caller puts it in line, or behind what comes before it."""
         load = self._load(delivery.position.partition)
         load.entries += 1
         load.bytes += len(delivery.body)
-        self.queue.append(Queued(delivery, now, load))
-        return load
+        return Queued(delivery, now, load)
 
     def take(self) -> Queued:
         """Take the first in line."""
         first = self.queue.popleft()
-        first.load.entries -= 1
-        first.load.bytes -= len(first.delivery.body)
+        first.load.leave(first.delivery)
         return first
 
     def take_back(self, wanted: Callable[[Queued], bool]) -> list[Delivery]:
@@ -129,8 +132,7 @@ class Outbox:
         for queued in self.queue:
             if wanted(queued):
                 taken.append(queued.delivery)
-                queued.load.entries -= 1
-                queued.load.bytes -= len(queued.delivery.body)
+                queued.load.leave(queued.delivery)
             else:
                 kept.append(queued)
         if taken:

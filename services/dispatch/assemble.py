@@ -90,15 +90,25 @@ def assemble(
     budget = Budget(rows=limits.budget_rows, bytes_=limits.budget_bytes)
     membership = Membership(ports.make_member)
     health = Health(store=ports.health, worker=options.worker)
-    parking = Parking(store=ports.retries, partitions=partitions, budget=budget, clock=clock)
+    parking = Parking(
+        store=ports.retries,
+        partitions=partitions,
+        budget=budget,
+        clock=clock,
+        ordered_seconds=limits.ordered,
+    )
     outboxes = Outboxes(
         sender=ports.sender,
         on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),  # noqa: PLW0108 - made below
         clock=clock,
         chance=ports.chance,
+        may_begin=lambda seconds: membership.member.silence() < limits.session - seconds,
+        ordered_seconds=limits.ordered,
         max_in_flight=options.max_in_flight,
         max_in_flight_per_subscription=options.max_in_flight_per_subscription,
     )
+    parking.on_turn = outboxes.waits_as_row
+    parking.on_through = outboxes.through
     changes = Changes(outboxes=outboxes, parking=parking, budget=budget, health=health)
     matcher = Matcher(on_broken=lambda broken: subscriptions.disable(broken, reason=FILTER_BROKEN))
     geofences = Geofences(

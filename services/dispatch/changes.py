@@ -26,6 +26,7 @@ class Changes:
         if after is None:
             for delivery in self._outboxes.forget(before.id):
                 self._parking.discard(delivery, Settlement.GONE)
+            self._outboxes.forget_keys(before.id)
             self._budget.forget(before.id)
             self._health.forget(before.id)
         elif after.status is Status.ACTIVE:

@@ -6,6 +6,7 @@ from typing import Protocol
 from services.deliver.outbox import Outboxes
 from services.dispatch.health import Health
 from services.dispatch.masters import Masters
+from services.dispatch.order_key import order_of
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
@@ -19,8 +20,8 @@ from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.event import Event, Partition, Poison, Record
 from services.kernel.ports.history import AttemptLog
-from services.kernel.retry import decide
-from services.kernel.subscription import Status
+from services.kernel.retry import decide, ordered_schedule
+from services.kernel.subscription import OnExhausted, Status
 from services.match.index import Match
 from services.observe import metrics
 from services.render import Renderings
@@ -70,6 +71,7 @@ class Flow:
         self._troubles = troubles
         self._attempts = attempts
         self._schedule = schedule
+        self._ordered_schedule = ordered_schedule(schedule)
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._chance = chance
@@ -121,6 +123,7 @@ class Flow:
             replay=REWOUND if replays else None,
             traceparent=event.traceparent,
             about=subject,
+            order=order_of(event, subscription),
         )
         owned.open(event.position.offset, subscription.id, len(body))
         if subscription.status is Status.ACTIVE:
@@ -142,11 +145,13 @@ class Flow:
             self._attempts.add(delivery, attempt, None)
             self._parking.discard(delivery, Settlement.GONE)
             return
+        ordered = delivery.order is not None
         schedule = subscription.retry_schedule
+        usual = self._ordered_schedule if ordered else self._schedule
         verdict = decide(
             attempt,
             number=delivery.number,
-            schedule=self._schedule if schedule is None else schedule,
+            schedule=usual if schedule is None else schedule,
             now=self._clock.now,
             chance=self._chance,
         )
@@ -160,8 +165,11 @@ class Flow:
                     delivery.position.offset, delivery.subscription_id, len(delivery.body)
                 ):
                     metrics.SETTLED.counts[Settlement.ACKNOWLEDGED] += 1
+                self._outboxes.through(delivery)
             case RetryAt(due_at):
                 self._parking.park(delivery, attempt, due_at)
+            case Dead() if ordered and subscription.on_exhausted is OnExhausted.BLOCK:
+                self._parking.block(delivery, attempt)
             case Dead(reason):
                 self._parking.bury(delivery, attempt, reason)
                 self._troubles.exhausted(delivery, attempt)

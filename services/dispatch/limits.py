@@ -10,6 +10,7 @@ class Limits:
     """Times in seconds. What each is for stands in the settings of the same name."""
 
     commit_interval: float = 0.1
+    session: float = 10.0
     revoke: float = 2.0
     park_after: float = 2.0
     overflow: float = 5.0
@@ -26,3 +27,12 @@ class Limits:
     poll_records: int = 500
     poll_wait: float = 0.2
     slice_records: int = 200
+
+    @property
+    def ordered(self) -> float:
+        """How long an ordered request may take, at most.
+
+        It begins only while the session can't end before it; the group's heartbeats are a quarter of
+        the session apart, so that there is always time for one.
+        """
+        return self.session * 0.6

@@ -237,6 +237,7 @@ class Ownership:
         if not self._partitions.is_held(owned) or owned.closing:
             return
         self._budget.load(owned.partition, assignment.usage)
+        self._outboxes.load_keys(owned.partition, assignment.epoch, assignment.keys)
         self._outboxes.set_share(self._membership.member.share())
         owned.begin(start, assignment)
         self._membership.member.seek(owned.partition, start.offset)

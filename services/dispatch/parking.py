@@ -13,8 +13,9 @@ by the windows of the partitions, since each is an open offset.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -29,7 +30,7 @@ from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Bury, Park, Remove, RetryStore, RowChange
+from services.kernel.ports.store import Bury, Park, Remove, RetryStore, RowChange, Waits
 from services.kernel.subscription import Status, Subscription
 from services.observe import metrics
 
@@ -54,12 +55,23 @@ class Parking:
     """Everything that is or will be a retry row or a dead letter."""
 
     def __init__(
-        self, *, store: RetryStore, partitions: OwnedPartitions, budget: Budget, clock: Clock
+        self,
+        *,
+        store: RetryStore,
+        partitions: OwnedPartitions,
+        budget: Budget,
+        clock: Clock,
+        ordered_seconds: float,
     ) -> None:
         self._store = store
         self._partitions = partitions
         self._budget = budget
         self._clock = clock
+        self._ordered_seconds = ordered_seconds
+        self.on_turn: Callable[[Delivery], None] = lambda _: None
+        """Told of an ordered delivery whose row will be fetched when its key is free."""
+        self.on_through: Callable[[Delivery], None] = lambda _: None
+        """Told of one that is given up for good: its key may go on."""
         self._pending: dict[Pair, RowChange] = {}
         self._held: dict[Pair, bool] = {}
         self._waiting: dict[Pair, Waiting] = {}
@@ -84,6 +96,11 @@ class Parking:
         )
         self._put_or_wait(again, attempt, due_at)
 
+    def block(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Hold the key of *delivery*, whose schedule has run out, until a person frees it."""
+        again = replace(delivery, number=delivery.number + 1, retry_reason=attempt.outcome.value)
+        self._put(again, Park(again, None, attempt, Waits.PERSON))
+
     def bury(self, delivery: Delivery, attempt: Attempt | None, reason: str) -> None:
         """Give *delivery* up: a dead letter with its reason."""
         self._put(delivery, Bury(delivery, reason, attempt))
@@ -100,6 +117,7 @@ class Parking:
         """Settle *delivery* without a row: its subscription, and its rows, are gone."""
         self._let_be(delivery)
         self._settle(delivery, how)
+        self.on_through(delivery)
 
     def shelve(self, delivery: Delivery, subscription: Subscription) -> None:
         """Keep *delivery* for a subscription that is paused or disabled.
@@ -139,12 +157,18 @@ class Parking:
             return False  # it has its row, and stays in line
         if not force and not self._budget.admits(delivery):
             return False
-        self._put(delivery, Park(delivery, self._clock.now(), None))
+        self._put(delivery, self._row(delivery, None, self._clock.now()))
         return True
 
     def leave_in_flight(self, delivery: Delivery) -> None:
-        """Write down a request that outlasts the drain, whatever the budget says."""
-        if delivery.pair not in self._held:
+        """Write down a request that outlasts the drain, whatever the budget says.
+
+        An ordered one is due when it must have ended: nothing of its key may go out beside it.
+        """
+        if delivery.order is not None:
+            due_at = self._clock.now() + timedelta(seconds=self._ordered_seconds)
+            self._put(delivery, Park(delivery, due_at, None))
+        elif delivery.pair not in self._held:
             self._put(delivery, Park(delivery, None, None))
 
     def take(self, delivery: Delivery) -> None:
@@ -166,7 +190,7 @@ class Parking:
                 continue
             if self._budget.admits(waiting.delivery):
                 del self._waiting[pair]
-                self._put(waiting.delivery, Park(waiting.delivery, waiting.due_at, waiting.attempt))
+                self._put(waiting.delivery, self._row_of(waiting))
             elif waiting.due_at <= now:
                 del self._waiting[pair]
                 due.append(waiting.delivery)
@@ -174,7 +198,7 @@ class Parking:
             for pair, change in list(self._pending.items()):
                 if not self._is_active(pair):
                     continue
-                if isinstance(change, Park) and change.due_at is not None and change.due_at <= now:
+                if isinstance(change, Park) and _is_due(change, now):
                     del self._pending[pair]
                     if not self._held[pair]:
                         self._let_be(change.delivery)
@@ -226,9 +250,19 @@ class Parking:
             position, _ = pair
             if position.partition == owned.partition and owned.tracker.is_partial(position.offset):
                 del self._waiting[pair]
-                self._put(waiting.delivery, Park(waiting.delivery, waiting.due_at, waiting.attempt))
+                self._put(waiting.delivery, self._row_of(waiting))
 
     # Inside.
+
+    def _row_of(self, waiting: Waiting) -> Park:
+        return self._row(waiting.delivery, waiting.attempt, waiting.due_at)
+
+    def _row(self, delivery: Delivery, attempt: Attempt | None, due_at: datetime) -> Park:
+        """Return the row of *delivery*: what has an order and wasn't tried comes back by its turn."""
+        if delivery.order is None or attempt is not None:
+            return Park(delivery, due_at, attempt)
+        self.on_turn(delivery)
+        return Park(delivery, None, None, Waits.TURN)
 
     def _is_active(self, pair: Pair) -> bool:
         """Tell whether anything of the pair's partition may be sent; not while it is let go of."""
@@ -256,7 +290,7 @@ class Parking:
         if self._is_over(delivery):
             return
         if delivery.pair in self._held or self._budget.admits(delivery):
-            self._put(delivery, Park(delivery, due_at, attempt))
+            self._put(delivery, self._row(delivery, attempt, due_at))
         else:
             self._waiting[delivery.pair] = Waiting(delivery, attempt, due_at)
 
@@ -293,9 +327,9 @@ class Parking:
             owned.refused = True
             return
         match change:
-            case Park(due_at=due_at):
+            case Park(due_at=due_at, waits_for=waits_for):
                 self._settle(change.delivery, Settlement.PARKED)
-                if newest and due_at is not None:
+                if newest and (due_at is not None or waits_for is not Waits.TIME):
                     self._held.pop(pair, None)
             case Remove():
                 self._settle(change.delivery, Settlement.ACKNOWLEDGED)
@@ -303,6 +337,7 @@ class Parking:
             case Bury():
                 self._settle(change.delivery, Settlement.DEAD)
                 self._forget_row(change.delivery, newest=newest)
+                self.on_through(change.delivery)
 
     def _forget_row(self, delivery: Delivery, *, newest: bool) -> None:
         if newest and self._held.pop(delivery.pair, None) is not None:
@@ -320,3 +355,9 @@ class Parking:
             return
         if owned.settle(delivery.position.offset, delivery.subscription_id, len(delivery.body)):
             metrics.SETTLED.counts[how] += 1
+
+
+def _is_due(change: Park, now: datetime) -> bool:
+    if change.waits_for is Waits.TURN:  # its outbox knows when its turn is
+        return True
+    return change.due_at is not None and change.due_at <= now

@@ -1,13 +1,16 @@
 """Due rows come back: the owner of a partition picks them up and sends them again."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from services.deliver.outbox import Outboxes
 from services.dispatch.budget import Budget
-from services.dispatch.owned import OwnedPartitions
+from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
+from services.kernel.delivery import Delivery
 from services.kernel.errors import StoreGoneError
 from services.kernel.ports.store import RetryStore
 from services.kernel.subscription import Status
@@ -18,6 +21,14 @@ MAX_HELD = 1_000
 """Rows in this process at once, bodies included."""
 LOOK_SECONDS = 2.0
 """Rows are looked for so often though we know of none: people make some, to send things again."""
+
+
+MAX_KEYS, ROWS_OF_KEY = 50, 20
+"""Of so many keys so many rows are fetched at once that have waited for their turn."""
+HURRY = 10
+"""There are more where these came from: the next look is so much sooner."""
+SKIPPED = "skipped"
+"""A dead letter's reason: a person released its key without it."""
 
 
 class Retries:
@@ -44,11 +55,12 @@ class Retries:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._look_at = 0.0
+        self._more = False
 
     async def run(self) -> None:
         """Pick up due rows until cancelled."""
         while True:
-            await self._clock.sleep(self._poll_seconds)
+            await self._clock.sleep(self._poll_seconds / (HURRY if self._more else 1))
             try:
                 await self.pick_up()
             except StoreGoneError as error:
@@ -72,8 +84,14 @@ class Retries:
         )
         if not due:
             self._look_at = now + LOOK_SECONDS
+        wanting = self._outboxes.wanting_rows(MAX_KEYS)
+        turns = await self._store.turns(epochs, wanting, limit=ROWS_OF_KEY) if wanting else ()
+        self._more = bool(turns)
+        return self._send([*due, *turns])
+
+    def _send(self, rows: Sequence[Delivery]) -> int:
         sent = 0
-        for delivery in due:
+        for delivery in rows:
             owned = self._partitions.current(delivery.position.partition)
             if owned is None or not owned.active or owned.epoch != delivery.epoch:
                 continue
@@ -82,9 +100,19 @@ class Retries:
                 continue
             if self._outboxes.rows_wanted(subscription.id) <= 0:
                 continue  # there were more of its rows than it can take now
-            if self._parking.holds(delivery):
-                continue  # an answer came while Postgres was being asked
+            if delivery.order is not None and _is_ahead(owned, delivery):
+                continue  # what comes before it in its key may still have to be read
+            if self._parking.holds(delivery) or not self._outboxes.may_fetch(delivery):
+                continue  # an answer came while Postgres was being asked; or it isn't its turn
             self._parking.take(delivery)
+            if delivery.skip:
+                self._parking.bury(delivery, None, SKIPPED)
+                continue
             self._outboxes.deliver(delivery, subscription)
             sent += 1
         return sent
+
+
+def _is_ahead(owned: Owned, delivery: Delivery) -> bool:
+    """Tell whether the feed has not come to *delivery* yet: its row is of the owner before."""
+    return delivery.position.offset >= owned.tracker.matched_to

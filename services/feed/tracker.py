@@ -94,6 +94,11 @@ class Tracker:
         return offset in self._partial
 
     @property
+    def matched_to(self) -> int:
+        """Everything below has been matched."""
+        return self._matched_to
+
+    @property
     def lowest(self) -> int:
         """What may be committed: nothing below is open."""
         return next(iter(self._open), self.read_pos)

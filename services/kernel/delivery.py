@@ -45,7 +45,7 @@ class Delivery:
     """Rendered once per event, profile, name and `expand`; exactly these bytes are signed."""
     content_type: str
     key: str | None
-    """Order key."""
+    """Of the record, without the project."""
     project_id: str
     timestamp_ms: int
     """Of the record: produced to received is measured from here."""
@@ -59,6 +59,10 @@ class Delivery:
     traceparent: str | None = None
     about: About = NOTHING
     """What people look for it by."""
+    order: str | None = None
+    """Of an ordered subscription: by what its requests go one after the other; None: by nothing."""
+    skip: bool = False
+    """A person gave this row up: it becomes a dead letter without another attempt."""
 
     @property
     def pair(self) -> tuple[Position, SubscriptionId]:

@@ -24,9 +24,19 @@ DEFAULT_SCHEDULE: tuple[float, ...] = (
 JITTER = 0.2
 """A wait is stretched by up to this share, so that retries of one outage don't come back as one."""
 
+LONGEST_ORDERED = 2 * HOUR
+
 GONE = 410
 
 ACKNOWLEDGED = Acknowledged()
+
+
+def ordered_schedule(schedule: Sequence[float]) -> tuple[float, ...]:
+    """Return the default of ordered subscriptions: it ends after the wait of two hours.
+
+    What fails holds its key, and all that comes after it.
+    """
+    return tuple(wait for wait in schedule if wait <= LONGEST_ORDERED)
 
 
 def decide(

@@ -134,6 +134,7 @@ def limits(settings: Settings) -> Limits:
     """Derive the worker's bounds from the settings."""
     dispatch, retry = settings.dispatch, settings.retry
     return Limits(
+        session=settings.kafka.session_timeout_seconds,
         commit_interval=dispatch.commit_interval_ms / 1000,
         revoke=dispatch.revoke_seconds,
         park_after=dispatch.park_after_seconds,

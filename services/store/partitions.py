@@ -7,7 +7,7 @@ from datetime import datetime
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Start
-from services.kernel.ports.store import Assignment, Floor, SettledRow, Stand, Usage
+from services.kernel.ports.store import Assignment, Floor, KeyRow, SettledRow, Stand, Usage
 from services.store.lanes import lane_of, start_of
 from services.store.pool import Pool, queries
 
@@ -35,6 +35,7 @@ class PostgresPartitions:
                 sql["settled_rows"], topics, numbers, [floors[p].offset for p in asked]
             )
             usage_rows = await connection.fetch(sql["retry_usage"], topics, numbers)
+            key_rows = await connection.fetch(sql["key_rows"], topics, numbers)
             lane_rows = await connection.fetch(sql["lanes_of"], topics, numbers)
             start_rows = await connection.fetch(sql["starts_of"], topics, numbers, None)
         settled: dict[Partition, list[SettledRow]] = defaultdict(list)
@@ -53,6 +54,11 @@ class PostgresPartitions:
         starts: dict[Partition, list[Start]] = defaultdict(list)
         for start in map(start_of, start_rows):
             starts[start.partition].append(start)
+        keys: dict[Partition, list[KeyRow]] = defaultdict(list)
+        for row in key_rows:
+            keys[Partition(row["topic"], row["partition"])].append(
+                KeyRow(row["subscription_id"], row["order_key"], row["offset"], row["behind"])
+            )
         found = {}
         for row in epochs:
             partition = Partition(row["topic"], row["partition"])
@@ -63,6 +69,7 @@ class PostgresPartitions:
                 committed_epoch=row["epoch"] if behind else row["epoch"] - 1,
                 settled=settled[partition],
                 usage=usage[partition],
+                keys=keys[partition],
                 lanes=lanes[partition],
                 starts=starts[partition],
             )

@@ -12,7 +12,7 @@ from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Bury, Park, Remove, RowChange
+from services.kernel.ports.store import Bury, LineKey, Park, Remove, RowChange, Waits
 from services.store.pool import Pool, queries
 
 
@@ -78,6 +78,22 @@ class PostgresRetries:
         )
         return [_delivery(row, epochs) for row in rows]
 
+    async def turns(
+        self, epochs: Mapping[Partition, int], lines: Sequence[LineKey], *, limit: int
+    ) -> Sequence[Delivery]:
+        """Return the first rows of each of *lines* that wait for their turn."""
+        asked = [line for line in lines if line.partition in epochs]
+        rows = await self._pool.fetch(
+            "turn_rows",
+            [line.subscription_id for line in asked],
+            [line.partition.topic for line in asked],
+            [line.partition.number for line in asked],
+            [epochs[line.partition] for line in asked],
+            [line.key for line in asked],
+            limit,
+        )
+        return [_delivery(row, epochs) for row in rows]
+
 
 def _columns(rows: Sequence[Any], row_of: Callable[[Any], tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*map(row_of, rows), strict=True)]
@@ -101,7 +117,7 @@ def _body(delivery: Delivery) -> tuple[Any, ...]:
         delivery.type,
         delivery.content_type,
         delivery.body,
-        delivery.key,
+        delivery.key if delivery.order is None else delivery.order,
         delivery.timestamp_ms,
         delivery.traceparent,
         delivery.replay,
@@ -121,6 +137,7 @@ def _park_row(park: Park) -> tuple[Any, ...]:
         attempt.outcome.value if attempt else None,
         attempt.status if attempt else None,
         _about(park.delivery),
+        None if park.waits_for is Waits.TIME else park.waits_for.value,
     )
 
 
@@ -162,6 +179,8 @@ def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
         retry_reason=row["outcome"],
         traceparent=row["traceparent"],
         about=About(*orjson.loads(row["about"])) if row["about"] else NOTHING,
+        order=row["order_key"] if row["is_ordered"] else None,
+        skip=row["skip"],
     )
 
 

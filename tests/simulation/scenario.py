@@ -96,6 +96,7 @@ def _faults(kind: Kind, chance: random.Random) -> tuple[Fault, ...]:
 def _limits(kind: Kind, chance: random.Random) -> Limits:
     ample = kind is not Kind.EVERYTHING
     return Limits(
+        session=3.0,
         commit_interval=0.1,
         revoke=2.5 if kind is Kind.GRACEFUL else chance.choice([0.1, 2.0]),
         park_after=chance.choice([0.3, 2.0]),

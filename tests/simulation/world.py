@@ -23,9 +23,11 @@ from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.network import Sender
-from services.kernel.subscription import Status, Subscription
+from services.kernel.ports.store import Waits
+from services.kernel.subscription import OnExhausted, Ordered, Status, Subscription
 from services.record.buffer import Attempts, Bounds
 from tests.simulation.oracle import Oracle, Produced, Trouble
+from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
 from tests.support.fake_geofences import FakeGeofences
@@ -73,6 +75,7 @@ class World:
         self.chance = random.Random(f"{scenario.seed}/world")
         self._delays = random.Random(f"{scenario.seed}/delays")
         self.oracle = Oracle(note=self.note)
+        self.order = OrderOracle(self.oracle, now=self.clock.monotonic)
         self.kafka = self.oracle.kafka = FakeKafka(
             {EVENTS: scenario.partitions, MASTER: 1, QUARANTINE: 1, OPS_TOPIC: 1, ATTEMPTS: 1},
             session_timeout=scenario.session_timeout,
@@ -179,7 +182,7 @@ class World:
             geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
             health=store,
             trouble=FakeTrouble(self.database, seconds=STORE_SECONDS),
-            sender=_Watched(sender, self.oracle, process),
+            sender=_Watched(sender, self.oracle, self.order, process),
             clock=self.clock,
             attempts=attempts,
             chance=random.Random(f"{scenario.seed}/{process.name}/chance").random,
@@ -223,6 +226,8 @@ class World:
             url=url,
             max_in_flight=self.chance.choice([None, 1, 3]),
             timeout_seconds=self.chance.choice([1.0, 3.0]),
+            ordered=self.chance.choice([Ordered.NONE, Ordered.KEY]),
+            on_exhausted=self.chance.choice(list(OnExhausted)),
             begins_ms=int(EPOCH.timestamp() * 1000),
             version=1,
         )
@@ -320,6 +325,15 @@ class World:
             if subscription.status is not Status.ACTIVE:
                 self.set_status(id_, Status.ACTIVE)
 
+    def release(self) -> None:
+        """Free the keys that wait for a person, one way or the other."""
+        for row in list(self.database.tables.retries.values()):
+            if row.waits_for is Waits.PERSON:
+                key = row.delivery.order or row.delivery.key or ""
+                skip = self.chance.random() < 0.5
+                self.database.release_key(row.delivery.subscription_id, key, skip=skip)
+                self.note(f"RELEASE {row.delivery!r} skip {skip}")
+
     async def finish(self) -> None:
         """Wait until everything is delivered; say what isn't."""
         until = self.clock.monotonic() + FINISH_SECONDS
@@ -332,6 +346,7 @@ class World:
             if self.clock.monotonic() > until - FINISH_SECONDS / 2:
                 self.cure()
             self.revive()
+            self.release()
             await asyncio.sleep(0.5)
         self.oracle.raise_broken()
 
@@ -374,8 +389,11 @@ class World:
 class _Watched:
     """A sender under the eyes of the oracle."""
 
-    def __init__(self, sender: Sender, oracle: Oracle, process: Process) -> None:
+    def __init__(
+        self, sender: Sender, oracle: Oracle, order: OrderOracle, process: Process
+    ) -> None:
         self._sender = sender
+        self._order = order
         self._oracle = oracle
         self._process = process
 
@@ -386,7 +404,9 @@ class _Watched:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._oracle.flies(self._process, delivery, began)
+        self._order.flies(self._process, delivery)
         attempt = await self._sender.deliver(delivery, subscription, waited=waited)
+        self._order.lands(self._process, delivery)
         if attempt.outcome is Outcome.CONNECT:
             self._oracle.unreached[delivery.pair] += 1
         self._oracle.lands(self._process, delivery, attempt, began=began, now=loop.time())

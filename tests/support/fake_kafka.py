@@ -11,6 +11,7 @@ to be careful of.
 
 import asyncio
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -365,6 +366,7 @@ class FakeMember:
         self._rejoin = asyncio.Event()
         self._closing = False
         self._failure: BaseException | None = None
+        self._heard_at = -math.inf
         self._coordinating: asyncio.Task[None] | None = None
         self._turn = deque[Partition]()
 
@@ -432,6 +434,10 @@ class FakeMember:
             self._positions[partition] = offset
             if partition not in self._turn:
                 self._turn.append(partition)
+
+    def silence(self) -> float:
+        """Return for how many seconds at most the group hasn't heard of this member."""
+        return asyncio.get_running_loop().time() - self._heard_at
 
     def share(self) -> float:
         """Return which part of all partitions of its topics this member has."""
@@ -531,13 +537,16 @@ class FakeMember:
     async def _join(self) -> Joined | None:
         process = current_process()
         id_ = self._member_id
+        began = asyncio.get_running_loop().time()
         try:
             pending = await self._kafka.ask(
                 lambda: self._kafka.group.join(id_, self._instance, self._topics, process),
                 seconds=ASK_SECONDS,
             )
             async with asyncio.timeout(self._kafka.group.rebalance_timeout + ASK_SECONDS):
-                return await pending
+                joined = await pending
+                self._heard_at = began
+                return joined
         except UnknownMemberError:
             self._member_id = ""
         except (GoneError, TimeoutError):
@@ -550,11 +559,13 @@ class FakeMember:
         while True:
             await asyncio.sleep(interval)
             id_, generation = self._member_id, self._generation
+            began = asyncio.get_running_loop().time()
             try:
                 await self._kafka.ask(
                     lambda: self._kafka.group.heartbeat(id_, generation),  # noqa: B023 - asked at once
                     seconds=ASK_SECONDS,
                 )
+                self._heard_at = began
             except RebalancingError:
                 self._rejoin.set()
             except UnknownMemberError:

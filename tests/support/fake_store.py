@@ -18,13 +18,16 @@ from services.kernel.ports.store import (
     Bury,
     Floor,
     HealthRow,
+    KeyRow,
+    LineKey,
     Park,
     RowChange,
     SettledRow,
     Stand,
     Usage,
+    Waits,
 )
-from services.kernel.subscription import Status, Subscription
+from services.kernel.subscription import Ordered, Status, Subscription
 from tests.support.processes import Process, current_process
 from tests.support.server import GoneError, Server, State, no_time
 
@@ -52,6 +55,8 @@ class RetryRow:
     """`number` is that of the attempt to come."""
     due_at: datetime | None
     outcome: str | None
+    waits_for: Waits = Waits.TIME
+    skip: bool = False
 
 
 class DeadRow(NamedTuple):
@@ -205,7 +210,7 @@ class FakeDatabase(Server):
         usage: dict[SubscriptionId, Usage] = defaultdict(lambda: Usage(0, 0))
         for (position, id_, event_id), retry in self.tables.retries.items():
             if position.partition == partition:
-                if retry.due_at is None:
+                if retry.due_at is None and retry.waits_for is Waits.TIME:
                     retry.due_at = self.clock.now()
                 if position.offset >= behind.get(id_, floor.offset):
                     settled.append(SettledRow(position.offset, id_, event_id, dead=False))
@@ -222,9 +227,21 @@ class FakeDatabase(Server):
             committed_epoch=before,
             settled=settled,
             usage=dict(usage),
+            keys=[
+                KeyRow(id_, key, position.offset, retry.waits_for is Waits.TURN)
+                for (position, id_, _), retry in self.tables.retries.items()
+                if position.partition == partition and (key := self._key_of(retry)) is not None
+            ],
             lanes=[lane for (of, _), lane in self.tables.lanes.items() if of == partition],
             starts=[start for (of, _), start in self.tables.starts.items() if of == partition],
         )
+
+    def _key_of(self, row: RetryRow) -> str | None:
+        """Return the order key of a row, where its subscription is ordered."""
+        subscription = self.tables.subscriptions.get(row.delivery.subscription_id)
+        if subscription is None or subscription.ordered is not Ordered.KEY:
+            return None
+        return row.delivery.key if row.delivery.order is None else row.delivery.order
 
     def stands(self, partition: Partition, epoch: int) -> bool:
         """Tell whether *epoch* is the present one: every write asks."""
@@ -273,7 +290,10 @@ class FakeDatabase(Server):
                 before = self.tables.retries.get(key)
                 kept = replace(before.delivery, number=delivery.number) if before else delivery
                 outcome = change.attempt.outcome.value if change.attempt else None
-                self.tables.retries[key] = RetryRow(kept, change.due_at, outcome)
+                row = RetryRow(kept, change.due_at, outcome, change.waits_for)
+                if before is not None and before.skip:
+                    row = RetryRow(kept, self.clock.now(), outcome, skip=True)
+                self.tables.retries[key] = row
             return
         self.tables.retries.pop(key, None)
         if isinstance(change, Bury) and known:
@@ -302,15 +322,49 @@ class FakeDatabase(Server):
             and of.status is Status.ACTIVE
         ]
         rows.sort(key=lambda pair: pair[0])
-        return [
-            replace(
-                row.delivery,
-                epoch=epochs[row.delivery.position.partition],
-                trigger=Trigger.RETRY if row.outcome else Trigger.LIVE,
-                retry_reason=row.outcome,
-            )
-            for _, row in rows[:limit]
-        ]
+        return [self._picked(row, epochs) for _, row in rows[:limit]]
+
+    def turns(
+        self, epochs: Mapping[Partition, int], lines: Sequence[LineKey], limit: int
+    ) -> list[Delivery]:
+        """Return the first rows of each of *lines* that wait for their turn."""
+        found = []
+        for line in lines:
+            of = self.tables.subscriptions.get(line.subscription_id)
+            if of is None or of.status is not Status.ACTIVE:
+                continue
+            if not self.stands(line.partition, epochs.get(line.partition, 0)):
+                continue
+            rows = [
+                row
+                for (position, id_, _), row in sorted(self.tables.retries.items())
+                if row.waits_for is Waits.TURN
+                and (id_, position.partition, self._key_of(row)) == line
+            ]
+            found += [self._picked(row, epochs) for row in rows[:limit]]
+        return found
+
+    def _picked(self, row: RetryRow, epochs: Mapping[Partition, int]) -> Delivery:
+        return replace(
+            row.delivery,
+            epoch=epochs[row.delivery.position.partition],
+            trigger=Trigger.RETRY if row.outcome else Trigger.LIVE,
+            retry_reason=row.outcome,
+            order=self._key_of(row),
+            skip=row.skip,
+        )
+
+    def release_key(self, id_: SubscriptionId, key: str, *, skip: bool) -> int:
+        """Have the first events of a key tried again, or given up; return how many."""
+        firsts: dict[Partition, RetryRow] = {}
+        for (position, of, _), row in sorted(self.tables.retries.items()):
+            if of == id_ and self._key_of(row) == key:
+                firsts.setdefault(position.partition, row)
+        for row in firsts.values():
+            row.skip = row.skip or skip
+            if row.due_at is not None or row.waits_for is not Waits.TIME:
+                row.due_at, row.waits_for = self.clock.now(), Waits.TIME
+        return len(firsts)
 
     def change_lanes(
         self, process: Process | None, changes: Sequence[LaneChange]
@@ -488,6 +542,12 @@ class FakeStore:
     ) -> tuple[int, int] | None:
         """Close the open gap of a lane; return what it spans, None where there was none."""
         return await self._ask(lambda: self._database.end_gap(partition, subscription_id))
+
+    async def turns(
+        self, epochs: Mapping[Partition, int], lines: Sequence[LineKey], *, limit: int
+    ) -> Sequence[Delivery]:
+        """Return the first rows of each of *lines* that wait for their turn."""
+        return await self._ask(lambda: self._database.turns(epochs, lines, limit))
 
     async def load_all(self) -> Sequence[Subscription]:
         """Return all subscriptions."""

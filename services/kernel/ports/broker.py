@@ -53,6 +53,9 @@ class Member(Protocol):
     def seek(self, partition: Partition, offset: int) -> None:
         """Read *partition* from *offset* on. Nothing is read of it before the first seek."""
 
+    def silence(self) -> float:
+        """Return for how many seconds at most the group hasn't heard of this member."""
+
     def share(self) -> float:
         """Return which part of all partitions of its topics this member has, 0 to 1."""
 

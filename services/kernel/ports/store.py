@@ -6,6 +6,7 @@ on it in the same statement: a worker that slept through the loss of its partiti
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from services.kernel.attempt import Attempt
@@ -26,6 +27,24 @@ class SettledRow(NamedTuple):
     event_id: str
     """Told apart by it, so that a recreated topic's new events aren't taken for settled."""
     dead: bool
+
+
+class LineKey(NamedTuple):
+    """One key of an ordered subscription on one partition."""
+
+    subscription_id: SubscriptionId
+    partition: Partition
+    key: str
+
+
+class KeyRow(NamedTuple):
+    """A retry row of an ordered subscription: it holds its key, or waits behind it."""
+
+    subscription_id: SubscriptionId
+    key: str
+    offset: int
+    behind: bool
+    """Whether it waits for its turn alone."""
 
 
 class Usage(NamedTuple):
@@ -57,6 +76,8 @@ class Assignment:
     settled: Sequence[SettledRow]
     """Rows at or above the floor that was asked for, or at or above the subscription's lane."""
     usage: Mapping[SubscriptionId, Usage]
+    keys: Sequence[KeyRow] = ()
+    """All rows of ordered subscriptions that have a key."""
     lanes: Sequence[LaneRow] = ()
     starts: Sequence[Start] = ()
 
@@ -103,15 +124,24 @@ class PartitionStore(Protocol):
         """Keep that [from_offset, to_offset) was not delivered and why: `retention` `skipped`."""
 
 
+class Waits(StrEnum):
+    """What a retry row waits for."""
+
+    TIME = "time"  #: its `due_at`; without one, the answer to a request in flight
+    TURN = "turn"  #: an earlier event of its key: fetched by key, never by time
+    PERSON = "person"  #: its schedule has run out, and its subscription wants the key to be held
+
+
 class Park(NamedTuple):
     """Write or overwrite the retry row of a delivery."""
 
     delivery: Delivery
     """`number` is that of the attempt to come."""
     due_at: datetime | None
-    """None: a request is in flight; only a new epoch makes the row due."""
+    """None: a request is in flight; only a new epoch makes the row due. Or it waits for no time."""
     attempt: Attempt | None
     """The failed one before; None if there was none."""
+    waits_for: Waits = Waits.TIME
 
 
 class Remove(NamedTuple):
@@ -157,6 +187,15 @@ class RetryStore(Protocol):
         subscriptions are not due, nor those of a partition whose epoch is over: the owner after it
         sends them. Each Delivery carries the epoch given here, trigger `retry` (`live` if no attempt
         was made yet) and the outcome before.
+        """
+
+    async def turns(
+        self, epochs: Mapping[Partition, int], lines: Sequence[LineKey], *, limit: int
+    ) -> Sequence[Delivery]:
+        """Return the first rows of each of *lines* that wait for their turn, up to *limit* of each.
+
+        By offset; as `due`, without those of paused and disabled subscriptions and of epochs that are
+        over.
         """
 
 

@@ -205,3 +205,21 @@ delete from idempotency where caller = $1 and key = $2 and status is null;
 -- name: expire_answers
 -- Forget answers that nobody may ask for any more.
 delete from idempotency where created_at <= $1;
+
+-- name: release_key
+-- The first event of a key, on each of its partitions, is tried again now or given up by its owner.
+-- One that is in flight stays so, and is given up when it fails.
+with firsts as (
+    select distinct on (topic, partition) topic, partition, "offset", event_id
+    from retries
+    where subscription_id = $1 and order_key = $2
+    order by topic, partition, "offset"
+)
+update retries r set
+    skip = r.skip or $3::boolean,
+    due_at = case when r.due_at is null and r.waits_for is null then null else now() end,
+    waits_for = null
+from firsts f
+where r.topic = f.topic and r.partition = f.partition and r."offset" = f."offset"
+  and r.event_id = f.event_id and r.subscription_id = $1
+returning r.topic, r.partition, r."offset", r.event_id;

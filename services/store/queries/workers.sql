@@ -18,7 +18,18 @@ returning topic, partition, epoch, committed;
 -- What the owner before had in flight is due now: nobody waits for its answer any more.
 update retries r set due_at = now()
 from unnest($1::text[], $2::int[]) as t (topic, partition)
-where r.topic = t.topic and r.partition = t.partition and r.due_at is null;
+where r.topic = t.topic and r.partition = t.partition and r.due_at is null
+  and r.waits_for is null;
+
+-- name: key_rows
+-- Rows that hold a key of an ordered subscription, or wait behind it.
+select r.topic, r.partition, r.subscription_id, r.order_key, r."offset",
+    r.waits_for is not distinct from 'turn' as behind
+from retries r
+join unnest($1::text[], $2::int[]) as t (topic, partition)
+    on t.topic = r.topic and t.partition = r.partition
+join subscriptions s on s.id = r.subscription_id and s.ordered = 'key'
+where r.order_key is not null;
 
 -- name: settled_rows
 -- Deliveries that a retry row or a dead letter stands for, from the floor on, or from where a lane
@@ -158,19 +169,21 @@ for share of p;
 -- Write or overwrite retry rows, but of subscriptions that are deleted.
 insert into retries (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status,
-    about)
+    order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status, about,
+    waits_for)
 select t.* from unnest(
     $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[],
-    $15::timestamptz[], $16::text[], $17::int[], $18::text[])
+    $15::timestamptz[], $16::text[], $17::int[], $18::text[], $19::text[])
     as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
           body, order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status,
-          about)
+          about, waits_for)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, "offset", subscription_id, event_id) do update set
-    number = excluded.number, due_at = excluded.due_at, outcome = excluded.outcome,
-    status = excluded.status;
+    number = excluded.number, outcome = excluded.outcome, status = excluded.status,
+    -- Given up by a person while its request was in flight: its owner is to bury it now.
+    due_at = case when retries.skip then now() else excluded.due_at end,
+    waits_for = case when retries.skip then null else excluded.waits_for end;
 
 -- name: remove_rows
 -- Delete retry rows: acknowledged, or given up.
@@ -202,7 +215,7 @@ on conflict (topic, partition, "offset", subscription_id, event_id) do update se
 -- name: due_rows
 -- Rows that are due, oldest first; not those in the process already, nor of subscriptions that are
 -- busy there, paused, disabled or deleted. Whose epoch is over has none: its heir sends them.
-select r.*
+select r.*, s.ordered = 'key' as is_ordered
 from retries r
 join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
     on t.topic = r.topic and t.partition = r.partition
@@ -217,6 +230,21 @@ where r.due_at <= $4
       and held."offset" = r."offset" and held.subscription_id = r.subscription_id)
 order by r.due_at
 limit $5;
+
+-- name: turn_rows
+-- The first rows of these keys that wait for their turn alone, by offset.
+select r.*, s.ordered = 'key' as is_ordered
+from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[])
+    as t (subscription_id, topic, partition, epoch, order_key)
+join partitions p on p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
+join subscriptions s on s.id = t.subscription_id and s.status = 'active' and s.deleted_at is null
+cross join lateral (
+    select * from retries
+    where subscription_id = t.subscription_id and topic = t.topic and partition = t.partition
+      and order_key = t.order_key and waits_for = 'turn'
+    order by "offset" limit $6
+) r
+order by r."offset";
 
 -- name: all_subscriptions
 -- Every subscription that isn't deleted, with what workers need.

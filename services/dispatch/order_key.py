@@ -1,0 +1,18 @@
+"""By what the requests of an ordered subscription go one after the other."""
+
+from services import catalogue
+from services.kernel.event import Event
+from services.kernel.subscription import OrderBy, Ordered, Subscription
+
+
+def order_of(event: Event, subscription: Subscription) -> str | None:
+    """Return the key; None: no order.
+
+    An event that is about no route, or whose entity isn't known, goes by the record's key.
+    """
+    if subscription.ordered is Ordered.NONE:
+        return None
+    if subscription.order_by is OrderBy.KEY:
+        return event.key
+    noun = "route" if subscription.order_by is OrderBy.ROUTE else event.type.partition(".")[0]
+    return catalogue.id_of(noun, event.body) or event.key
