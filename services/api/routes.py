@@ -60,6 +60,7 @@ def native(
         Route("POST", "/v1/subscriptions/{id}/pause", subscriptions.pause),
         Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume),
         Route("POST", "/v1/subscriptions/{id}/test", subscriptions.test),
+        Route("POST", "/v1/subscriptions/{id}/keys/{key}/release", subscriptions.release_key),
         Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets),
         Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate),
         Route("DELETE", "/v1/subscriptions/{id}/secrets/{secret_id}", subscriptions.end_secret),

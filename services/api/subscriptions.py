@@ -6,6 +6,7 @@ from services.api.call import Answer, Call
 from services.api.problems import shown_fault
 from services.control.checks import Checker
 from services.control.fields import shown
+from services.control.keys import Keys
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
 from services.kernel.attempt import Attempt
@@ -20,8 +21,9 @@ FILTERS = ("project_id", "status", "url", "type")
 class SubscriptionRoutes:
     """What owners do with their subscriptions."""
 
-    def __init__(self, subscriptions: Subscriptions, test_calls: TestCalls) -> None:
+    def __init__(self, subscriptions: Subscriptions, test_calls: TestCalls, keys: Keys) -> None:
         self._subscriptions = subscriptions
+        self._keys = keys
         self._test_calls = test_calls
 
     async def create(self, call: Call) -> Answer:
@@ -72,6 +74,12 @@ class SubscriptionRoutes:
         return await self._one(
             await self._subscriptions.resume(call.caller, call.path["id"], call.body)
         )
+
+    async def release_key(self, call: Call) -> Answer:
+        """Have the event that holds a key of an ordered subscription tried again, or given up."""
+        call.caller.require("manage")
+        id_, key = call.path["id"], call.path["key"]
+        return Answer(200, await self._keys.release(call.caller, id_, key, call.body))
 
     async def secrets(self, call: Call) -> Answer:
         """List secrets by id and end, never their values."""

@@ -12,7 +12,7 @@ from services.kernel.errors import Fault
 from services.kernel.event import Json
 from services.kernel.ports.control import NameResolver
 from services.kernel.registration import Registration
-from services.kernel.subscription import Profile, SignatureScheme
+from services.kernel.subscription import OnExhausted, OrderBy, Ordered, Profile, SignatureScheme
 from services.match import types
 
 MAX_TYPES = 50
@@ -32,9 +32,6 @@ _FORBIDDEN = {
 }  # fmt: skip
 
 LATER: dict[str, tuple[Any, str]] = {
-    "ordered": ("none", "order per key is"),
-    "order_by": ("key", "order per key is"),
-    "on_exhausted": ("skip", "order per key is"),
     "start_from": ("now", "backfill is"),
     "delivery": ({"mode": "each"}, "batches and `latest` are"),
     "max_age_seconds": ({}, "a limit of age is"),
@@ -43,7 +40,8 @@ LATER: dict[str, tuple[Any, str]] = {
 
 SETTABLE = (
     "url", "types", "description", "headers", "profile", "expand", "max_in_flight",
-    "timeout_seconds", "retry_schedule", "rate_limit", "filter", *LATER,
+    "timeout_seconds", "retry_schedule", "rate_limit", "filter", "ordered", "order_by",
+    "on_exhausted", *LATER,
 )  # fmt: skip
 CREATABLE = ("project_id", "signature", *SETTABLE)
 READ_ONLY = (
@@ -158,6 +156,9 @@ def shown(registration: Registration) -> Json:
         "retry_schedule": None if schedule is None else list(schedule),
         "rate_limit": registration.rate_limit,
         "filter": None if registration.filter is None else shown_filter(registration.filter),
+        "ordered": registration.ordered.value,
+        "order_by": registration.order_by.value,
+        "on_exhausted": registration.on_exhausted.value,
         "signature": registration.signature.value,
         **{field: default for field, (default, _) in LATER.items()},
         "status": registration.status.value,
@@ -193,10 +194,17 @@ def mask(text: str) -> str:
 
 
 def _paced(check: Checker) -> dict[str, Any]:
-    """Return how many requests there may be."""
+    """Return how many requests there may be, and in which order."""
     found: dict[str, Any] = {}
     if "rate_limit" in check.body:
         found["rate_limit"] = check.number("rate_limit", least=MIN_RATE, most=MAX_RATE)
+    if "ordered" in check.body:
+        found["ordered"] = Ordered(check.choice("ordered", list(Ordered)) or Ordered.NONE)
+    if "order_by" in check.body:
+        found["order_by"] = OrderBy(check.choice("order_by", list(OrderBy)) or OrderBy.KEY)
+    if "on_exhausted" in check.body:
+        chosen = check.choice("on_exhausted", list(OnExhausted))
+        found["on_exhausted"] = OnExhausted(chosen or OnExhausted.SKIP)
     return found
 
 

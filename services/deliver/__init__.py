@@ -2,6 +2,7 @@
 
     outbox      all outboxes: fair turns, first between projects; couriers that send
     paced       one of them: what waits for a subscription, and how fast it may go
+    order       by key: the next goes out when the one before is through
     pacing      requests at once, by what answers tell; requests per second, by what was declared
     breaker     whether a receiver is there: probes, until it is
     answers     what the last answers tell: their median, the share of successes

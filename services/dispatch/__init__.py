@@ -9,6 +9,7 @@
                               └── when committed ◀── parking (Postgres) ──▶ due again
 
     flow           the way of an event on one screen: out by `deliver`, back by `settle`
+    order_key      by what the requests of an ordered subscription go one after the other
     owned          one owned partition under one epoch
     ownership      taking partitions and letting go of them: assign, revoke, drain
     consume        the one task that polls; keeps the window
@@ -38,6 +39,12 @@ Guarantees, by the numbers of the invariants in the design:
    holds up nothing, within the budget of its subscription. Beyond the budget it waits in memory.
 7. *Repeats.* None after a graceful stop but of requests still open when the drain time ends: what
    is partly delivered is parked, so that it isn't read again.
+
+Order by key (5): what is of one key and not through is known to `deliver.order`, whether it is in
+memory or a row. `Parking` says when a delivery becomes a row that waits for its turn and when one is
+given up for good; `Retries` fetches a row when its turn comes, and none that the feed has not come to
+yet: what precedes it may still have to be read. A request begins only while the group can't give its
+partition to another before the request has ended (`Member.silence`).
 
 On failure: *Postgres gone*: deliveries go on; failures are tried again from memory while the window
 lasts, then the partition waits. *Kafka gone*: what is in memory is finished, commits wait. *A bug*:

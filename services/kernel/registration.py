@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from services.kernel.event import Position
 from services.kernel.geofence import CoordinateOrder
 from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
 from services.kernel.subscription import (
@@ -112,6 +113,13 @@ class NewSecret(NamedTuple):
     key: SigningKey
     public_key: bytes | None
     created_at: datetime
+
+
+class HeldEvent(NamedTuple):
+    """The event that holds a key of an ordered subscription."""
+
+    position: Position
+    event_id: str
 
 
 class Page(NamedTuple):

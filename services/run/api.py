@@ -40,6 +40,7 @@ from services.control.filters import Filters
 from services.control.geofences import Geofences
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
+from services.control.keys import Keys
 from services.control.projects import Projects
 from services.control.rates import Rates
 from services.control.resends import Resends, Runner
@@ -58,6 +59,7 @@ from services.store.audit import PostgresAudit
 from services.store.dead_letters import PostgresDeadLetters
 from services.store.geofences import PostgresGeofences
 from services.store.idempotency import PostgresAnswers
+from services.store.keys import PostgresKeys
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
 from services.store.registrations import PostgresRegistrations
@@ -206,7 +208,11 @@ async def _build(
         projects=ProjectRoutes(
             Projects(store=projects, keys=keys, audit=audit, clock=clock, entropy=os.urandom)
         ),
-        subscriptions=SubscriptionRoutes(subscriptions, test_calls),
+        subscriptions=SubscriptionRoutes(
+            subscriptions,
+            test_calls,
+            Keys(store=PostgresKeys(pool=pool), subscriptions=subscriptions, audit=audit),
+        ),
         events=EventRoutes(ingest),
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),

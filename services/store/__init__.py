@@ -6,6 +6,7 @@
     cipher         secrets at rest
     partitions     epochs: what fences a worker that lost a partition without knowing
     retries        retry rows and dead letters, written in batches, each conditional on its epoch
+    keys           of ordered subscriptions: what holds one is freed by hand
     lanes          who isn't fed live, where it stands, and what was promised it
     changes        all subscriptions for the workers, and word of changes
     geofences      areas: as the API writes them, as workers read them, as the log tells of them

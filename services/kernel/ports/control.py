@@ -12,6 +12,7 @@ from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, Subsc
 from services.kernel.lane import Start
 from services.kernel.registration import (
     ApiKey,
+    HeldEvent,
     NewSecret,
     Page,
     Project,
@@ -143,6 +144,16 @@ class GeofenceStore(Protocol):
 
     async def delete(self, geofence: Geofence, *, at: datetime) -> Sequence[SubscriptionId]:
         """Delete it, unless it is in use; return the subscriptions whose filters name it."""
+
+
+class KeyStore(Protocol):
+    """Rows of `retries`, by the key they hold."""
+
+    async def release(self, id_: SubscriptionId, key: str, *, skip: bool) -> Sequence[HeldEvent]:
+        """Have the first event of *key*, on each partition, tried again or given up by its owner.
+
+        Returns those events; none where nothing of the key waits.
+        """
 
 
 class AnswerStore(Protocol):
