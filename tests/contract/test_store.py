@@ -18,6 +18,8 @@ from services.kernel.ports.store import (
     Assignment,
     Bury,
     Floor,
+    KeyRow,
+    LineKey,
     Park,
     PartitionStore,
     Remove,
@@ -26,9 +28,11 @@ from services.kernel.ports.store import (
     SettledRow,
     SubscriptionSource,
     Usage,
+    Waits,
 )
-from services.kernel.subscription import Status
+from services.kernel.subscription import Ordered, Status
 from services.store.changes import PostgresSubscriptionSource
+from services.store.keys import PostgresKeys
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool
 from services.store.registrations import PostgresRegistrations
@@ -62,7 +66,8 @@ class Store:
     partitions: PartitionStore
     retries: RetryStore
     source: SubscriptionSource
-    subscribe: Callable[[], Awaitable[SubscriptionId]]
+    subscribe: Callable[..., Awaitable[SubscriptionId]]
+    release: Callable[[SubscriptionId, str, bool], Awaitable[int]]
     set_status: Callable[[SubscriptionId, Status], Awaitable[None]]
     unsubscribe: Callable[[SubscriptionId], Awaitable[None]]
 
@@ -108,8 +113,8 @@ def a_fake() -> Store:
     database = FakeDatabase(clock=CLOCK)
     client = FakeStore(database)
 
-    async def subscribe() -> SubscriptionId:
-        subscription = a_known_subscription("*", id_=an_id(), version=1)
+    async def subscribe(**fields: object) -> SubscriptionId:
+        subscription = a_known_subscription("*", id_=an_id(), version=1, **fields)
         database.subscribe(subscription)
         return subscription.id
 
@@ -120,7 +125,10 @@ def a_fake() -> Store:
     async def unsubscribe(id_: SubscriptionId) -> None:
         database.unsubscribe(id_)
 
-    return Store(client, client, client, subscribe, set_status, unsubscribe)
+    async def release(id_: SubscriptionId, key: str, skip: bool) -> int:  # noqa: FBT001 - one of two
+        return database.release_key(id_, key, skip=skip)
+
+    return Store(client, client, client, subscribe, release, set_status, unsubscribe)
 
 
 def a_real(pool: Pool) -> Store:
@@ -135,11 +143,15 @@ def a_real(pool: Pool) -> Store:
     async def unsubscribe(id_: SubscriptionId) -> None:
         await registrations.delete(id_, at=NOW)
 
+    async def release(id_: SubscriptionId, key: str, skip: bool) -> int:  # noqa: FBT001 - one of two
+        return len(await PostgresKeys(pool=pool).release(id_, key, skip=skip))
+
     return Store(
         PostgresPartitions(pool=pool),
         PostgresRetries(pool=pool),
         PostgresSubscriptionSource(pool=pool, cipher=a_cipher(), clock=CLOCK),
-        lambda: a_subscription(pool),
+        lambda **fields: a_subscription(pool, **fields),
+        release,
         set_status,
         unsubscribe,
     )
@@ -150,7 +162,14 @@ def a_real(pool: Pool) -> Store:
 
 async def test_a_partition_never_owned_begins_with_the_first_epoch(store: Store) -> None:
     expected = Assignment(
-        epoch=1, committed=None, committed_epoch=0, settled=[], usage={}, lanes=[], starts=[]
+        epoch=1,
+        committed=None,
+        committed_epoch=0,
+        settled=[],
+        usage={},
+        lanes=[],
+        starts=[],
+        keys=[],
     )
     assert await store.assigned() == expected
 
@@ -297,6 +316,83 @@ async def test_parking_again_overwrites_the_row(store: Store) -> None:
     await store.retries.write([Park(again, after(9), an_attempt(Outcome.CONNECT, status=None))])
     assert await store.due({EVENTS: 1}, now=after(8)) == []
     assert await store.due({EVENTS: 1}, now=after(9)) == [again]
+
+
+# Rows of ordered subscriptions.
+
+
+async def test_rows_that_wait_for_their_turn_are_fetched_by_key_in_order_and_never_by_time(
+    store: Store,
+) -> None:
+    id_ = await store.subscribe(ordered=Ordered.KEY)
+    await store.assigned()
+    a = [a_delivery(id_, offset=n, key="a", order="a") for n in (9, 3, 5)]
+    b = a_delivery(id_, offset=4, key="b", order="b")
+    await store.retries.write([Park(d, None, None, Waits.TURN) for d in (*a, b)])
+    assert await store.due({EVENTS: 1}, now=after(10**6)) == []
+    line = LineKey(id_, EVENTS, "a")
+    found = await store.retries.turns({EVENTS: 1}, [line], limit=2)
+    assert list(found) == [a[1], a[2]]
+    assert list(await store.retries.turns({EVENTS: 7}, [line], limit=2)) == []
+
+
+async def test_a_new_owner_finds_which_keys_are_held_and_what_waits_behind(store: Store) -> None:
+    id_, other = await store.subscribe(ordered=Ordered.KEY), await store.subscribe()
+    owner = await store.assigned()
+    failed, behind = (a_delivery(id_, offset=n, key="a", order="a") for n in (1, 2))
+    await store.retries.write(
+        [
+            Park(failed, after(5), an_attempt()),
+            Park(behind, None, None, Waits.TURN),
+            Park(a_delivery(other, offset=3, key="a"), after(5), an_attempt()),
+        ]
+    )
+    heir = await store.assigned()
+    assert sorted(heir.keys) == [
+        KeyRow(id_, "a", 1, behind=False),
+        KeyRow(id_, "a", 2, behind=True),
+    ]
+    assert heir.epoch == owner.epoch + 1
+    later = CLOCK.now() + timedelta(hours=1)
+    due = await store.due({EVENTS: heir.epoch}, now=later)
+    assert behind.pair not in {delivery.pair for delivery in due}, "only its turn wakes it"
+
+
+@pytest.mark.parametrize("skip", [False, True])
+async def test_a_key_that_waits_for_a_person_is_due_when_it_is_released(
+    store: Store,
+    skip: bool,  # noqa: FBT001 - pytest gives it
+) -> None:
+    id_ = await store.subscribe(ordered=Ordered.KEY)
+    await store.assigned()
+    held, behind = (a_delivery(id_, offset=n, key="a", order="a") for n in (1, 2))
+    await store.retries.write(
+        [
+            Park(held, None, an_attempt(), Waits.PERSON),
+            Park(behind, None, None, Waits.TURN),
+        ]
+    )
+    later = CLOCK.now() + timedelta(hours=1)
+    assert await store.due({EVENTS: 1}, now=later) == []
+    assert await store.release(id_, "b", skip) == 0
+    assert await store.release(id_, "a", skip) == 1
+    (due,) = await store.due({EVENTS: 1}, now=later)
+    assert (due.pair, due.skip) == (held.pair, skip)
+
+
+async def test_what_is_given_up_while_it_is_in_flight_is_due_at_once_when_it_fails(
+    store: Store,
+) -> None:
+    id_ = await store.subscribe(ordered=Ordered.KEY)
+    await store.assigned()
+    delivery = a_delivery(id_, key="a", order="a")
+    await store.retries.write([Park(delivery, None, None)])
+    assert await store.release(id_, "a", True) == 1  # noqa: FBT003 - skip
+    later = CLOCK.now() + timedelta(hours=1)
+    assert await store.due({EVENTS: 1}, now=later) == []
+    await store.retries.write([Park(delivery, after(10**6), an_attempt())])
+    (due,) = await store.due({EVENTS: 1}, now=later)
+    assert due.skip
 
 
 async def test_an_acknowledged_delivery_leaves_no_row(store: Store) -> None:
