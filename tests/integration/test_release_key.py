@@ -70,7 +70,7 @@ async def test_a_held_key_is_released_once_and_the_audit_tells_by_whom(
     where = {"topic": EVENTS.topic, "partition": EVENTS.number, "offset": 0}
     events = [{"event_id": held.event_id, **where}]
     assert answer.json == {"key": KEY, "action": "skip", "events": events}
-    told = (await operator("GET", f"/v1/audit?object_id={made['id']}")).json["data"]
+    told = (await operator("GET", "/v1/audit?action=release_key")).json["data"]
     assert (told[0]["action"], told[0]["after"]["key"]) == ("release_key", KEY)
 
     await operator("PATCH", path, {"ordered": "none"})
