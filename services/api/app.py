@@ -1,13 +1,15 @@
 """How a request goes through: route, key, body, idempotency, handler; and every error's answer."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from importlib import resources
 
 import orjson
 import structlog
 from aiohttp import web
 
-from services.api.call import Answer, Call
+from services.api.call import Answer, Call, Streamed
 from services.api.edge import read_body
 from services.api.problems import CONTENT_TYPE, Problem, malformed, of_error
 from services.api.routes import Route
@@ -18,6 +20,7 @@ from services.match.filters import NotJsonError, load
 
 log = structlog.get_logger()
 
+WRITE_SECONDS = 30.0
 NOBODY = Caller("nobody", None, frozenset())
 SCHEMAS = ("catalogue.json", "examples.json", "schema.json")
 Serving = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,9 +75,10 @@ class Native:
             raw = await read_body(request, self._max_body_bytes)
             key = request.headers.get("Idempotency-Key")
             if request.method != "POST" or key is None or route.open:
-                return _response(
-                    await route.handler(_call(request, caller, raw, strict=route.strict))
-                )
+                answer = await route.handler(_call(request, caller, raw, strict=route.strict))
+                if isinstance(answer, Streamed):
+                    return await _streamed(request, answer)
+                return _response(answer)
             return await self._once(route, request, caller, raw, key)
 
         return serve
@@ -94,6 +98,7 @@ class Native:
         except BaseException:
             await self._answers.release(caller.id, key)
             raise
+        assert isinstance(answer, Answer)  # noqa: S101 - nothing that is posted is streamed
         headers = {**answer.headers, "Content-Type": answer.content_type}
         await self._answers.finish(
             caller.id, key, status=answer.status, headers=headers, body=answer.encoded()
@@ -183,6 +188,20 @@ def strictly(raw: bytes) -> object:
         return load(raw)
     except NotJsonError as error:
         raise RefusedError(malformed(error.problem, error.line, error.column)) from error
+
+
+async def _streamed(request: web.Request, answer: Streamed) -> web.StreamResponse:
+    """Send piece by piece; end where the other side takes nothing for too long, or is gone."""
+    headers = {"Content-Type": answer.content_type, "Cache-Control": "no-store"}
+    response = web.StreamResponse(headers=headers)
+    async with aclosing(answer.pieces) as pieces:
+        await response.prepare(request)
+        with suppress(ConnectionError, TimeoutError):
+            async for piece in pieces:
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await response.write(piece)
+            await response.write_eof()
+    return response
 
 
 def _response(answer: Answer) -> web.Response:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -141,7 +141,14 @@ class Answer(NamedTuple):
         return b"" if self.body is None else encoded(self.body)
 
 
-Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
+class Streamed(NamedTuple):
+    """What is answered piece by piece, as long as the caller listens."""
+
+    pieces: AsyncGenerator[bytes, None]
+    content_type: str
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Answer | Streamed]]
 
 
 def _is_number(text: str) -> bool:

@@ -1,22 +1,30 @@
-"""`GET /v1/events`: the log as a journal."""
+"""`GET /v1/events`: the log as a journal; `GET /v1/stream`: as it grows, deliveries too."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 import orjson
 
-from services.api.call import Answer, Call
+from services.api.call import Answer, Call, Streamed
 from services.control.checks import parse_moment
 from services.control.journal import Asked, Entry, Gap, Journal
+from services.control.tail import DELIVERIES, EVENTS, Message, Tail, Wanted
+from services.kernel.attempt import Outcome
 from services.kernel.clock import rfc3339_ms
 from services.kernel.errors import Fault
 from services.kernel.event import Json
+from services.kernel.recorded import Recorded
 
+STREAM_PARAMETERS = ("of", "topic", "type", "key", "subscription", "project_id", "outcome")
 PARAMETERS = ("topic", "type", "key", "time", "after", "subscription", "project_id")
 
 
 class JournalRoutes:
     """Reads the log itself."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, tail: Tail) -> None:
         self._journal = journal
+        self._tail = tail
 
     async def list(self, call: Call) -> Answer:
         """Read the log from a time or a pointer on; what was or would have been sent to one."""
@@ -28,15 +36,7 @@ class JournalRoutes:
         if "time" in query and time is None:
             message = "write a time as 2026-03-17T09:40:51.000Z"
             faults.append(Fault("time", message, parameter="time"))
-        asked = Asked(
-            topic=query.get("topic"),
-            type=query.get("type"),
-            key=query.get("key"),
-            time=time,
-            after=query.get("after"),
-            subscription=query.get("subscription"),
-            project_id=query.get("project_id"),
-        )
+        asked = _asked(query)._replace(time=time, after=query.get("after"))
         page = await self._journal.page(call.caller, asked, limit=limit, noted=faults)
         return Answer(
             200,
@@ -48,6 +48,24 @@ class JournalRoutes:
             },
         )
 
+    async def stream(self, call: Call) -> Streamed:
+        """Follow events and deliveries as they happen, as server-sent events."""
+        call.caller.require("read")
+        query = call.query
+        faults = call.unknown(*STREAM_PARAMETERS)
+        for name, among in (("of", (EVENTS, DELIVERIES)), ("outcome", list(Outcome))):
+            if name in query and query[name] not in among:
+                message = f"{query[name]!r} is none of {', '.join(among)}"
+                faults.append(Fault("choice", message, parameter=name))
+        wanted = Wanted(
+            of=query.get("of"),
+            asked=_asked(query),
+            outcome=query.get("outcome"),
+            after=call.headers.get("Last-Event-ID"),
+        )
+        messages = await self._tail.listen(call.caller, wanted, noted=faults)
+        return Streamed(_pieces(messages), "text/event-stream")
+
     async def get(self, call: Call) -> Answer:
         """Return the event at a position of the log."""
         call.caller.require("read")
@@ -57,6 +75,70 @@ class JournalRoutes:
             call.caller, path["topic"], path["partition"], path["offset"]
         )
         return Answer(200, _entry(entry))
+
+
+def _asked(query: Mapping[str, str]) -> Asked:
+    return Asked(
+        topic=query.get("topic"),
+        type=query.get("type"),
+        key=query.get("key"),
+        subscription=query.get("subscription"),
+        project_id=query.get("project_id"),
+    )
+
+
+async def _pieces(messages: AsyncGenerator[Message, None]) -> AsyncGenerator[bytes, None]:
+    """Yield each message as the wire has it; a heartbeat is an id without data."""
+    async with aclosing(messages):
+        async for at, what in messages:
+            if what is None:
+                yield f": here\nid: {at}\n\n".encode()
+                continue
+            name, data = _named(what)
+            yield f"id: {at}\nevent: {name}\ndata: ".encode() + orjson.dumps(data) + b"\n\n"
+
+
+def _named(what: Entry | Recorded | Gap) -> tuple[str, Json]:
+    match what:
+        case Entry():
+            return "event", _entry(what)
+        case Gap():
+            return "missed", _gap(what)
+        case Recorded():
+            return "delivery", _attempt(what)
+
+
+def _attempt(attempt: Recorded) -> Json:
+    position = attempt.position
+    return {
+        "id": attempt.id,
+        "delivery_id": attempt.delivery_id,
+        "event_id": attempt.event_id,
+        "type": attempt.about.type,
+        "topic": position.partition.topic if position else None,
+        "partition": position.partition.number if position else None,
+        "offset": position.offset if position else None,
+        "subscription_id": attempt.subscription_id,
+        "project_id": attempt.project_id,
+        "key": attempt.key,
+        "number": attempt.number,
+        "trigger": attempt.trigger.value,
+        "started_at": rfc3339_ms(int(attempt.started_ms)),
+        "phases": {
+            "queue_ms": attempt.queue_ms,
+            "connect_ms": attempt.connect_ms,
+            "tls_ms": attempt.tls_ms,
+            "first_byte_ms": attempt.first_byte_ms,
+            "total_ms": attempt.total_ms,
+        },
+        "address": attempt.address,
+        "outcome": attempt.outcome.value,
+        "status": attempt.status,
+        "response": {"headers": dict(attempt.headers), "excerpt": attempt.excerpt},
+        "verdict": attempt.verdict,
+        "next_attempt_at": rfc3339_ms(int(attempt.next_ms)) if attempt.next_ms else None,
+        "trace_id": attempt.trace_id,
+    }
 
 
 def _entry(entry: Entry) -> Json:

@@ -17,6 +17,7 @@ from services.api.routes import Route
 from services.version import VERSION
 
 SHAPES = "openapi.shapes.json"
+STREAM = "text/event-stream"
 QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}}
 
 
@@ -89,6 +90,8 @@ def _answers(shape: Any) -> list[Any]:  # noqa: ANN401 - JSON
 def _done(answer: str | None) -> dict[str, Any]:
     if answer is None:
         return {"description": "Done."}
+    if answer == STREAM:
+        return {"description": "Messages.", "content": {STREAM: {"schema": {"type": "string"}}}}
     return {
         "description": "Done.",
         "content": {"application/json": {"schema": _ref(answer)}},

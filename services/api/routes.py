@@ -66,6 +66,7 @@ def native(
         Route("DELETE", "/v1/subscriptions/{id}/secrets/{secret_id}", subscriptions.end_secret),
         Route("POST", "/v1/events", events.ingest),
         Route("GET", "/v1/events", journal.list),
+        Route("GET", "/v1/stream", journal.stream),
         Route("GET", "/v1/events/{topic}/{partition}/{offset}", journal.get),
         Route("GET", "/v1/event-types", events.types),
         Route("GET", "/v1/event-types/{type}", events.type),

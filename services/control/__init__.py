@@ -13,6 +13,7 @@
     dead_letters   what was given up: by cause, discarded with a reason
     resends        sending it again: one, or many as a job
     journal        the log, read forward by pointer or time
+    tail           events and deliveries as they happen
     answers        the same answer again under the same Idempotency-Key
 
 The native API, the Planner-compatible API and, one day, the dashboard present these: there is one

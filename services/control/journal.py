@@ -24,6 +24,7 @@ from services.kernel.errors import BrokerGoneError, Fault, FaultsError, NotFound
 from services.kernel.event import Event, Partition, Record
 from services.kernel.operation import is_about
 from services.kernel.ports.broker import Bounds, LogReader, Offsets
+from services.kernel.ports.control import GeofenceStore
 from services.kernel.registration import Registration
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
@@ -135,6 +136,7 @@ class Journal:
         offsets: Offsets,
         topics: Sequence[str],
         subscriptions: Subscriptions,
+        geofences: GeofenceStore,
         decoder: Decoder,
         max_body_bytes: int,
         clock: Clock,
@@ -143,6 +145,7 @@ class Journal:
         self._offsets = offsets
         self._topics = topics
         self._subscriptions = subscriptions
+        self._geofences = geofences
         self._decode = decoder.decode
         self._max_body_bytes = max_body_bytes
         self._clock = clock
@@ -151,16 +154,15 @@ class Journal:
         self, caller: Caller, asked: Asked, *, limit: int, noted: Sequence[Fault] = ()
     ) -> JournalPage:
         """Return up to *limit* events from where *asked* says on. Raises FaultsError, NotFoundError."""
-        faults = [*noted, *self._faults(asked)]
+        faults = [*noted, *self.faults(asked)]
         pointer = None if asked.after is None else _pointed(asked.after, asked.belongs)
         if asked.after is not None and pointer is None:
             message = "no pointer of this journal: take `after` of an answer, with the same filters"
             faults.append(Fault("cursor", message, parameter="after"))
         if faults:
             raise FaultsError(QUERY, faults)
-        taken = await self._view(caller, asked)
-        topics = [asked.topic] if asked.topic else self._topics
-        partitions = await self._offsets.partitions(topics)
+        taken = await self.view(caller, asked)
+        partitions = await self._offsets.partitions(self.topics(asked))
         bounds = await self._offsets.bounds(partitions)
         at, gaps = await self._start(bounds, asked.time, pointer)
         return await self._read(at, bounds, taken, asked=asked, gaps=gaps, limit=limit)
@@ -183,12 +185,22 @@ class Journal:
             except OutOfLogError as error:
                 raise NotFoundError("event", where) from error
         records = found[of].records if of in found else ()
-        event = self._event(records[0]) if records else None
+        event = self.event(records[0]) if records else None
         if event is None or event.position.offset != number or not _sees(caller, event):
             raise NotFoundError("event", where)
         return Entry(event, event.type, None)
 
-    def _faults(self, asked: Asked) -> list[Fault]:
+    def topics(self, asked: Asked) -> Sequence[str]:
+        """Return the topics that are read."""
+        return [asked.topic] if asked.topic else self._topics
+
+    def event(self, record: Record) -> Event | None:
+        """Return the event of a record; None where it is none."""
+        found = self._decode(record)
+        return found if isinstance(found, Event) else None
+
+    def faults(self, asked: Asked) -> list[Fault]:
+        """Return what is wrong with a question."""
         found = []
         if asked.topic is not None and asked.topic not in self._topics:
             message = f"no topic {asked.topic!r}{near(asked.topic, self._topics)}"
@@ -203,14 +215,17 @@ class Journal:
             found.append(Fault("conflict", message, parameter="time"))
         return found
 
-    async def _view(self, caller: Caller, asked: Asked) -> "_View":
+    async def view(self, caller: Caller, asked: Asked) -> "View":
+        """Return which events are shown, and how. Raises NotFoundError."""
         matcher = None
         if asked.subscription is not None:
             registration = await self._subscriptions.get(caller, asked.subscription)
             matcher = Matcher()
             matcher.replace_all([_as_matched(registration)])
+            known = await self._geofences.of_project(registration.project_id)
+            matcher.set_geofences(registration.project_id, known)
         pattern = types.parse(asked.type) if asked.type is not None else None
-        return _View(caller, asked, pattern, matcher, self._max_body_bytes)
+        return View(caller, asked, pattern, matcher, self._max_body_bytes)
 
     async def _start(
         self,
@@ -238,7 +253,7 @@ class Journal:
         self,
         at: dict[Partition, int],
         bounds: Mapping[Partition, Bounds],
-        view: "_View",
+        view: "View",
         *,
         asked: Asked,
         gaps: Sequence[Gap],
@@ -262,7 +277,7 @@ class Journal:
                         if len(entries) == limit or record.position.offset >= bounds[partition].end:
                             at[partition] = record.position.offset
                             break
-                        event = self._event(record)
+                        event = self.event(record)
                         entry = None if event is None else view.entry(event)
                         if entry is not None:
                             entries.append(entry)
@@ -271,12 +286,8 @@ class Journal:
             entries=entries, after=_pointer(at, asked.belongs), ended=ended, gaps=gaps
         )
 
-    def _event(self, record: Record) -> Event | None:
-        found = self._decode(record)
-        return found if isinstance(found, Event) else None
 
-
-class _View:
+class View:
     """Which events are shown, and how."""
 
     def __init__(

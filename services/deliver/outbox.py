@@ -24,7 +24,7 @@ from services.deliver.order import Order
 from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Load, Outbox, Queued
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
-from services.kernel.condition import Condition, Trouble
+from services.kernel.condition import BreakerState, Condition, Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
@@ -250,6 +250,14 @@ class Outboxes:
             oldest_since=self._moment(min(since), now) if since else None,
             success_share=outbox.success_share(now),
         )
+
+    def open_for(self, id_: SubscriptionId) -> float:
+        """Return for how many seconds the breaker of a subscription has been open; 0: it isn't."""
+        outbox = self._outboxes.get(id_)
+        if outbox is None:
+            return 0.0
+        state, since = outbox.breaker
+        return self._clock.monotonic() - since if state is BreakerState.OPEN else 0.0
 
     def _moment(self, monotonic: float, now: float) -> datetime:
         return self._clock.now() - timedelta(seconds=now - monotonic)

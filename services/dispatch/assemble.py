@@ -137,6 +137,7 @@ def assemble(
         operations=operations,
         known=subscriptions.get,
         disable=lambda subscription, reason: subscriptions.disable(subscription, reason=reason),
+        open_for=outboxes.open_for,
         give_up_after=limits.give_up_after,
         clock=clock,
     )

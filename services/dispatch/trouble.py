@@ -23,6 +23,7 @@ from services.dispatch.operations import Operations
 from services.kernel import operation
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.clock import Clock
+from services.kernel.condition import Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
@@ -33,7 +34,7 @@ from services.kernel.subscription import Subscription
 log = structlog.get_logger()
 
 REPORT_SECONDS = 2.0
-GIVE_UP_SECONDS = 60.0
+LOOK_SECONDS = 30.0
 BREAKER_SECONDS = 300.0
 """A breaker that has been open for so long is told of, though nothing was given up yet."""
 REASONS = {"gone": "http_410"}
@@ -52,6 +53,7 @@ class Troubles:
         operations: Operations,
         known: Callable[[SubscriptionId], Subscription | None],
         disable: Callable[[Subscription, str], None],
+        open_for: Callable[[SubscriptionId], float],
         give_up_after: timedelta | None,
         clock: Clock,
     ) -> None:
@@ -59,6 +61,7 @@ class Troubles:
         self._operations = operations
         self._subscription = known
         self._disable = disable
+        self._open_for = open_for
         self._give_up_after = give_up_after
         self._clock = clock
         self._troubled: set[SubscriptionId] = set()
@@ -102,8 +105,7 @@ class Troubles:
         """Report until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._report_all())
-            if self._give_up_after is not None:
-                group.create_task(self._give_up_all(self._give_up_after))
+            group.create_task(self._look_all())
 
     async def report(self) -> None:
         """Write what was noted, and tell what follows. What can't be written is kept."""
@@ -130,8 +132,16 @@ class Troubles:
                     )
                 )
 
-    async def give_up(self, after: timedelta) -> None:
+    def look(self) -> None:
+        """Say of those in trouble whose breaker has been open for minutes that they are failing."""
+        for id_ in list(self._troubled):
+            if self._open_for(id_) >= BREAKER_SECONDS:
+                self.failing(id_, Trouble.BREAKER_OPEN.value)
+
+    async def give_up(self, after: timedelta | None) -> None:
         """Switch off what has failed for so long without a success. Raises StoreGoneError."""
+        if after is None:
+            return
         for id_ in await self._store.hopeless(after):
             subscription = self._subscription(id_)
             if subscription is not None:
@@ -142,11 +152,12 @@ class Troubles:
             await self._clock.sleep(REPORT_SECONDS)
             await self.report()
 
-    async def _give_up_all(self, after: timedelta) -> None:
+    async def _look_all(self) -> None:
         while True:
-            await self._clock.sleep(GIVE_UP_SECONDS)
+            await self._clock.sleep(LOOK_SECONDS)
+            self.look()
             try:
-                await self.give_up(after)
+                await self.give_up(self._give_up_after)
             except StoreGoneError as error:
                 log.warning("giving_up_waits", error=str(error))
 

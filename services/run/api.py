@@ -45,14 +45,17 @@ from services.control.projects import Projects
 from services.control.rates import Rates
 from services.control.resends import Resends, Runner
 from services.control.subscriptions import Subscriptions
+from services.control.tail import Tail
 from services.control.test_calls import TestCalls
 from services.deliver.http import NameChecker
 from services.deliver.send import SigningSender
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import StoreGoneError
+from services.kernel.ports.broker import LogReader
 from services.observe import metrics
 from services.observe.health import health_app, serving
+from services.record import codec
 from services.run import parts
 from services.settings import Settings
 from services.store.audit import PostgresAudit
@@ -195,6 +198,17 @@ async def _build(
         max_record_bytes=settings.kafka.max_record_bytes,
     )
     answers = PostgresAnswers(pool=pool, cipher=cipher)
+    make_reader = partial(KafkaLogReader, connection=parts.connection(settings))
+    offsets = await _offsets(settings, stack)
+    journal = _journal(settings, stack, make_reader, offsets, subscriptions, fences, clock)
+    tail = Tail(
+        make_reader=make_reader,
+        offsets=offsets,
+        journal=journal,
+        attempts_topic=settings.record.topic if settings.record.enabled else None,
+        decode=codec.decode,
+        clock=clock,
+    )
     letters, jobs = PostgresDeadLetters(pool=pool), PostgresResends(pool=pool)
     resends = Resends(store=jobs, letters=letters, audit=audit, clock=clock, entropy=os.urandom)
     runner = Runner(
@@ -216,7 +230,7 @@ async def _build(
         events=EventRoutes(ingest),
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
-        journal=JournalRoutes(await _journal(settings, stack, subscriptions, clock)),
+        journal=JournalRoutes(journal, tail),
         geofences=GeofenceRoutes(
             Geofences(
                 store=fences,
@@ -231,6 +245,7 @@ async def _build(
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []
     harden(app)
+    app.on_shutdown.append(tail.stop)
     Native(
         routes=routes,
         access=access,
@@ -254,20 +269,31 @@ async def _build(
     return app, pool, [partial(_clean, chores), evict, runner.run]
 
 
-async def _journal(
-    settings: Settings, stack: AsyncExitStack, subscriptions: Subscriptions, clock: Clock
+async def _offsets(settings: Settings, stack: AsyncExitStack) -> KafkaOffsets:
+    found = KafkaOffsets(connection=parts.connection(settings), group=settings.kafka.group)
+    stack.push_async_callback(found.stop)
+    seconds = settings.dispatch.start_timeout_seconds
+    await parts.waited_for("Kafka", found.start, seconds=seconds)
+    return found
+
+
+def _journal(  # noqa: PLR0917 - its parts
+    settings: Settings,
+    stack: AsyncExitStack,
+    make_reader: Callable[[], LogReader],
+    offsets: KafkaOffsets,
+    subscriptions: Subscriptions,
+    fences: PostgresGeofences,
+    clock: Clock,
 ) -> Journal:
-    connection = parts.connection(settings)
-    offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
-    stack.push_async_callback(offsets.stop)
-    await parts.waited_for("Kafka", offsets.start, seconds=settings.dispatch.start_timeout_seconds)
-    readers = Readers(lambda: KafkaLogReader(connection=connection))
+    readers = Readers(make_reader)
     stack.push_async_callback(readers.stop)
     return Journal(
         readers=readers,
         offsets=offsets,
         topics=parts.topics(settings),
         subscriptions=subscriptions,
+        geofences=fences,
         decoder=Decoder(max_bytes=settings.kafka.max_record_bytes),
         max_body_bytes=settings.deliver.max_body_bytes,
         clock=clock,

@@ -35,7 +35,7 @@ def routes() -> list[Route]:
         events=EventRoutes(nothing),
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),
-        journal=JournalRoutes(nothing),
+        journal=JournalRoutes(nothing, nothing),
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing),
     )

@@ -75,6 +75,8 @@ def test_each_post_takes_an_idempotency_key_and_what_has_an_etag_takes_if_match(
             assert headers == ["Idempotency-Key"]
         elif path in versioned and method != "GET":
             assert headers == ["If-Match"]
+        elif path == "/v1/stream":
+            assert headers == ["Last-Event-ID"]
         else:
             assert headers == []
 

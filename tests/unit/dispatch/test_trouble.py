@@ -39,11 +39,13 @@ class Worker:
         self.database.subscribe(self.subscription)
         self.heard = Heard()
         self.disabled: list[tuple[Subscription, str]] = []
+        self.open_seconds = 0.0
         self.troubles = Troubles(
             store=FakeTrouble(self.database),
             operations=self.heard,
             known={self.subscription.id: self.subscription}.get,
             disable=lambda subscription, reason: self.disabled.append((subscription, reason)),
+            open_for=lambda _: self.open_seconds,
             give_up_after=timedelta(days=5),
             clock=self.clock,
         )
@@ -103,6 +105,22 @@ async def test_a_failure_that_a_retry_mends_is_told_to_nobody(worker: Worker) ->
     await worker.clock.sleep(1)
     worker.succeeds()
     assert await worker.told() == []
+
+
+@on_virtual_time
+async def test_a_breaker_that_is_open_for_five_minutes_makes_it_failing(worker: Worker) -> None:
+    worker.open_seconds = 301.0
+    worker.fails("webhook.gap")  # what is told in vain is not told of
+    worker.troubles.look()
+    assert await worker.told() == []
+    worker.fails()
+    worker.open_seconds = 299.0
+    worker.troubles.look()
+    assert await worker.told() == []
+    worker.open_seconds = 301.0
+    worker.troubles.look()
+    assert await worker.told() == ["webhook.failing"]
+    assert worker.heard.operations[0].data["reason"] == "breaker_open"
 
 
 @on_virtual_time
