@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check lint unit test test-long bench freeze
+.PHONY: help setup dev check lint unit test test-long audit bench freeze
 
 help: ## this list
 	@echo 'Targets; ARGS="…" is passed on, PYTHON=python3.12 chooses the interpreter:'
@@ -35,6 +35,7 @@ lint: $(STAMP) ## ruff, mypy, layers, and a table of sizes
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(BIN)/python .ci/sizes.py
+	@$(BIN)/python .ci/secrets.py
 
 check: lint ## lint and unit tests: under a minute
 	$(PYTEST) tests/unit $(ARGS)
@@ -42,8 +43,12 @@ check: lint ## lint and unit tests: under a minute
 test: lint ## everything but the long counts: under 15 minutes on 2 cores
 	$(PYTEST) -m 'not long' -ra $(ARGS)
 
-test-long: lint ## full counts and figures
+test-long: lint audit ## full counts and figures
 	WEBHOOKS_TEST_LONG=1 $(PYTEST) -ra $(ARGS)
+
+audit: $(STAMP) ## known holes of the pinned packages; asks the index for advisories
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet pip-audit==2.10.1; }
+	$(VENV)/audit/bin/pip-audit --disable-pip --no-deps -r .ci/constraints.txt
 
 bench: $(STAMP) ## figures, compared within one run
 	$(BIN)/planner-webhooks bench match

@@ -39,6 +39,11 @@ class Cipher:
         self._current = key_id(keys[0])
         self._keys = {key_id(key): AESGCM(key) for key in keys}
 
+    @property
+    def current(self) -> str:
+        """The name of the key that encrypts."""
+        return self._current
+
     def encrypt(self, plain: bytes, *, context: str) -> Encrypted:
         """Return *plain*, encrypted for *context*."""
         nonce = self._entropy(NONCE_BYTES)

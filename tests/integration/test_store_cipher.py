@@ -13,6 +13,7 @@ from services.store.cipher import CipherError, key_id
 from services.store.idempotency import PostgresAnswers
 from services.store.pool import Pool
 from services.store.registrations import PostgresRegistrations
+from services.store.rotation import Rotation
 from tests.support.databases import connected
 from tests.support.rows import (
     NOW,
@@ -42,6 +43,10 @@ def store(pool: Pool, *keys: bytes) -> PostgresRegistrations:
 
 def source(pool: Pool, *keys: bytes) -> PostgresSubscriptionSource:
     return PostgresSubscriptionSource(pool=pool, cipher=a_cipher(*keys), clock=CLOCK)
+
+
+def rotation(pool: Pool, *keys: bytes) -> Rotation:
+    return Rotation(pool=pool, cipher=a_cipher(*keys))
 
 
 async def key_ids(database: str) -> tuple[list[str], list[str]]:
@@ -114,3 +119,34 @@ async def test_answers_kept_before_a_rotation_are_given_again_after_it(pool: Poo
     stored = await rotated.begin("admin", "k", b"hash", at=NOW, after=NOW - day)
     assert stored is not None
     assert stored.body == b"whsec_hidden"
+
+
+async def test_everything_comes_under_the_new_key_and_the_old_one_may_go(
+    database: str, pool: Pool
+) -> None:
+    registrations = [a_registration(headers=HEADERS), a_registration()]
+    secrets = [a_secret(), a_secret(at=after(1))]
+    await store(pool, OLD).add(list(zip(registrations, secrets, strict=True)))
+    day = timedelta(hours=24)
+    kept = PostgresAnswers(pool=pool, cipher=a_cipher(OLD))
+    await kept.begin("caller", "key", b"hash", at=NOW, after=NOW - day)
+    await kept.finish("caller", "key", status=201, headers={}, body=b"once")
+    assert await rotation(pool, NEW, OLD).run() == {"secrets": 2, "headers": 1, "answers": 1}
+    assert await key_ids(database) == ([key_id(NEW)] * 2, [key_id(NEW), None])
+    loaded = await source(pool, NEW).load_all()
+    assert {row.keys for row in loaded} == {(secret.key,) for secret in secrets}
+    assert await store(pool, NEW).get(registrations[0].id) == registrations[0]
+    answers = PostgresAnswers(pool=pool, cipher=a_cipher(NEW))
+    stored = await answers.begin("caller", "key", b"hash", at=NOW, after=NOW - day)
+    assert stored is not None
+    assert stored.body == b"once"
+    assert await rotation(pool, NEW).run() == {"secrets": 0, "headers": 0, "answers": 0}
+
+
+async def test_a_rotation_without_the_old_key_changes_nothing_and_names_it(
+    database: str, pool: Pool
+) -> None:
+    await store(pool, OLD).add([(a_registration(), a_secret())])
+    with pytest.raises(CipherError, match=f"encrypted with key {key_id(OLD)}"):
+        await rotation(pool, NEW).run()
+    assert await key_ids(database) == ([key_id(OLD)], [None])

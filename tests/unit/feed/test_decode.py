@@ -445,3 +445,38 @@ def test_what_the_cloudevents_profile_sends_is_the_same_event_when_it_comes_back
     assert (back.id, back.type, back.project_id) == (event.id, event.type, event.project_id)
     assert (back.created_at, back.key) == (event.created_at, "p")
     assert back.body["data"] == event.body["data"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+names = st.sampled_from(
+    ["id", "type", "created_at", "project_id", "data", "user", "specversion", "source", "time",
+     "data_base64", "datacontenttype", "subject"]
+)  # fmt: skip
+envelopes = st.dictionaries(names, json_values | st.sampled_from(["plan.created", PROJECT, "1.0"]))
+values = (
+    st.none()
+    | st.binary(max_size=300)
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | envelopes.map(lambda value: json.dumps(value).encode())
+)
+header_names = st.sampled_from([*BINARY, "content-type", "traceparent", "project_id", "x"])
+headers = st.dictionaries(header_names, st.none() | st.binary(max_size=60), max_size=6)
+
+
+@given(value=values, about=headers, key=st.none() | st.binary(max_size=60))
+def test_whatever_a_producer_writes_is_an_event_or_said_to_be_none(
+    value: bytes | None, about: dict[str, bytes | None], key: bytes | None
+) -> None:
+    record = a_record(value, key=key)
+    record.headers = list(about.items())
+    found = Decoder(max_bytes=MAX_BYTES).decode(record)
+    assert found is None or isinstance(found, Event | Poison)
+    if isinstance(found, Poison):
+        assert found.reason in metrics.QUARANTINED
+        assert found.message
+    if isinstance(found, Event):
+        orjson.dumps(found.body)
