@@ -52,6 +52,7 @@ audit: $(STAMP) ## known holes of the pinned packages; asks the index for adviso
 
 bench: $(STAMP) ## figures, compared within one run
 	$(BIN)/planner-webhooks bench match
+	$(BIN)/planner-webhooks bench filters
 	$(BIN)/planner-webhooks bench deliver $(ARGS)
 
 freeze: $(STAMP) ## write what is installed to .ci/constraints.txt

@@ -1,4 +1,4 @@
-"""`bench deliver|match`: figures as ratios within one run, for people or as JSON."""
+"""`bench deliver|filters|match`: figures as ratios within one run, for people or as JSON."""
 
 import asyncio
 import gc
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     )
     me = "planner-webhooks bench"
     command(group, "deliver", example=f"{me} deliver --events 40000 --slices 5")(deliver)
+    command(group, "filters", example=f"{me} filters")(filters)
     command(group, "match", example=f"{me} match --json")(match)
     command(group, "sink", example=f"{me} sink --listen 127.0.0.1:9000", hidden=True)(sink)
     command(group, "bare", example=f"{me} bare --url http://127.0.0.1:9000/", hidden=True)(bare)
@@ -77,6 +78,22 @@ def match(console: Console) -> None:
     from services.dev.bench_match import match as measure  # noqa: PLC0415
 
     console.record({**measure()._asdict()})
+
+
+def filters(console: Console) -> None:
+    """Filter as big customers do: 1,000 and 10,000 filters, geofences, hostile ones."""
+    from services.dev.bench_filters import measure  # noqa: PLC0415
+
+    rows = [
+        {
+            "what": figure.what,
+            "figure": f"{figure.value:,.1f} {figure.unit}",
+            "allowed": f"{'at least' if figure.at_least else 'up to'} {figure.allowed:,g}",
+            "holds": "yes" if figure.holds else "no",
+        }
+        for figure in measure()
+    ]
+    console.rows(rows, ["what", "figure", "allowed", "holds"])
 
 
 async def sink(

@@ -43,7 +43,17 @@ Failed: TypeAlias = Callable[[Subscription], None]
 class Entry:
     """Never changed but for its counts: a change makes another entry, which may share the tree."""
 
-    __slots__ = ("always", "bitmap", "filtered", "gone", "hits", "rows", "seen", "singles")
+    __slots__ = (
+        "always",
+        "bitmap",
+        "filtered",
+        "gone",
+        "hits",
+        "hits_of_tree",
+        "rows",
+        "seen",
+        "singles",
+    )
 
     def __init__(
         self,
@@ -68,41 +78,45 @@ class Entry:
         """A few filters, or those that changed since the tree was built: the overlay."""
         self.seen = 0
         self.hits: dict[SubscriptionId, int] = {}
+        """Of those evaluated by themselves."""
+        self.hits_of_tree = [0] * len(filtered)
 
     def match(self, body: Json, held: Held, failed: Failed) -> Sequence[Match]:
         """Return who wants an event, oldest first where some have filters."""
         found = self._of_tree(body, held, failed)
+        hits = self.hits
         for match, holds in self.singles:
             try:
                 if holds(body):
                     found.append(match)
+                    id_ = match.subscription.id
+                    hits[id_] = hits.get(id_, 0) + 1
             except Exception:  # noqa: BLE001 - of one filter, for this subscription only
                 failed(match.subscription)
         if not found:
             return self.always
-        hits = self.hits
-        for match in found:
-            id_ = match.subscription.id
-            hits[id_] = hits.get(id_, 0) + 1
         return sorted((*self.always, *found), key=_age) if self.always or self.singles else found
 
     def _of_tree(self, body: Json, held: Held, failed: Failed) -> list[Match]:
         if self.bitmap is None:
             return []
-        filtered = self.filtered
+        filtered, hits = self.filtered, self.hits_of_tree
         try:
-            return [filtered[n].match for n in self.bitmap.match(body, self.rows)]
+            numbers = self.bitmap.match(body, self.rows)
         except Exception:  # noqa: BLE001 - of one filter among many: whose it is, the closures tell
-            return self._one_by_one(body, held, failed)
+            numbers = self._one_by_one(body, held, failed)
+        for n in numbers:
+            hits[n] += 1
+        return [filtered[n].match for n in numbers]
 
-    def _one_by_one(self, body: Json, held: Held, failed: Failed) -> list[Match]:
+    def _one_by_one(self, body: Json, held: Held, failed: Failed) -> list[int]:
         found = []
         for n, (match, tree) in enumerate(self.filtered):
             if self.bitmap is None or not self.rows & self.bitmap.rows_of(n):
                 continue
             try:
                 if evaluator(tree.rows, held.fences)(body):
-                    found.append(match)
+                    found.append(n)
             except Exception:  # noqa: BLE001
                 failed(match.subscription)
         return found
@@ -129,6 +143,20 @@ class Entry:
             singles=tuple(singles),
             gone=self.gone.union(ids),
         )
+
+    def matched(self) -> dict[SubscriptionId, int]:
+        """Return how many events each filter held for, those it didn't left out."""
+        of_tree = zip(self.filtered, self.hits_of_tree, strict=True)
+        found = {each.match.subscription.id: count for each, count in of_tree if count}
+        for id_, count in self.hits.items():
+            found[id_] = found.get(id_, 0) + count
+        return found
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.seen = 0
+        self.hits = {}
+        self.hits_of_tree = [0] * len(self.filtered)
 
     @property
     def judged(self) -> list[SubscriptionId]:

@@ -289,8 +289,8 @@ def _seen(entry: Entry) -> Seen:
     seen = Seen(
         always=[match.subscription.id for match in entry.always],
         filtered=entry.judged,
-        matched=entry.hits,
+        matched=entry.matched(),
         events=entry.seen,
     )
-    entry.seen, entry.hits = 0, {}
+    entry.forget()
     return seen

@@ -51,6 +51,7 @@ class Bitmap:
     def __init__(self, root: Node, owners: Sequence[int]) -> None:
         self._root = root
         self._owners = owners
+        self._is_plain = len(set(owners)) == len(owners)  # a row each: no filter has branches
         self.every = (1 << len(owners)) - 1
 
     def match(self, event: Json, alive: int) -> list[int]:
@@ -58,6 +59,8 @@ class Bitmap:
         rows = walk(self._root, event, alive)
         if not rows:
             return []
+        if self._is_plain:
+            return bits(rows)
         owners = self._owners
         return list(dict.fromkeys([owners[row] for row in bits(rows)]))
 
@@ -155,7 +158,10 @@ class _Draft:
         self.count += 1
         for name, below in row.items():
             if not isinstance(below, Leaf):
-                self.below.setdefault(name, _Draft()).add(below, number)
+                draft = self.below.get(name)
+                if draft is None:
+                    draft = self.below[name] = _Draft()
+                draft.add(below, number)
             elif below.is_geo:
                 self.places.setdefault(name, {})[number] = below
             else:

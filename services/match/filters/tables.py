@@ -173,6 +173,7 @@ class Table:
         self._intervals = Intervals(said.ranges, self._number_base)
         self._texts = Exact(said.texts, rows)
         self._but_texts = Exact(said.but_texts, rows)
+        self._has_texts, self._has_but_texts = bool(said.texts), bool(said.but_texts)
         self._readers = said.readers()
         self.strings: dict[str, int] = {}
         """Masks of strings that are known; of others *default*, or where that is None `string`."""
@@ -233,10 +234,12 @@ class Table:
             self.default = self._text_base
 
     def _work_out(self, text: str) -> int:
-        found = self._text_base | self._texts.get(text)
+        found = self._text_base
+        if self._has_texts:
+            found |= self._texts.get(text)
         for read in self._readers:
             found |= read(text)
-        return found & ~self._but_texts.get(text)
+        return found & ~self._but_texts.get(text) if self._has_but_texts else found
 
 
 class _Said:
@@ -262,20 +265,24 @@ class _Said:
     def add(self, row: int, matchers: Sequence[Matcher]) -> None:
         """Take in the leaf of a row."""
         bit = 1 << row
-        wanted = [each for each in matchers if each != Exists(expected=False)]
-        if len(wanted) < len(matchers):
-            self.if_missing |= bit
-        if Exists(expected=True) in wanted:
-            self.any_scalar |= bit
-        elif len(wanted) == 1 and isinstance(wanted[0], Other) and self._lone(row, wanted[0]):
-            pass
-        else:
-            for each in wanted:
+        wanted = [each for each in matchers if each.__class__ is not Exists]
+        for each in matchers:
+            if isinstance(each, Exists):
+                if each.expected:
+                    self.any_scalar |= bit
+                else:
+                    self.if_missing |= bit
+        if self.any_scalar & bit or (len(wanted) == 1 and self._lone(row, wanted[0])):
+            return
+        for each in wanted:
+            if isinstance(each, Text):  # most are
+                self.texts[each.value].append(row)
+            else:
                 self._one(row, bit, each)
 
-    def _lone(self, row: int, matcher: Other) -> bool:
-        """Take in a lone `anything-but` if it is one of literals."""
-        if not all(isinstance(each, Text | Number) for each in matcher.than):
+    def _lone(self, row: int, matcher: Matcher) -> bool:
+        """Take in a lone matcher if it is `anything-but` of literals."""
+        if not isinstance(matcher, Other) or not isinstance(matcher.than[0], Text | Number):
             return False
         self.any_scalar |= 1 << row
         for each in matcher.than:
@@ -285,10 +292,8 @@ class _Said:
                 self.but_numbers[each.value].append(row)
         return True
 
-    def _one(self, row: int, bit: int, matcher: Matcher) -> None:  # noqa: C901 - one case each
+    def _one(self, row: int, bit: int, matcher: Matcher) -> None:
         match matcher:
-            case Text(text):
-                self.texts[text].append(row)
             case Number(number):
                 self.numbers[number].append(row)
             case Constant(constant):
@@ -305,8 +310,8 @@ class _Said:
                 self.others[matcher] |= bit
             case Prefix() | Suffix() | Wildcard():
                 self.tests[matcher] |= bit
-            case Exists() | Within() | Outside():
-                pass  # of a missing value, and of places, where they are asked for
+            case Text() | Exists() | Within() | Outside():
+                pass  # taken in by `add`, and by `Places`
 
     def readers(self) -> list[Reader]:
         """Return what a string has to be tried with, beside a look-up of itself."""

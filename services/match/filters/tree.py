@@ -114,6 +114,9 @@ GeoMatcher: TypeAlias = Within | Outside
 Matcher: TypeAlias = ScalarMatcher | GeoMatcher
 
 
+_GEO: frozenset[object] = frozenset({Within, Outside})
+
+
 class Leaf(NamedTuple):
     """What one field is compared with: one of the matchers suffices."""
 
@@ -125,7 +128,7 @@ class Leaf(NamedTuple):
     @property
     def is_geo(self) -> bool:
         """Whether it asks for a place; then all of its matchers do."""
-        return isinstance(self.matchers[0], Within | Outside)
+        return self.matchers[0].__class__ in _GEO
 
     @property
     def dotted(self) -> str:
