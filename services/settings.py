@@ -204,7 +204,7 @@ class Retry(_Section):
     poll_seconds: Positive = 0.5
     """How often due rows are looked for."""
     budget_rows: Count = 10_000
-    """Retry rows of one subscription in one worker; beyond it its feed waits."""
+    """Retry rows of one subscription in one worker; beyond it a lane takes over."""
     budget_bytes: Count = 16_777_216
 
     disable_after_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
@@ -234,8 +234,6 @@ class Dispatch(_Section):
     """On a rebalance: how long requests in flight are waited for."""
     park_after_seconds: Positive = 2.0
     """A request in flight for so long is written down, so that it holds up no offset."""
-    overflow_seconds: Positive = 5.0
-    """A delivery that waited so long for its turn is written down, within the budget."""
     window_open: Count = 1_000
     """Open offsets of a partition at which its feed waits."""
     window_offsets: Count = 50_000

@@ -190,11 +190,6 @@ class Outboxes:
         )
         return list(islice(wanting, limit))
 
-    def withdraw_waiting(self, seconds: float, accept: Callable[[Delivery], bool]) -> None:
-        """Take back what has waited for *seconds* and is accepted elsewhere."""
-        since = self._clock.monotonic() - seconds
-        self._take_back(lambda queued: queued.since <= since and accept(queued.delivery))
-
     def in_flight(self, partition: Partition) -> list[Delivery]:
         """Return what is being sent of *partition*."""
         return [
@@ -228,6 +223,11 @@ class Outboxes:
         load = outbox.load(partition)
         load.wanting = load.room <= 0
         return max(0, load.room)
+
+    def is_probing(self, id_: SubscriptionId) -> bool:
+        """Tell whether a subscription's breaker isn't closed."""
+        outbox = self._outboxes.get(id_)
+        return outbox is not None and outbox.breaker[0] is not BreakerState.CLOSED
 
     def condition(self, id_: SubscriptionId) -> Condition | None:
         """Return how a subscription's outbox is doing; None where it never had anything to send."""

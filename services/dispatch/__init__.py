@@ -16,7 +16,11 @@
     commit         the lowest open offset of each partition, ten times a second
     parking        failures become rows in Postgres, in batches; only then are they settled
     retries        due rows come back
-    overdue        what is in flight or waits for too long is parked
+    overdue        what is in flight for too long is parked
+    detach         out of the feed and back into it: the steps that must not await
+    lane           one subscription that isn't fed live on a partition: its cursor, its state
+    cursors        lanes become rows: new ones at once, those that moved once a second
+    scan           readers outside of the group feed the lanes, two at most for each partition
     subscriptions  all of them in memory: loaded, notified, re-read
     quarantine     what is no event goes to its topic; only then is it settled
     geofences      all of them in memory, for filters that name them
@@ -34,9 +38,12 @@ Guarantees, by the numbers of the invariants in the design:
 3. *Epochs.* Each spell of owning a partition has a number that Postgres gives out. Every delivery
    and every row change carries it; a late answer of an older one moves nothing but metrics, and a
    worker that slept through the loss of its partition can write nothing.
-6. *Bounded window.* At `window_open` open offsets (or the other bounds) the feed of the partition
-   waits. What is in flight for 2 s, or waits for its turn for 5 s, is written down as a retry row and
-   holds up nothing, within the budget of its subscription. Beyond the budget it waits in memory.
+4. *Exactly one feeder.* Where there is a lane the feed delivers what lies at or above `attach_at`,
+   nothing while that is open. A flip is one step, where both have read to the same offset.
+6. *Bounded window.* Whoever is in trouble leaves the feed; at half of `window_open` whoever has the
+   oldest open delivery does, and the next, until it is below. What a subscription leaves behind is
+   covered as soon as Postgres has its lane: a partition waits only while that can't be written. What
+   is in flight for 2 s is written down as a retry row, within the budget of its subscription.
 7. *Repeats.* None after a graceful stop but of requests still open when the drain time ends: what
    is partly delivered is parked, so that it isn't read again.
 
@@ -49,7 +56,4 @@ partition to another before the request has ended (`Member.silence`).
 On failure: *Postgres gone*: deliveries go on; failures are tried again from memory while the window
 lasts, then the partition waits. *Kafka gone*: what is in memory is finished, commits wait. *A bug*:
 the task group ends the process, and the next one goes on from the committed offsets.
-
-The seam for lanes: `Parking.admits` says whether a delivery that can't go out now may become a
-row; where it says no, a lane takes over one day, and today the delivery stays open.
 """

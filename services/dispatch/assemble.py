@@ -8,6 +8,8 @@ from services.dispatch.budget import Budget
 from services.dispatch.changes import Changes
 from services.dispatch.commit import Committer
 from services.dispatch.consume import Consumer
+from services.dispatch.cursors import Cursors
+from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
@@ -20,6 +22,7 @@ from services.dispatch.ownership import Ownership
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.retries import Retries
+from services.dispatch.scan import Scanners
 from services.dispatch.subscriptions import Subscriptions
 from services.dispatch.trouble import Troubles
 from services.dispatch.watchdog import Watchdog
@@ -27,12 +30,13 @@ from services.dispatch.worker import Membership, Worker
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock
-from services.kernel.ports.broker import Member, Offsets, Producer
+from services.kernel.ports.broker import LogReader, Member, Offsets, Producer
 from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Sender
 from services.kernel.ports.store import (
     GeofenceSource,
     HealthStore,
+    LaneStore,
     PartitionStore,
     RetryStore,
     SubscriptionSource,
@@ -51,9 +55,11 @@ class Ports:
 
     make_member: Callable[[], Member]
     offsets: Offsets
+    make_reader: Callable[[], LogReader]
     producer: Producer
     partitions: PartitionStore
     retries: RetryStore
+    lanes: LaneStore
     subscriptions: SubscriptionSource
     geofences: GeofenceSource
     health: HealthStore
@@ -100,6 +106,7 @@ def assemble(
     outboxes = Outboxes(
         sender=ports.sender,
         on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),  # noqa: PLW0108 - made below
+        on_trouble=lambda id_, trouble: detaching.trouble(id_, trouble),  # noqa: PLW0108 - made below
         clock=clock,
         chance=ports.chance,
         may_begin=lambda seconds: membership.member.silence() < limits.session - seconds,
@@ -109,7 +116,18 @@ def assemble(
     )
     parking.on_turn = outboxes.waits_as_row
     parking.on_through = outboxes.through
-    changes = Changes(outboxes=outboxes, parking=parking, budget=budget, health=health)
+    detaching = Detaching(
+        partitions=partitions,
+        outboxes=outboxes,
+        parking=parking,
+        known=lambda id_: subscriptions.get(id_),  # noqa: PLW0108 - made below
+        clock=clock,
+        window_open=limits.window_open,
+        hold_seconds=limits.hold,
+    )
+    changes = Changes(
+        outboxes=outboxes, parking=parking, detaching=detaching, budget=budget, health=health
+    )
     matcher = Matcher(on_broken=lambda broken: subscriptions.disable(broken, reason=FILTER_BROKEN))
     geofences = Geofences(
         source=ports.geofences,
@@ -155,6 +173,7 @@ def assemble(
         subscriptions=subscriptions,
         outboxes=outboxes,
         parking=parking,
+        detaching=detaching,
         quarantine=quarantine,
         masters=masters,
         health=health,
@@ -173,7 +192,31 @@ def assemble(
         interval=limits.commit_interval,
     )
     consumer = Consumer(
-        membership=membership, partitions=partitions, flow=flow, clock=clock, limits=limits
+        membership=membership,
+        partitions=partitions,
+        flow=flow,
+        waits=lambda: detaching.is_our_outage,
+        clock=clock,
+        limits=limits,
+    )
+    cursors = Cursors(
+        store=ports.lanes,
+        partitions=partitions,
+        detaching=detaching,
+        clock=clock,
+        interval=limits.store_lanes,
+    )
+    scanners = Scanners(
+        make_reader=ports.make_reader,
+        offsets=ports.offsets,
+        store=ports.lanes,
+        partitions=partitions,
+        subscriptions=subscriptions,
+        outboxes=outboxes,
+        flow=flow,
+        detaching=detaching,
+        tell=operations.tell,
+        clock=clock,
     )
     watchdog = Watchdog(
         offsets=ports.offsets,
@@ -199,6 +242,7 @@ def assemble(
             parking=parking,
             budget=budget,
             committer=committer,
+            cursors=cursors,
             clock=clock,
             revoke_seconds=limits.revoke,
         ),
@@ -216,6 +260,7 @@ def assemble(
             poll_seconds=limits.retry_poll,
         ),
         overdue=Overdue(
+            partitions=partitions,
             outboxes=outboxes,
             parking=parking,
             subscriptions=subscriptions,
@@ -224,7 +269,17 @@ def assemble(
         ),
         quarantine=quarantine,
         health=health,
-        extras=(operations.run, troubles.run, masters.run, watchdog.run, *extras),
+        extras=(
+            operations.run,
+            troubles.run,
+            masters.run,
+            watchdog.run,
+            detaching.run,
+            cursors.run,
+            cursors.run_new,
+            scanners.run,
+            *extras,
+        ),
         clock=clock,
         drain_seconds=options.drain_seconds,
     )

@@ -9,6 +9,8 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store import Usage
 
 NONE = Usage(0, 0)
+KEPT_ROWS = 100
+"""For lanes alone: an event that fails again and again must not hold up what is behind it."""
 
 
 class Budget:
@@ -16,6 +18,7 @@ class Budget:
 
     def __init__(self, *, rows: int, bytes_: int) -> None:
         self._rows = rows
+        self._kept = min(KEPT_ROWS, rows // 2)
         self._bytes = bytes_
         self._used: dict[SubscriptionId, Usage] = {}
         self._by_partition: dict[Partition, dict[SubscriptionId, Usage]] = defaultdict(dict)
@@ -25,10 +28,11 @@ class Budget:
         """Whether there may be a row at all: saves asking Postgres for due ones."""
         return bool(self._used)
 
-    def admits(self, delivery: Delivery) -> bool:
+    def admits(self, delivery: Delivery, *, in_lane: bool = False) -> bool:
         """Tell whether one more row fits."""
         used = self._used.get(delivery.subscription_id, NONE)
-        return used.rows < self._rows and used.bytes + len(delivery.body) <= self._bytes
+        rows = self._rows if in_lane else self._rows - self._kept
+        return used.rows < rows and used.bytes + len(delivery.body) <= self._bytes
 
     def load(self, partition: Partition, usage: Mapping[SubscriptionId, Usage]) -> None:
         """Take over the rows that a partition came with."""

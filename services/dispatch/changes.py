@@ -2,6 +2,7 @@
 
 from services.deliver.outbox import Outboxes
 from services.dispatch.budget import Budget
+from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
 from services.dispatch.parking import Parking
 from services.kernel.delivery import Settlement
@@ -12,10 +13,17 @@ class Changes:
     """Called by `Subscriptions`, synchronously, between two events."""
 
     def __init__(
-        self, *, outboxes: Outboxes, parking: Parking, budget: Budget, health: Health
+        self,
+        *,
+        outboxes: Outboxes,
+        parking: Parking,
+        detaching: Detaching,
+        budget: Budget,
+        health: Health,
     ) -> None:
         self._outboxes = outboxes
         self._parking = parking
+        self._detaching = detaching
         self._budget = budget
         self._health = health
 
@@ -27,10 +35,12 @@ class Changes:
             for delivery in self._outboxes.forget(before.id):
                 self._parking.discard(delivery, Settlement.GONE)
             self._outboxes.forget_keys(before.id)
+            self._detaching.forget(before.id)
             self._budget.forget(before.id)
             self._health.forget(before.id)
         elif after.status is Status.ACTIVE:
             self._outboxes.update(after)
+            if before.status is not Status.ACTIVE:
+                self._detaching.resume(after.id)
         else:
-            for delivery in self._outboxes.forget(before.id):
-                self._parking.shelve(delivery, after)
+            self._detaching.stop(after)

@@ -1,7 +1,7 @@
 """The one task that polls. It takes what comes to the flow in slices, and keeps the window."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -31,12 +31,14 @@ class Consumer:
         membership: Membership,
         partitions: OwnedPartitions,
         flow: Flow,
+        waits: Callable[[], bool],
         clock: Clock,
         limits: Limits,
     ) -> None:
         self._membership = membership
         self._partitions = partitions
         self._flow = flow
+        self._waits = waits
         self._clock = clock
         self._limits = limits
         self.polling_since: float | None = None
@@ -107,7 +109,8 @@ class Consumer:
     def _is_full(self, owned: Owned, share: float = 1.0) -> bool:
         tracker, limits = owned.tracker, self._limits
         return (
-            tracker.open_count >= limits.window_open * share
+            self._waits()  # nobody at all can be reached: Kafka keeps what comes
+            or tracker.open_count >= limits.window_open * share
             or owned.held_bytes >= limits.window_bytes * share
             or (tracker.open_count > 0 and tracker.span >= limits.window_offsets * share)
         )

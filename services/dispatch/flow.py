@@ -1,10 +1,13 @@
 """The way of an event on one screen: out by `deliver`, back by `settle`. Nothing here awaits."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from services.deliver.outbox import Outboxes
+from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
+from services.dispatch.lane import Scan
 from services.dispatch.masters import Masters
 from services.dispatch.order_key import order_of
 from services.dispatch.owned import Owned
@@ -21,7 +24,8 @@ from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.event import Event, Partition, Poison, Record
 from services.kernel.ports.history import AttemptLog
 from services.kernel.retry import decide, ordered_schedule
-from services.kernel.subscription import OnExhausted, Status
+from services.kernel.subscription import OnExhausted, Status, Subscription
+from services.lanes.transitions import State
 from services.match.index import Match
 from services.observe import metrics
 from services.render import Renderings
@@ -49,6 +53,7 @@ class Flow:
         subscriptions: Subscriptions,
         outboxes: Outboxes,
         parking: Parking,
+        detaching: Detaching,
         quarantine: Quarantine,
         masters: Masters,
         health: Health,
@@ -65,6 +70,7 @@ class Flow:
         self._subscriptions = subscriptions
         self._outboxes = outboxes
         self._parking = parking
+        self._detaching = detaching
         self._quarantine = quarantine
         self._masters = masters
         self._health = health
@@ -93,22 +99,63 @@ class Flow:
 
     def _offer(self, owned: Owned, event: Event) -> None:
         renderings, subject = None, NOTHING
+        lanes, offset = owned.lanes, event.position.offset
         for match in self._subscriptions.match(event):
-            if owned.is_due(event, match.subscription):
+            subscription = match.subscription
+            lane = lanes.get(subscription.id)
+            if lane is not None and lane.owns(offset):
+                if lane.state is State.DETACHING:  # a placeholder, until its row is durable
+                    owned.open(offset, subscription.id, 0)
+                continue
+            if owned.is_due(event, subscription):
+                reason = self._detaching.is_wanted(subscription)
+                if reason is not None:
+                    owned.open(offset, subscription.id, 0)
+                    self._detaching.detach(owned, subscription.id, reason)
+                    continue
                 if renderings is None:
                     renderings = Renderings(event, max_bytes=self._max_body_bytes)
                     subject = about(event)
-                self._open(owned, event, match, renderings, subject)
+                delivery = self._delivery(owned, event, match, renderings, subject)
+                owned.open(offset, subscription.id, len(delivery.body))
+                self._outboxes.deliver(delivery, subscription)
 
-    def _open(
+    def scan(self, owned: Owned, scan: Scan, record: Record) -> None:
+        """Take a record that a scanner read to the lanes that are with it."""
+        event = self._decode(record)
+        if event is None or isinstance(event, Poison):
+            return  # the feed has seen to it
+        renderings, subject = None, NOTHING
+        offset = record.position.offset
+        for match in self._subscriptions.match(event):
+            subscription = match.subscription
+            lane = scan.members.get(subscription.id)
+            if lane is None or offset < lane.position or not lane.owns(offset):
+                continue
+            if not owned.is_due(event, subscription):
+                continue
+            if lane.is_full:
+                lane.pass_to(offset)
+                lane.leave()
+                continue
+            if renderings is None:
+                renderings = Renderings(event, max_bytes=self._max_body_bytes)
+                subject = about(event)
+            delivery = self._delivery(owned, event, match, renderings, subject)
+            is_new = lane.take(offset, len(delivery.body))
+            # What flies since before it was detached, or is to be a row, isn't sent a second time.
+            if is_new and offset not in lane.flying and not self._parking.holds(delivery):
+                self._outboxes.deliver(delivery, subscription)
+
+    def _delivery(
         self, owned: Owned, event: Event, match: Match, renderings: Renderings, subject: About
-    ) -> None:
+    ) -> Delivery:
         subscription = match.subscription
         body, content_type = renderings.get(
             profile=subscription.profile, asked=match.asked, expand=subscription.expand
         )
         replays = owned.replays(event.position.offset)
-        delivery = Delivery(
+        return Delivery(
             position=event.position,
             epoch=owned.epoch,
             subscription_id=subscription.id,
@@ -125,11 +172,6 @@ class Flow:
             about=subject,
             order=order_of(event, subscription),
         )
-        owned.open(event.position.offset, subscription.id, len(body))
-        if subscription.status is Status.ACTIVE:
-            self._outboxes.deliver(delivery, subscription)
-        else:
-            self._parking.shelve(delivery, subscription)
 
     def settle(self, delivery: Delivery, attempt: Attempt) -> None:
         """Take in an answer. Only an acknowledgement settles at once; else a row comes first."""
@@ -145,6 +187,7 @@ class Flow:
             self._attempts.add(delivery, attempt, None)
             self._parking.discard(delivery, Settlement.GONE)
             return
+        self._detaching.attempted(attempt, subscription)
         ordered = delivery.order is not None
         schedule = subscription.retry_schedule
         usual = self._ordered_schedule if ordered else self._schedule
@@ -167,7 +210,7 @@ class Flow:
                     metrics.SETTLED.counts[Settlement.ACKNOWLEDGED] += 1
                 self._outboxes.through(delivery)
             case RetryAt(due_at):
-                self._parking.park(delivery, attempt, due_at)
+                self._retry(owned, subscription, delivery, attempt, due_at)
             case Dead() if ordered and subscription.on_exhausted is OnExhausted.BLOCK:
                 self._parking.block(delivery, attempt)
             case Dead(reason):
@@ -176,3 +219,30 @@ class Flow:
             case Disable(reason):
                 self._parking.bury(delivery, attempt, reason)
                 self._subscriptions.disable(subscription, reason=reason)
+
+    def _retry(
+        self,
+        owned: Owned,
+        subscription: Subscription,
+        delivery: Delivery,
+        attempt: Attempt,
+        due_at: datetime,
+    ) -> None:
+        """Try *delivery* again: from the end of its line as a probe, as a row, or from its lane."""
+        offset = delivery.position.offset
+        lane = owned.lane_of(delivery)
+        if lane is not None:
+            lane.flying.pop(offset, None)
+            is_probe = (
+                subscription.status is Status.ACTIVE
+                and delivery.order is None
+                and lane.tracker.is_open(offset)
+                and not self._parking.holds(delivery)
+                and self._outboxes.is_probing(subscription.id)
+            )
+            if is_probe:  # another one is tried next, so that one event can't hold the breaker open
+                self._outboxes.deliver(delivery, subscription)
+                return
+        if not self._parking.park(delivery, attempt, due_at):
+            seconds = (due_at - self._clock.now()).total_seconds()
+            self._detaching.gave_back(owned, delivery, after_seconds=seconds)

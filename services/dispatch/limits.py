@@ -13,7 +13,8 @@ class Limits:
     session: float = 10.0
     revoke: float = 2.0
     park_after: float = 2.0
-    overflow: float = 5.0
+    hold: float = 30.0
+    store_lanes: float = 1.0
     retry_poll: float = 0.5
     reload: float = 60.0
     stuck: float = 60.0

@@ -1,7 +1,11 @@
-"""What takes too long is written down: it holds up no offset, and nothing else waits for it."""
+"""What takes too long is written down: it holds up no offset, and nothing else waits for it.
+
+What a lane sends needs no row for that: it holds up the lane's cursor alone.
+"""
 
 from services.deliver.outbox import Outboxes
 from services.dispatch.limits import Limits
+from services.dispatch.owned import OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
@@ -17,12 +21,14 @@ class Overdue:
     def __init__(
         self,
         *,
+        partitions: OwnedPartitions,
         outboxes: Outboxes,
         parking: Parking,
         subscriptions: Subscriptions,
         clock: Clock,
         limits: Limits,
     ) -> None:
+        self._partitions = partitions
         self._outboxes = outboxes
         self._parking = parking
         self._subscriptions = subscriptions
@@ -38,8 +44,9 @@ class Overdue:
     def look(self) -> None:
         """Write down what is overdue; send again what can only be sent from memory."""
         for delivery in self._outboxes.in_flight_for(self._limits.park_after):
-            self._parking.set_down(delivery)
-        self._outboxes.withdraw_waiting(self._limits.overflow, self._parking.postpone)
+            owned = self._partitions.current(delivery.position.partition)
+            if owned is not None and owned.lane_of(delivery) is None:
+                self._parking.set_down(delivery)
         for delivery in self._parking.due_from_memory():
             subscription = self._subscriptions.get(delivery.subscription_id)
             if subscription is None:
@@ -47,4 +54,4 @@ class Overdue:
             elif subscription.status is Status.ACTIVE:
                 self._outboxes.deliver(delivery, subscription)
             else:
-                self._parking.shelve(delivery, subscription)
+                self._parking.postpone(delivery)

@@ -1,8 +1,10 @@
 """One owned partition under one epoch."""
 
+from services.dispatch.lane import Lane, Scan, lane_of
 from services.feed.ages import Ages
-from services.feed.start import Start
+from services.feed.start import Start, Why
 from services.feed.tracker import Tracker
+from services.kernel.delivery import Delivery
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.operation import OPERATIONAL
@@ -36,8 +38,14 @@ class Owned:
         """The committed offset that Kafka has."""
         self.refused = False
         """Postgres refused a write: another worker bumped the epoch. Reload, if still a member."""
+        self.lanes: dict[SubscriptionId, Lane] = {}
+        """Who isn't fed live: the feed asks here, one look-up per delivery."""
+        self.scans: list[Scan] = []
+        self.turn = 0
         self._replay_below = 0
         self._settled: dict[tuple[int, str], str] = {}
+        self._bytes: dict[int, int] = {}
+        """Of the bodies of each open offset."""
 
     def begin(self, start: Start, assignment: Assignment) -> None:
         """Take the state that was loaded; from now on records are taken in."""
@@ -53,6 +61,9 @@ class Owned:
                 for row in assignment.settled
                 if start.trust_dead or not row.dead
             }
+        moved_below = start.offset if start.why is Why.RESET_BACK or not start.trust_rows else None
+        for row in assignment.lanes:
+            self.lanes[row.subscription_id] = lane_of(row, moved_below=moved_below)
         self.refused = False
         self.loaded = True
 
@@ -75,7 +86,8 @@ class Owned:
         if event.type.startswith(OPERATIONAL) and is_about(event, subscription):
             return False  # about itself it would answer each failure with another request
         if self._settled and self._settled.get((offset, subscription.id)) == event.id:
-            self.tracker.has_row(offset)
+            if self.tracker.is_open(offset):  # not where a lane reads it
+                self.tracker.has_row(offset)
             return False
         # Nobody is sent events from before its subscription because a person moved the group back.
         return not self.replays(offset) or event.timestamp_ms >= subscription.begins_ms
@@ -84,13 +96,34 @@ class Owned:
         """Note a delivery of *size* bytes that now has to be settled."""
         self.tracker.open(offset, subscription_id)
         self.held_bytes += size
+        self._bytes[offset] = self._bytes.get(offset, 0) + size
 
     def settle(self, offset: int, subscription_id: SubscriptionId, size: int) -> bool:
-        """Settle a delivery; tell whether it was open."""
-        if self.tracker.settle(offset, subscription_id):
-            self.held_bytes -= size
-            return True
-        return False
+        """Settle a delivery, of the feed or of a lane; tell whether it was open."""
+        lane = self.lanes.get(subscription_id) if self.lanes else None
+        was_open = self.cover(offset, subscription_id)
+        if lane is not None and lane.owns(offset):
+            return lane.settle(offset, size) or was_open
+        return was_open
+
+    def cover(self, offset: int, subscription_id: SubscriptionId) -> bool:
+        """Settle a pair in the feed alone: a lane has it."""
+        if not self.tracker.settle(offset, subscription_id):
+            return False
+        if not self.tracker.is_open(offset):
+            self.held_bytes -= self._bytes.pop(offset, 0)
+        return True
+
+    def lane_of(self, delivery: Delivery) -> Lane | None:
+        """Return the lane that *delivery* belongs to; None: it is the feed's."""
+        lane = self.lanes.get(delivery.subscription_id)
+        return lane if lane is not None and lane.owns(delivery.position.offset) else None
+
+    def waits_for(self, delivery: Delivery) -> bool:
+        """Tell whether *delivery* is open."""
+        offset, id_ = delivery.position.offset, delivery.subscription_id
+        lane = self.lane_of(delivery)
+        return self.tracker.waits_for(offset, id_) or (lane is not None and lane.waits_for(offset))
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "loaded" if self.loaded else "loading"

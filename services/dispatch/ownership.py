@@ -21,6 +21,7 @@ import structlog
 from services.deliver.outbox import Outboxes
 from services.dispatch.budget import Budget
 from services.dispatch.commit import Committer, Membership
+from services.dispatch.cursors import Cursors
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.feed.start import Start, begin, seen_epoch
@@ -38,7 +39,7 @@ RETRY_SECONDS = 1.0
 NAP_SECONDS = 0.02
 WRITE_SECONDS = 5.0
 """For the last writes of a partition that is let go of; without them more is repeated, none lost."""
-LAST_SECONDS = 3 * WRITE_SECONDS + 1.0
+LAST_SECONDS = 4 * WRITE_SECONDS + 1.0
 """From the last answer that is waited for to the end: rows, the commit, the epoch."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -59,6 +60,7 @@ class Ownership:
         parking: Parking,
         budget: Budget,
         committer: Committer,
+        cursors: Cursors,
         clock: Clock,
         revoke_seconds: float,
     ) -> None:
@@ -71,6 +73,7 @@ class Ownership:
         self._parking = parking
         self._budget = budget
         self._committer = committer
+        self._cursors = cursors
         self._clock = clock
         self._revoke_seconds = revoke_seconds
         self._draining = False
@@ -115,9 +118,8 @@ class Ownership:
         await self._flush()  # what was answered and has a row counts as settled only from here on
         for delivery in queued:
             self._keep_partly_delivered(delivery)
-        for owned in closing:
-            self._parking.keep_waiting(owned)
         await self._flush()
+        await self._store_lanes(closing)
         committed = await self._committer.commit(closing)
         with suppress(TimeoutError, StoreGoneError):
             async with asyncio.timeout(WRITE_SECONDS):
@@ -184,6 +186,11 @@ class Ownership:
                 return left
             await self._clock.sleep(NAP_SECONDS)
 
+    async def _store_lanes(self, closing: Sequence[Owned]) -> None:
+        with suppress(TimeoutError, StoreGoneError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._cursors.flush(closing)
+
     async def _flush(self) -> None:
         with suppress(TimeoutError, StoreGoneError):
             async with asyncio.timeout(WRITE_SECONDS):
@@ -192,7 +199,7 @@ class Ownership:
     def _keep_partly_delivered(self, delivery: Delivery) -> None:
         owned = self._partitions.current(delivery.position.partition)
         if owned is not None and owned.tracker.is_partial(delivery.position.offset):
-            self._parking.postpone(delivery, force=True)
+            self._parking.postpone(delivery)
 
     async def _load(self, taken: Sequence[Owned]) -> None:
         """Load the state of *taken* and begin to read. Waits for Kafka and Postgres."""

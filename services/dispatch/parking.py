@@ -1,15 +1,14 @@
 """Failures become rows in Postgres, in batches; only when it has committed them are they settled.
 
-Three states of a delivery here, keyed by its pair (position, subscription):
+Two states of a delivery here, keyed by its pair (position, subscription):
 
     pending   a row change waits to be written; a newer change of the same pair replaces it
     held      it has a row, or will have, *and* is in this process too: in flight, queued, or pending.
               What is held is not picked up as due
-    waiting   it should be a row, but its subscription's budget is spent: it stays open, is tried
-              again from memory when due, and becomes a row when the budget allows
 
-While Postgres is gone, what is pending and due is tried again from memory as well. Both are bounded
-by the windows of the partitions, since each is an open offset.
+Beyond the budget of its subscription nothing becomes a row: a lane takes over. While Postgres is
+gone, what is pending and due is tried again from memory. That is bounded by the windows of the
+partitions, since each is an open offset.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
@@ -31,7 +30,6 @@ from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store import Bury, Park, Remove, RetryStore, RowChange, Waits
-from services.kernel.subscription import Status, Subscription
 from services.observe import metrics
 
 log = structlog.get_logger()
@@ -41,14 +39,6 @@ Pair: TypeAlias = tuple[Position, SubscriptionId]
 BATCH_ROWS = 500
 BATCH_BYTES = 4 << 20
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-
-
-class Waiting(NamedTuple):
-    """A delivery beyond the budget of its subscription."""
-
-    delivery: Delivery
-    attempt: Attempt | None
-    due_at: datetime
 
 
 class Parking:
@@ -74,7 +64,6 @@ class Parking:
         """Told of one that is given up for good: its key may go on."""
         self._pending: dict[Pair, RowChange] = {}
         self._held: dict[Pair, bool] = {}
-        self._waiting: dict[Pair, Waiting] = {}
         self._wake = Wake()
         self._writing = asyncio.Lock()
         self.store_gone = False
@@ -86,15 +75,18 @@ class Parking:
         """Tell whether *delivery* has a row, or one is on its way."""
         return bool(self._held) and delivery.pair in self._held
 
-    def park(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> None:
-        """Try *delivery* again at *due_at*, after *attempt* failed."""
+    def park(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> bool:
+        """Try *delivery* again at *due_at*, after *attempt* failed; False: there is no room for a row."""
+        if not self._may_have_row(delivery):
+            return False
         again = replace(
             delivery,
             number=delivery.number + 1,
             trigger=delivery.trigger if delivery.replay else Trigger.RETRY,
             retry_reason=attempt.outcome.value,
         )
-        self._put_or_wait(again, attempt, due_at)
+        self._put(again, Park(again, due_at, attempt))
+        return True
 
     def block(self, delivery: Delivery, attempt: Attempt) -> None:
         """Hold the key of *delivery*, whose schedule has run out, until a person frees it."""
@@ -119,46 +111,27 @@ class Parking:
         self._settle(delivery, how)
         self.on_through(delivery)
 
-    def shelve(self, delivery: Delivery, subscription: Subscription) -> None:
-        """Keep *delivery* for a subscription that is paused or disabled.
+    def put_back(self, delivery: Delivery) -> None:
+        """Let go of a row that was in line: it isn't sent now, and due again when it may be."""
+        if self._waits_for(delivery):  # what was tried to be written may have come to nothing
+            self._put(delivery, self._row(delivery, None, self._clock.now()))
+        elif delivery.pair not in self._pending:
+            del self._held[delivery.pair]
+            if delivery.order is not None:
+                self.on_turn(delivery)
 
-        Its row is not due until the subscription is active again. Beyond the budget, what is paused
-        waits, and what we disabled becomes a dead letter: nobody may ever come back for it.
-        """
-        held = delivery.pair in self._held
-        if held and not self._waits_for(delivery):  # it has its row
-            if delivery.pair not in self._pending:
-                del self._held[delivery.pair]
-        elif (
-            not held
-            and subscription.status is Status.DISABLED
-            and not self._budget.admits(delivery)
-        ):
-            self.bury(delivery, None, "disabled")
-        else:
-            self._put_or_wait(delivery, None, self._clock.now())
-
-    def set_down(self, delivery: Delivery) -> bool:
-        """Write down a request in flight, so that it holds up no offset; tell whether it may be.
+    def set_down(self, delivery: Delivery) -> None:
+        """Write down a request in flight, so that it holds up no offset, where there is room for a row.
 
         The row isn't due: the answer deletes or schedules it, and only a new epoch makes it due.
         """
-        if delivery.pair in self._held or not self._budget.admits(delivery):
-            return delivery.pair in self._held
-        self._put(delivery, Park(delivery, None, None))
-        return True
+        if delivery.pair not in self._held and self._may_have_row(delivery):
+            self._put(delivery, Park(delivery, None, None))
 
-    def postpone(self, delivery: Delivery, *, force: bool = False) -> bool:
-        """Write down a delivery that waits for its turn; False where the budget is spent.
-
-        The caller has taken it out of its outbox; it comes back as a due row.
-        """
-        if delivery.pair in self._held:
-            return False  # it has its row, and stays in line
-        if not force and not self._budget.admits(delivery):
-            return False
-        self._put(delivery, self._row(delivery, None, self._clock.now()))
-        return True
+    def postpone(self, delivery: Delivery) -> None:
+        """Write down a delivery that the caller took out of its outbox, whatever the budget says."""
+        if delivery.pair not in self._held:
+            self._put(delivery, self._row(delivery, None, self._clock.now()))
 
     def leave_in_flight(self, delivery: Delivery) -> None:
         """Write down a request that outlasts the drain, whatever the budget says.
@@ -184,25 +157,17 @@ class Parking:
     def due_from_memory(self) -> list[Delivery]:
         """Take what is due and can't be a row now, to be sent again from memory."""
         now = self._clock.now()
-        due = []
-        for pair, waiting in list(self._waiting.items()):
+        due: list[Delivery] = []
+        if not self.store_gone:
+            return due
+        for pair, change in list(self._pending.items()):
             if not self._is_active(pair):
                 continue
-            if self._budget.admits(waiting.delivery):
-                del self._waiting[pair]
-                self._put(waiting.delivery, self._row_of(waiting))
-            elif waiting.due_at <= now:
-                del self._waiting[pair]
-                due.append(waiting.delivery)
-        if self.store_gone:
-            for pair, change in list(self._pending.items()):
-                if not self._is_active(pair):
-                    continue
-                if isinstance(change, Park) and _is_due(change, now):
-                    del self._pending[pair]
-                    if not self._held[pair]:
-                        self._let_be(change.delivery)
-                    due.append(change.delivery)
+            if isinstance(change, Park) and _is_due(change, now):
+                del self._pending[pair]
+                if not self._held[pair]:
+                    self._let_be(change.delivery)
+                due.append(change.delivery)
         return due
 
     async def run(self) -> None:
@@ -239,23 +204,12 @@ class Parking:
 
     def release(self, owned: Owned) -> None:
         """Forget what belongs to a partition that isn't ours any more; its rows stay."""
-        for mine in (self._pending, self._held, self._waiting):
+        for mine in (self._pending, self._held):
             for pair in [pair for pair in mine if pair[0].partition == owned.partition]:
                 del mine[pair]
         self._budget.release(owned.partition)
 
-    def keep_waiting(self, owned: Owned) -> None:
-        """Write down what waits though its budget is spent, if reading it again would repeat."""
-        for pair, waiting in list(self._waiting.items()):
-            position, _ = pair
-            if position.partition == owned.partition and owned.tracker.is_partial(position.offset):
-                del self._waiting[pair]
-                self._put(waiting.delivery, self._row_of(waiting))
-
     # Inside.
-
-    def _row_of(self, waiting: Waiting) -> Park:
-        return self._row(waiting.delivery, waiting.attempt, waiting.due_at)
 
     def _row(self, delivery: Delivery, attempt: Attempt | None, due_at: datetime) -> Park:
         """Return the row of *delivery*: what has an order and wasn't tried comes back by its turn."""
@@ -272,10 +226,15 @@ class Parking:
     def _waits_for(self, delivery: Delivery) -> bool:
         """Tell whether *delivery* is open: what was tried to be written may have come to nothing."""
         owned = self._partitions.current(delivery.position.partition)
-        position = delivery.position
-        return owned is not None and owned.tracker.waits_for(
-            position.offset, delivery.subscription_id
-        )
+        return owned is not None and owned.waits_for(delivery)
+
+    def _may_have_row(self, delivery: Delivery) -> bool:
+        """Tell whether there is room for a row. The last of the budget is kept for lanes."""
+        if delivery.order is not None:
+            return True  # what waits behind it must not overtake it: it can't be read again later
+        owned = self._partitions.current(delivery.position.partition)
+        in_lane = owned is not None and owned.lane_of(delivery) is not None
+        return delivery.pair in self._held or self._budget.admits(delivery, in_lane=in_lane)
 
     def _is_over(self, delivery: Delivery) -> bool:
         """Tell whether the epoch of *delivery* is over.
@@ -285,14 +244,6 @@ class Parking:
         """
         owned = self._partitions.current(delivery.position.partition)
         return owned is None or owned.epoch != delivery.epoch
-
-    def _put_or_wait(self, delivery: Delivery, attempt: Attempt | None, due_at: datetime) -> None:
-        if self._is_over(delivery):
-            return
-        if delivery.pair in self._held or self._budget.admits(delivery):
-            self._put(delivery, self._row(delivery, attempt, due_at))
-        else:
-            self._waiting[delivery.pair] = Waiting(delivery, attempt, due_at)
 
     def _put(self, delivery: Delivery, change: RowChange) -> None:
         if self._is_over(delivery):
@@ -345,7 +296,6 @@ class Parking:
 
     def _let_be(self, delivery: Delivery) -> None:
         self._pending.pop(delivery.pair, None)
-        self._waiting.pop(delivery.pair, None)
         if self._held.pop(delivery.pair, None) is not None:
             self._budget.remove(delivery)
 

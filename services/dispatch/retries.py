@@ -114,5 +114,8 @@ class Retries:
 
 
 def _is_ahead(owned: Owned, delivery: Delivery) -> bool:
-    """Tell whether the feed has not come to *delivery* yet: its row is of the owner before."""
+    """Tell whether feed or lane has not come to *delivery* yet: its row is of the owner before."""
+    lane = owned.lane_of(delivery)
+    if lane is not None:
+        return delivery.position.offset >= lane.position
     return delivery.position.offset >= owned.tracker.matched_to

@@ -1,6 +1,7 @@
 """Which offsets of a partition are open. Completion is out of order; the commit is not."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap
@@ -88,6 +89,65 @@ class Tracker:
     def waits_for(self, offset: int, subscription_id: str) -> bool:
         """Tell whether this pair is open."""
         return subscription_id in self._open.get(offset, ())
+
+    def skip(self, offset: int) -> None:
+        """Settle what is known to be open further up, ahead of reading it."""
+        if offset >= self.read_pos and offset in self._settled.open:
+            left = self._settled.open - {offset}
+            self._settled = self._settled._replace(open=left)
+            while self.read_pos in self._settled:  # needn't be read at all
+                self.read_pos += 1
+            if not self._open:
+                self._matched_to = self.read_pos
+            self.changed = True
+
+    def is_ahead(self, offset: int) -> bool:
+        """Tell whether *offset* is still to be read, and not known to be settled."""
+        return offset >= self.read_pos and offset not in self._settled
+
+    def open_of(self, ids: Collection[str]) -> Mapping[str, Sequence[int]]:
+        """Return the open offsets of these subscriptions, ascending: one pass for all of them."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for offset, pairs in self._open.items():
+            for id_ in pairs if len(pairs) < len(ids) else ids:
+                if id_ in pairs and id_ in ids:
+                    found[id_].append(offset)
+        return found
+
+    def holders(self, below: int, *, most: int) -> Sequence[str]:
+        """Return who holds the oldest open offsets: without them fewer than *below* were open."""
+        chosen: dict[str, None] = {}
+        left = len(self._open)
+        for pairs in self._open.values():
+            if left < below or len(chosen) >= most:
+                break
+            if not pairs <= chosen.keys():
+                chosen.update(dict.fromkeys(sorted(pairs)))
+                left = sum(not others <= chosen.keys() for others in self._open.values() if others)
+        return list(chosen)
+
+    @property
+    def known(self) -> SettledMap:
+        """What is known of all that was matched, and further up by an earlier epoch.
+
+        An offset that is open for anybody counts as open.
+        """
+        end = max(self._matched_to, self._settled.end)
+        still = {offset for offset in self._open if offset < end}
+        ahead = {offset for offset in self._settled.open if offset >= self.read_pos}
+        return SettledMap(self.lowest - 1, end, frozenset(still | ahead))
+
+    def known_but(self, own: Iterable[int]) -> SettledMap:
+        """Return the same for one of several subscriptions, of which only *own* offsets are open."""
+        ahead = (o for o in self._settled.open if o >= self._matched_to)
+        still = frozenset((*own, *ahead))
+        end = max(self._matched_to, self._settled.end)
+        return SettledMap(min(still, default=end) - 1, end, still)
+
+    @property
+    def known_to(self) -> int:
+        """The next offset of which nothing is known yet, neither read now nor settled before."""
+        return max(self.read_pos, self._settled.end)
 
     def is_partial(self, offset: int) -> bool:
         """Tell whether some pair of this open offset is settled: reading it again may repeat that."""

@@ -8,9 +8,9 @@ WELL_SHARE = 0.95
 """Of the requests of the last 30 s that must have succeeded."""
 
 
-def hold_seconds(flips: int) -> float:
+def hold_seconds(flips: int, *, first: float = FIRST_SECONDS) -> float:
     """Return how long to stay detached after the *flips*-th detaching in a row, from 1."""
-    return float(min(FIRST_SECONDS * 2 ** min(max(flips, 1) - 1, 16), MOST_SECONDS))
+    return float(min(first * 2 ** min(max(flips, 1) - 1, 16), MOST_SECONDS))
 
 
 def flips_after(flips: int, attached_seconds: float) -> int:

@@ -53,6 +53,11 @@ def is_missed(position: int, running: Iterable[Running]) -> bool:
     return all(scan.position > position for scan in running)
 
 
+def joins(scan: Running, running: Iterable[Running]) -> bool:
+    """Tell whether *scan* has come to where an older one stands: one reader is enough from there."""
+    return any(other.position == scan.position and other.turn < scan.turn for other in running)
+
+
 def is_over(scan: Running, running: Sequence[Running], waiting: Sequence[Waiting]) -> bool:
     """Tell whether *scan* has done what it is for.
 

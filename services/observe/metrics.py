@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery, Settlement
+from services.kernel.lane import Reason
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86400)
@@ -113,6 +114,11 @@ DEAD_LETTERS_EVICTED = Counter(
 )
 REBALANCES = Counter("webhooks_rebalances", "Assignments taken from the group.")
 PARTITIONS_OWNED = Gauge("webhooks_partitions_owned", "Partitions loaded and delivered.")
+LANES = Gauge("webhooks_lanes", "Subscriptions of a partition that aren't fed live.")
+LANES_DETACHED = Tally(
+    "webhooks_lanes_detached", "Detachings from the feed of a partition, by why.", "reason", Reason
+)
+RECORDS_SCANNED = Counter("webhooks_records_scanned", "Records read again, for lanes.")
 OPEN_OFFSETS = Gauge("webhooks_open_offsets", "Offsets read and not settled.")
 OLDEST_OPEN_SECONDS = Gauge(
     "webhooks_oldest_open_seconds",

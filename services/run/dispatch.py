@@ -14,6 +14,7 @@ import uvloop
 
 from services.broker.member import KafkaMember, MemberOptions
 from services.broker.offsets import KafkaOffsets
+from services.broker.reader import KafkaLogReader
 from services.broker.topics import all_exist
 from services.deliver.send import SigningSender
 from services.dispatch.assemble import Options, Ports, assemble
@@ -27,6 +28,7 @@ from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
 from services.store.geofences import PostgresGeofenceSource
 from services.store.health import PostgresHealth
+from services.store.lanes import PostgresLanes
 from services.store.partitions import PostgresPartitions
 from services.store.retries import PostgresRetries
 from services.store.trouble import PostgresTrouble
@@ -78,7 +80,9 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         make_member=lambda: KafkaMember(connection=connection, options=options),
         offsets=offsets,
         producer=producer,
+        make_reader=lambda: KafkaLogReader(connection=connection),
         partitions=PostgresPartitions(pool=pool),
+        lanes=PostgresLanes(pool=pool),
         retries=PostgresRetries(pool=pool),
         subscriptions=PostgresSubscriptionSource(pool=pool, cipher=cipher, clock=clock),
         geofences=PostgresGeofenceSource(pool=pool, clock=clock),
@@ -138,7 +142,6 @@ def limits(settings: Settings) -> Limits:
         commit_interval=dispatch.commit_interval_ms / 1000,
         revoke=dispatch.revoke_seconds,
         park_after=dispatch.park_after_seconds,
-        overflow=dispatch.overflow_seconds,
         retry_poll=retry.poll_seconds,
         reload=dispatch.reload_seconds,
         stuck=dispatch.stuck_seconds,

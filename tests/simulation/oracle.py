@@ -20,6 +20,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position, Record
 from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Keep, LaneChange, LaneRow
 from services.kernel.ports.broker import Commit
 from services.kernel.ports.store import Bury, RowChange
 from services.kernel.subscription import Status, Subscription
@@ -85,7 +86,6 @@ class Oracle(Watcher, CommitWatcher):
     _tokens: dict[str, Position] = field(default_factory=dict)
     _owners: dict[tuple[Partition, int], Process | None] = field(default_factory=dict)
     _flying: set[tuple[Process, int, Pair]] = field(default_factory=set)
-    _safe: set[Position] = field(default_factory=set)
 
     def breaks(self, promise: str) -> None:
         """Note a broken promise: raised by whoever runs the world, since nobody hears servers."""
@@ -120,6 +120,21 @@ class Oracle(Watcher, CommitWatcher):
             self.breaks(f"{process} wrote {change.delivery!r} under an epoch of another")
         if isinstance(change, Bury):
             self._buried(change)
+
+    def lane_changed(
+        self, process: Process | None, change: LaneChange, before: LaneRow | None
+    ) -> None:
+        """Hold a lane to its epoch, and to what it doesn't cover any more."""
+        row = change.row if isinstance(change, Keep) else before
+        self.counts[type(change).__name__] += 1
+        self.note(f"lane {type(change).__name__} {row!r} was {before!r} by {process}")
+        if row is None:
+            return
+        if self._owners.get((row.partition, change.epoch)) is not process:
+            self.breaks(f"{process} wrote {row!r} under an epoch of another")
+        for position, produced in self.produced.items():
+            if position.partition == row.partition and row.subscription_id in produced.due:
+                self._judge_reach(position, row.subscription_id, f"{row!r} was written")
 
     def told(self, process: Process | None, subscriptions: Collection[Subscription]) -> None:
         """Remember who knows what."""
@@ -179,17 +194,40 @@ class Oracle(Watcher, CommitWatcher):
         key = (position, id_, self.produced[position].webhook_id)
         return key in tables.retries or key in tables.dead
 
+    def is_covered(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether a lane that is stored reads *position* again for a subscription."""
+        lane = self.database.tables.lanes.get((position.partition, id_))
+        if lane is None or position.offset < lane.cursor:
+            return False
+        if lane.attach_at is not None and position.offset >= lane.attach_at:
+            return False
+        return position.offset not in decode(lane.settled, committed=lane.cursor).settled
+
+    def _judge_reach(self, position: Position, id_: SubscriptionId, when: str) -> None:
+        """Hold a due pair to being read again by whoever owns its partition next."""
+        if self.is_settled(position, id_) or self.is_covered(position, id_):
+            return
+        commit = self.kafka.group.offsets.get(position.partition)
+        lane = self.database.tables.lanes.get((position.partition, id_))
+        fed = lane is None or (lane.attach_at is not None and position.offset >= lane.attach_at)
+        if fed and commit is None:
+            return
+        if fed and commit is not None and position.offset >= commit.offset:
+            settled = decode(commit.metadata, committed=commit.offset).settled
+            if position.offset not in settled:
+                return
+        self.breaks(f"{position} → {id_} is out of reach after {when}")
+
     def unsafe(self, position: Position) -> str | None:
         """Say why the log must be read again from *position*; None if it needn't."""
-        if position in self._safe or position not in self.produced:
+        if position not in self.produced:
             return None
         produced = self.produced[position]
         if produced.quarantined and produced.token not in self.quarantined():
             return f"{position} is not in quarantine"
         for id_ in produced.due:
-            if not self.is_settled(position, id_):
+            if not self.is_settled(position, id_) and not self.is_covered(position, id_):
                 return f"{position} → {id_} is open"
-        self._safe.add(position)
         return None
 
     def quarantined(self) -> set[str]:
@@ -209,10 +247,20 @@ class Oracle(Watcher, CommitWatcher):
             if why := self.unsafe(position):
                 left.append(why)
             left += [
-                f"{position} → {id_} has a row"
+                f"{position} → {id_} is left to a lane"
                 for id_ in produced.due
-                if (position, id_, produced.webhook_id) in tables.retries
+                if not self.is_settled(position, id_) and id_ not in self.hopeless
             ]
+        left += [
+            f"{position} → {id_} has a row"
+            for position, id_, _ in tables.retries
+            if id_ not in self.hopeless and tables.subscriptions[id_].status is Status.ACTIVE
+        ]
+        left += [
+            f"{lane!r}"
+            for (partition, id_), lane in tables.lanes.items()
+            if id_ not in self.hopeless and lane.cursor < self.kafka.logs[partition].end
+        ]
         for partition, log in self.kafka.logs.items():
             commit = self.kafka.group.offsets.get(partition)
             last = log.records[-1].position.next_offset if log.records else 0
@@ -225,7 +273,7 @@ class Oracle(Watcher, CommitWatcher):
         """Hold the whole story to the promises that only its end can tell of."""
         tables = self.database.tables
         for (position, id_, event_id), row in tables.retries.items():
-            if tables.subscriptions[id_].status is Status.ACTIVE:
+            if tables.subscriptions[id_].status is Status.ACTIVE and id_ not in self.hopeless:
                 self.breaks(f"a row is left: {position} → {id_} {event_id} due {row.due_at}")
         for pair, moments in self.began.items():
             self._judge_repeats(pair, moments)
@@ -268,6 +316,8 @@ class Oracle(Watcher, CommitWatcher):
         if told > made:
             self.breaks(f"{delivery!r} was given up after {told} attempts, {made} were made")
 
+    hopeless: set[SubscriptionId] = field(default_factory=set)
+    """Whose receivers never get well: with an open breaker their lanes use up no attempts."""
     unreached: Counter[Pair] = field(default_factory=Counter)
     """Requests that never arrived."""
 

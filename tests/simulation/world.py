@@ -31,7 +31,7 @@ from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
 from tests.support.fake_geofences import FakeGeofences
-from tests.support.fake_kafka import FakeKafka, FakeMember, FakeOffsets, FakeProducer
+from tests.support.fake_kafka import FakeKafka, FakeLogReader, FakeMember, FakeOffsets, FakeProducer
 from tests.support.fake_receivers import FakeHttp, Internet, Manner, Receiver
 from tests.support.fake_store import FakeDatabase, FakeStore
 from tests.support.fake_trouble import FakeTrouble
@@ -176,7 +176,9 @@ class World:
             make_member=make_member,
             offsets=FakeOffsets(self.kafka),
             producer=producer,
+            make_reader=lambda: FakeLogReader(self.kafka),
             partitions=store,
+            lanes=store,
             retries=store,
             subscriptions=store,
             geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
@@ -232,6 +234,8 @@ class World:
             version=1,
         )
         self.database.subscribe(subscription)
+        if manner is Manner.HOPELESS:
+            self.oracle.hopeless.add(subscription.id)
         self.note(f"SUBSCRIBE {subscription} {manner}")
         return subscription.id
 
@@ -358,9 +362,11 @@ class World:
                 self.note(f"{node.process} ready: {worker.ready}")
                 for owned in worker._partitions.all():
                     self.note(f"  {owned!r} paused {owned.paused} open {owned.tracker._open}")
+                    for lane in owned.lanes.values():
+                        self.note(f"    {lane!r} {lane.reason} flying {lane.flying} {lane.scan}")
                 for outbox in worker._outboxes._outboxes.values():
                     self.note(f"  {outbox!r} limit {outbox.limit} held {outbox.held_until}")
-                for name in ("_pending", "_held", "_waiting"):
+                for name in ("_pending", "_held"):
                     self.note(f"  parking{name} {getattr(parking, name)}")
         self.note(f"group {self.kafka.group}")
 

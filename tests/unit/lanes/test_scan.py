@@ -11,6 +11,7 @@ from services.lanes.scan import (
     Running,
     Waiting,
     is_over,
+    joins,
     may_start,
     start_of,
 )
@@ -48,6 +49,13 @@ def test_a_scan_that_feeds_nobody_and_will_feed_nobody_is_over() -> None:
     alone = running(5, members=0)
     assert is_over(alone, [alone], [Waiting(4, 0)])
     assert not is_over(alone, [alone], [Waiting(6, 0)])
+
+
+def test_two_that_meet_are_one_from_there_on() -> None:
+    older, younger = running(7, turn=1), running(7, turn=2)
+    assert joins(younger, [older, younger])
+    assert not joins(older, [older, younger])
+    assert not joins(running(6, turn=3), [older, younger])
 
 
 def test_a_turn_ends_only_for_those_who_wait_behind_both_readers() -> None:

@@ -1,0 +1,121 @@
+"""Lanes become rows: new ones at once, those that moved once a second, in one statement per worker."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from services.dispatch.detach import Detaching
+from services.dispatch.lane import Lane
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.kernel.clock import Clock
+from services.kernel.errors import StoreGoneError
+from services.kernel.lane import Drop, Keep, LaneChange
+from services.kernel.ports.store import LaneStore
+from services.lanes.transitions import State
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 0.5
+
+
+class _Written(NamedTuple):
+    """What a change was made of, to see whether it still holds when it is durable."""
+
+    owned: Owned
+    lane: Lane
+    generation: int
+    covers_all: bool
+    drops: bool
+
+
+class Cursors:
+    """The only place that writes lanes. One write at a time."""
+
+    def __init__(
+        self,
+        *,
+        store: LaneStore,
+        partitions: OwnedPartitions,
+        detaching: Detaching,
+        clock: Clock,
+        interval: float,
+    ) -> None:
+        self._store = store
+        self._partitions = partitions
+        self._detaching = detaching
+        self._clock = clock
+        self._interval = interval
+        self._busy = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Write what moved every interval, until cancelled. Waits out a lost Postgres."""
+        while True:
+            await self._clock.sleep(self._interval)
+            await self._try(moved=True)
+
+    async def run_new(self) -> None:
+        """Write what is new as it comes, until cancelled."""
+        while True:
+            await self._detaching.wake.wait()
+            while not await self._try(moved=False):
+                await self._clock.sleep(RETRY_SECONDS)
+
+    async def _try(self, *, moved: bool) -> bool:
+        try:
+            await self.flush(self._partitions.loaded(), moved=moved)
+        except StoreGoneError as error:
+            log.warning("lanes_wait", error=str(error))
+            return False
+        return True
+
+    async def flush(self, owned_partitions: Sequence[Owned], *, moved: bool = True) -> None:
+        """Write the lanes of these partitions, or raise StoreGoneError; then settle what they cover."""
+        async with self._busy:
+            changes: list[LaneChange] = []
+            made: list[_Written] = []
+            for owned in owned_partitions:
+                if self._partitions.is_held(owned) and not owned.refused:
+                    self._collect(owned, changes, made, moved=moved)
+            if not changes:
+                return
+            try:
+                refused = await self._store.change(changes)
+            except BaseException:
+                for one in made:
+                    one.lane.dirty = True
+                raise
+            self._durable(made, refused)
+
+    def _collect(
+        self, owned: Owned, changes: list[LaneChange], made: list[_Written], *, moved: bool
+    ) -> None:
+        for id_, lane in owned.lanes.items():
+            drops = self._detaching.is_drained(owned, lane)
+            if not drops and not lane.dirty and not (moved and lane.tracker.changed):
+                continue
+            if drops:
+                changes.append(Drop(owned.epoch, owned.partition, id_))
+            else:
+                changes.append(Keep(owned.epoch, lane.row(owned.partition, epoch=owned.epoch)))
+            covers_all = lane.attach_at is None
+            made.append(_Written(owned, lane, lane.generation, covers_all, drops))
+
+    def _durable(self, made: Sequence[_Written], refused: Collection[object]) -> None:
+        written: dict[Owned, list[Lane]] = defaultdict(list)
+        for owned, lane, generation, covers_all, drops in made:
+            if not self._partitions.is_held(owned):
+                continue
+            if owned.partition in refused:
+                owned.refused = True
+            elif owned.lanes.get(lane.subscription_id) is lane and lane.generation == generation:
+                if drops:
+                    self._detaching.drained(owned, lane)
+                elif covers_all and lane.state is State.DETACHING:
+                    written[owned].append(lane)
+        for owned, lanes in written.items():
+            self._detaching.written(owned, lanes)
+        metrics.LANES.set(sum(len(owned.lanes) for owned in self._partitions.loaded()))

@@ -1,0 +1,343 @@
+"""Out of the feed and back into it: the steps that must not await.
+
+*Detaching*: in one step the cursor is taken (the lowest offset that is open for the subscription),
+what is settled above it is collected, what is in line is dropped, and what is in flight is credited to
+the lane. From that step on the feed only adds placeholders. When the row is durable (`cursors`), and
+only then, all of them are settled as covered.
+
+*Attaching*: when a lane's position is the feed's, the lane ends there and the feed goes on from there,
+in one step. The row stays until all below is settled and that position is committed.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import structlog
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.lane import Lane
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.dispatch.parking import Parking
+from services.dispatch.wake import Wake
+from services.feed.settled_map import SettledMap
+from services.kernel.attempt import Attempt, Outcome
+from services.kernel.clock import Clock
+from services.kernel.condition import BreakerState, Condition, Trouble
+from services.kernel.delivery import Delivery, Settlement
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Reason
+from services.kernel.subscription import Status, Subscription
+from services.lanes.outage import Outage
+from services.lanes.rest import WELL_SHARE, flips_after, hold_seconds
+from services.lanes.transitions import Input, State
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.1
+RESUME_SECONDS = 1.0
+"""From a resume to the first read: rows go first."""
+MAX_AT_ONCE = 50
+"""Subscriptions detached in one look because a window is half full."""
+UNREACHED = (Outcome.CONNECT, Outcome.DNS)
+
+
+class Detaching:
+    """Decides who leaves the feed and who comes back, and does it."""
+
+    def __init__(
+        self,
+        *,
+        partitions: OwnedPartitions,
+        outboxes: Outboxes,
+        parking: Parking,
+        known: Callable[[SubscriptionId], Subscription | None],
+        clock: Clock,
+        window_open: int,
+        hold_seconds: float,
+    ) -> None:
+        self._partitions = partitions
+        self._outboxes = outboxes
+        self._parking = parking
+        self._known = known
+        self._clock = clock
+        self._half = window_open // 2
+        self._hold_seconds = hold_seconds
+        self._troubled: dict[SubscriptionId, Reason] = {}
+        self._flips: dict[SubscriptionId, tuple[int, float]] = {}
+        """How often in a row, and since when it is attached."""
+        self._half_full: set[Owned] = set()
+        self.outage = Outage(now=clock.monotonic())
+        self.wake = Wake()
+        """Rung when there is a row to write at once."""
+
+    # What the feed and the outboxes say.
+
+    def trouble(self, id_: SubscriptionId, what: Trouble) -> None:
+        """Note that a subscription can't keep up; it is detached at the next look."""
+        self._troubled.setdefault(id_, Reason(what.value))
+
+    def is_wanted(self, subscription: Subscription) -> Reason | None:
+        """Return why *subscription* may not be fed live now; None where it may."""
+        if subscription.status is not Status.ACTIVE:
+            paused = subscription.status is Status.PAUSED
+            return Reason.PAUSED if paused else Reason.DISABLED
+        return self._troubled.get(subscription.id) if self._troubled else None
+
+    def attempted(self, attempt: Attempt, subscription: Subscription) -> None:
+        """Look whether anybody at all can be reached."""
+        timed_out = attempt.outcome is Outcome.TIMEOUT and attempt.address is None
+        if attempt.outcome in UNREACHED or timed_out:
+            host = urlsplit(subscription.url).hostname or ""
+            self.outage.failed(host, self._clock.monotonic())
+        else:
+            self.outage.reached(self._clock.monotonic())
+
+    @property
+    def is_our_outage(self) -> bool:
+        """Whether nobody at all can be reached: the feed waits, and nobody is detached for it."""
+        return self.outage.is_ours(self._clock.monotonic())
+
+    # Out.
+
+    def detach(self, owned: Owned, id_: SubscriptionId, reason: Reason) -> Lane:
+        """Take a subscription out of the feed of a partition; a lane that is there starts over."""
+        lane = owned.lanes.get(id_)
+        if lane is None:
+            known, flying = self._taken_back(owned, id_, None)
+            lane = owned.lanes[id_] = Lane(
+                id_,
+                known=known,
+                reason=reason,
+                since=self._clock.now(),
+                flips=self._next_flip(id_) if reason.is_trouble else 1,
+                flying=flying,
+            )
+        else:
+            known, flying = self._taken_back(owned, id_, lane)
+            lane.happens(Input.DETACH)
+            lane.start_over(known, flying)
+            lane.reason, lane.since = reason, self._clock.now()
+            if reason.is_trouble:
+                lane.flips += 1
+        metrics.LANES_DETACHED.counts[reason] += 1
+        log.info(
+            "lane_detached",
+            subscription_id=id_,
+            partition=str(owned.partition),
+            reason=reason.value,
+            cursor=lane.tracker.lowest,
+        )
+        self.wake.set()
+        return lane
+
+    def stop(self, subscription: Subscription) -> None:
+        """Take what is paused or disabled out of every partition where something is under way."""
+        reason = self.is_wanted(subscription) or Reason.PAUSED
+        for owned in self._active():
+            lane = owned.lanes.get(subscription.id)
+            if lane is not None and lane.state is not State.DRAINING:
+                self._rest(owned, lane)
+            elif lane is not None or owned.tracker.open_of((subscription.id,)):
+                self.detach(owned, subscription.id, reason)
+            else:
+                self._withdraw(owned, subscription.id)
+
+    def resume(self, id_: SubscriptionId) -> None:
+        """Read again, once rows that are due had their turn."""
+        for owned in self._active():
+            lane = owned.lanes.get(id_)
+            if lane is not None:
+                lane.rests_until = self._clock.monotonic() + RESUME_SECONDS
+
+    def forget(self, id_: SubscriptionId) -> None:
+        """Drop the lanes of a deleted subscription, and what waits for their rows."""
+        self._troubled.pop(id_, None)
+        self._flips.pop(id_, None)
+        for owned in self._partitions.all():
+            lane = owned.lanes.pop(id_, None)
+            if lane is not None:
+                lane.leave()
+                for offset in owned.tracker.open_of((id_,)).get(id_, ()):
+                    owned.cover(offset, id_)
+
+    def gave_back(self, owned: Owned, delivery: Delivery, *, after_seconds: float) -> None:
+        """Take *delivery*, which failed and may not become a row: it is read again, later."""
+        id_ = delivery.subscription_id
+        lane = owned.lane_of(delivery)
+        if lane is None:
+            lane = self.detach(owned, id_, Reason.BUDGET)
+        elif delivery.position.offset < lane.position:
+            self._rest(owned, lane)
+        lane.rests_until = max(lane.rests_until, self._clock.monotonic() + after_seconds)
+
+    # Back.
+
+    def reached(self, owned: Owned, lane: Lane) -> None:
+        """Attach *lane*, whose position is the feed's, if nothing speaks against it."""
+        # What an earlier epoch settled further up may have been covered by this very lane.
+        if lane.state is not State.CATCHING_UP or lane.position < owned.tracker.known_to:
+            return
+        if not self._is_well(lane):
+            return
+        lane.happens(Input.FLIP)
+        lane.attach_at = lane.position
+        lane.dirty = True
+        lane.leave()
+        self.wake.set()
+        log.info(
+            "lane_attached",
+            subscription_id=lane.subscription_id,
+            partition=str(owned.partition),
+            at=lane.attach_at,
+        )
+
+    def is_drained(self, owned: Owned, lane: Lane) -> bool:
+        """Tell whether the row of *lane* may be deleted."""
+        end = lane.attach_at
+        return (
+            lane.state is State.DRAINING
+            and end is not None
+            and lane.position >= end
+            and lane.tracker.open_count == 0
+            and owned.committed is not None
+            and owned.committed >= end
+        )
+
+    def drained(self, owned: Owned, lane: Lane) -> None:
+        """Forget *lane*: its row is deleted."""
+        lane.happens(Input.DRAINED)
+        if owned.lanes.get(lane.subscription_id) is lane:
+            del owned.lanes[lane.subscription_id]
+        if lane.reason.is_trouble:
+            self._flips[lane.subscription_id] = lane.flips, self._clock.monotonic()
+
+    def written(self, owned: Owned, lanes: list[Lane]) -> None:
+        """Settle as covered what waits in the feed for these lanes: their rows are durable."""
+        detaching = [lane for lane in lanes if lane.state is State.DETACHING]
+        if not detaching:
+            return
+        for lane in detaching:
+            lane.happens(Input.WRITTEN)
+        found = owned.tracker.open_of({lane.subscription_id for lane in detaching})
+        for lane in detaching:
+            for offset in found.get(lane.subscription_id, ()):
+                if owned.cover(offset, lane.subscription_id):
+                    metrics.SETTLED.counts[Settlement.COVERED] += 1
+
+    # What time brings.
+
+    async def run(self) -> None:
+        """Look ten times a second, until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Detach whoever is in trouble, and whoever holds up a window."""
+        if self.is_our_outage:
+            return
+        for id_ in [id_ for id_ in self._troubled if self._is_over(id_)]:
+            del self._troubled[id_]
+        for owned in self._active():
+            if self._troubled:
+                self._detach_troubled(owned)
+            self._relieve(owned)
+
+    def _detach_troubled(self, owned: Owned) -> None:
+        found = owned.tracker.open_of(self._troubled.keys())
+        for id_ in [id_ for id_ in self._troubled if id_ in found]:
+            lane = owned.lanes.get(id_)
+            if lane is None or lane.state is State.DRAINING:
+                self.detach(owned, id_, self._troubled[id_])
+
+    def _relieve(self, owned: Owned) -> None:
+        """Detach who has the oldest open pair, and the next, where half of the window is open.
+
+        Not at the first sight: what was just polled is open too, and gone by the next look.
+        """
+        was_full = owned in self._half_full
+        self._half_full.discard(owned)
+        if owned.tracker.open_count < self._half:
+            return
+        self._half_full.add(owned)
+        waits = any(lane.state is State.DETACHING for lane in owned.lanes.values())
+        if not was_full or waits:
+            return
+        for id_ in owned.tracker.holders(self._half, most=MAX_AT_ONCE):
+            found = SubscriptionId(id_)
+            lane = owned.lanes.get(found)
+            if self._known(found) is not None and (lane is None or lane.state is State.DRAINING):
+                self.detach(owned, found, Reason.WINDOW)
+
+    # Inside.
+
+    def _active(self) -> list[Owned]:
+        return [owned for owned in self._partitions.loaded() if owned.active]
+
+    def _rest(self, owned: Owned, lane: Lane) -> None:
+        """Have *lane* start over from its cursor when it is read again."""
+        end = lane.attach_at
+        known, flying = self._taken_back(owned, lane.subscription_id, lane)
+        lane.happens(Input.DETACH if lane.state is State.DRAINING else Input.REST)
+        lane.start_over(known, flying)
+        if end is not None:
+            self.wake.set()
+
+    def _taken_back(
+        self, owned: Owned, id_: SubscriptionId, lane: Lane | None
+    ) -> tuple[SettledMap, dict[int, int]]:
+        """Take back what is in line; return what is settled, and what flies with its bytes."""
+        self._withdraw(owned, id_)
+        flying = {
+            delivery.position.offset: len(delivery.body)
+            for delivery in self._outboxes.in_flight(owned.partition)
+            if delivery.subscription_id == id_ and delivery.epoch == owned.epoch
+        }
+        if lane is not None and lane.attach_at is None:
+            return lane.tracker.known, flying
+        own = list(owned.tracker.open_of((id_,)).get(id_, ()))
+        if lane is not None:
+            if lane.is_ready:  # not read up to its end: what the feed knows above it doesn't join
+                return lane.tracker.known, flying
+            own += lane.tracker.known.open
+        return owned.tracker.known_but(own), flying
+
+    def _withdraw(self, owned: Owned, id_: SubscriptionId) -> None:
+        for delivery in self._outboxes.withdraw_from(id_, owned.partition):
+            if self._parking.holds(delivery):
+                self._parking.put_back(delivery)
+
+    def _next_flip(self, id_: SubscriptionId) -> int:
+        flips, attached_at = self._flips.get(id_, (0, 0.0))
+        return flips_after(flips, self._clock.monotonic() - attached_at)
+
+    def _is_well(self, lane: Lane) -> bool:
+        subscription = self._known(lane.subscription_id)
+        if subscription is None or self.is_wanted(subscription) is not None:
+            return False
+        condition = self._outboxes.condition(lane.subscription_id)
+        if condition is not None and not _is_reached(condition):
+            return False
+        if not lane.reason.is_trouble:
+            return True
+        stayed = (self._clock.now() - lane.since).total_seconds()
+        if stayed < hold_seconds(lane.flips, first=self._hold_seconds):
+            return False
+        if condition is None:
+            return True
+        share = condition.success_share
+        return condition.reason is None and (share is None or share >= WELL_SHARE)
+
+    def _is_over(self, id_: SubscriptionId) -> bool:
+        condition = self._outboxes.condition(id_)
+        if condition is None:
+            return True
+        return condition.reason is None and _is_reached(condition)
+
+
+def _is_reached(condition: Condition) -> bool:
+    """Tell whether a receiver answers: its last probe did, and nothing waits to be the next one."""
+    if condition.breaker is BreakerState.HALF_OPEN:
+        return condition.queued == 0 and condition.in_flight == 0
+    return condition.breaker is BreakerState.CLOSED

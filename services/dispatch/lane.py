@@ -1,0 +1,226 @@
+"""One lane: a subscription that has left the feed of a partition, under one epoch. Nothing awaits.
+
+Its own tracker says what is open: the lowest of it is the cursor, `position` is the next to read. In
+`detaching` its row isn't durable yet, and what the feed reads meanwhile waits in the feed's tracker.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
+from services.feed.tracker import Tracker
+from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import LaneRow, Reason
+from services.lanes.transitions import Input, State, step
+
+MAX_ENTRIES = 256
+MAX_BYTES = 4 << 20
+PROBES = 2
+"""What is offered of a lane whose breaker isn't closed: a head, and another to try in its place."""
+
+
+class Lane:
+    """From the cursor on to `attach_at`, or to the end of the log."""
+
+    __slots__ = (
+        "attach_at",
+        "cursor_at",
+        "dirty",
+        "flips",
+        "flying",
+        "generation",
+        "held_bytes",
+        "most",
+        "reason",
+        "rests_until",
+        "scan",
+        "served",
+        "since",
+        "state",
+        "subscription_id",
+        "tracker",
+    )
+
+    def __init__(
+        self,
+        subscription_id: SubscriptionId,
+        *,
+        known: SettledMap,
+        reason: Reason,
+        since: datetime,
+        flips: int = 1,
+        flying: dict[int, int] | None = None,
+        state: State = State.DETACHING,
+        attach_at: int | None = None,
+        cursor_at: datetime | None = None,
+    ) -> None:
+        self.subscription_id = subscription_id
+        self.reason = reason
+        self.since = since
+        self.flips = flips
+        self.state = state
+        self.attach_at = attach_at
+        self.tracker = Tracker(start=known.base + 1, settled=known)
+        self.flying = flying or {}
+        """Offsets in flight when it was detached, with the size of their bodies: not sent twice."""
+        self.held_bytes = sum(self.flying.values())
+        self.cursor_at = cursor_at or since
+        self.scan: Scan | None = None
+        self.served = 0
+        self.most = MAX_ENTRIES
+        self.rests_until = 0.0
+        """Not read before, monotonic seconds."""
+        self.generation = 0
+        """Grows when it starts over: a row written before says nothing of it any more."""
+        self.dirty = True
+        """Whether its row must be written, moved or not."""
+
+    @property
+    def position(self) -> int:
+        """The next offset to read."""
+        return self.tracker.read_pos
+
+    def owns(self, offset: int) -> bool:
+        """Tell whether *offset* is the lane's; else it is the feed's."""
+        return self.attach_at is None or offset < self.attach_at
+
+    def happens(self, given: Input) -> None:
+        """Go on to the next state."""
+        self.state = step(self.state, given)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something that may be read, as far as its state says."""
+        if self.state is State.DRAINING:
+            return self.attach_at is not None and self.position < self.attach_at
+        return self.state in (State.DETACHED, State.CATCHING_UP)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds all it may."""
+        return self.tracker.open_count >= self.most or self.held_bytes >= MAX_BYTES
+
+    def start_over(self, known: SettledMap, flying: dict[int, int]) -> None:
+        """Read again what *known* says is open, and what follows it."""
+        self.leave()
+        self.tracker = Tracker(start=known.base + 1, settled=known)
+        self.flying = flying
+        self.held_bytes = sum(flying.values())
+        self.attach_at = None
+        self.generation += 1
+        self.dirty = True
+
+    def take(self, offset: int, size: int) -> bool:
+        """Open *offset*, which matches; tell whether it isn't settled already."""
+        tracker = self.tracker
+        tracker.register((offset,), next_offset=offset + 1)
+        if not tracker.is_open(offset):
+            return False
+        tracker.open(offset, self.subscription_id)
+        tracker.matched(offset)
+        if offset not in self.flying:
+            self.held_bytes += size
+        return True
+
+    def waits_for(self, offset: int) -> bool:
+        """Tell whether *offset* is open, read or not."""
+        return self.tracker.is_open(offset) or self.tracker.is_ahead(offset)
+
+    def settle(self, offset: int, size: int) -> bool:
+        """Settle *offset*; tell whether it was open."""
+        flew = self.flying.pop(offset, None)
+        was_open = self.tracker.settle(offset, self.subscription_id)
+        if was_open or flew is not None:
+            self.held_bytes -= size
+        if not was_open:
+            self.tracker.skip(offset)
+        return was_open
+
+    def pass_to(self, position: int) -> None:
+        """Note that everything below *position* was read."""
+        if self.attach_at is not None:
+            position = min(position, self.attach_at)
+        if position > self.tracker.read_pos:
+            self.tracker.register((), next_offset=position)
+
+    def leave(self) -> None:
+        """Fall off its scan, where it stands."""
+        if self.scan is not None:
+            self.scan.members.pop(self.subscription_id, None)
+            self.scan = None
+
+    def row(self, partition: Partition, *, epoch: int) -> LaneRow:
+        """Return the row as it is now."""
+        self.dirty = self.tracker.changed = False
+        progress = self.tracker.progress()
+        settled, _ = encode(
+            epoch=epoch, base=progress.offset, open_offsets=progress.open, end=progress.end
+        )
+        if self.scan is not None and not progress.open:
+            self.cursor_at = datetime.fromtimestamp(self.scan.seen_ms / 1000, tz=UTC)
+        return LaneRow(
+            partition=partition,
+            subscription_id=self.subscription_id,
+            cursor=progress.offset,
+            settled=settled,
+            attach_at=self.attach_at,
+            state=self.state.value,
+            reason=self.reason,
+            since=self.since,
+            flips=self.flips,
+            cursor_at=self.cursor_at,
+        )
+
+    def __repr__(self) -> str:
+        end = "∞" if self.attach_at is None else self.attach_at
+        return f"<Lane {self.subscription_id} {self.state.value} {self.tracker!r} to {end}>"
+
+
+@dataclass(eq=False)
+class Scan:
+    """A reader's way through a partition, and who is taken along."""
+
+    position: int
+    turn: int
+    slot: int
+    read: int = 0
+    seen_ms: int = 0
+    """Timestamp of the last record."""
+    members: dict[SubscriptionId, Lane] = field(default_factory=dict)
+
+    def end(self) -> None:
+        """Let everybody off."""
+        for lane in list(self.members.values()):
+            lane.leave()
+
+
+def lane_of(row: LaneRow, *, moved_below: int | None) -> Lane:
+    """Return the lane that *row* stands for.
+
+    *moved_below* is where a person moved the group back to, or where a log that was made anew ends:
+    who stood above goes there too, and is in no row until that is written.
+    """
+    attached = row.attach_at
+    if moved_below is not None and max(row.cursor, attached or 0) > moved_below:
+        cursor = min(row.cursor, moved_below)
+        known = NOTHING_SETTLED._replace(base=cursor - 1, end=cursor)
+        state, attached = State.DETACHING, None
+    else:
+        known = decode(row.settled, committed=row.cursor).settled
+        still = known.open | {row.cursor}
+        known = SettledMap(row.cursor - 1, max(known.end, row.cursor), still)
+        state = State.DETACHED if attached is None else State.DRAINING
+    lane = Lane(
+        row.subscription_id,
+        known=known,
+        reason=row.reason,
+        since=row.since,
+        flips=row.flips,
+        state=state,
+        attach_at=attached,
+        cursor_at=row.cursor_at,
+    )
+    lane.dirty = state is State.DETACHING
+    lane.tracker.changed = False
+    return lane

@@ -1,0 +1,272 @@
+"""Readers feed the lanes: at most two a partition, a quarter of the loop, slices under 5 ms.
+
+Each of two tasks has a reader outside of any group, and at most one scan of each partition. What is
+read goes the way of the feed (`Flow.scan`): decode, match, render, outbox. No scan runs ahead of its
+partition's feed, so a lane whose scan stands where the feed does can be attached in one step.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from services.deliver.outbox import Outboxes
+from services.dispatch.detach import Detaching
+from services.dispatch.flow import Flow
+from services.dispatch.lane import MAX_ENTRIES, PROBES, Lane, Scan
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.dispatch.subscriptions import Subscriptions
+from services.feed.settled_map import SettledMap
+from services.kernel.clock import Clock
+from services.kernel.errors import BrokerGoneError, OutOfLogError, StoreGoneError
+from services.kernel.event import Batch, Partition
+from services.kernel.lane import LaneGap
+from services.kernel.operation import About
+from services.kernel.operation import gap as gap_operation
+from services.kernel.ports.broker import LogReader, Offsets
+from services.kernel.ports.store import LaneStore
+from services.kernel.subscription import Status
+from services.lanes import scan as decisions
+from services.lanes.budget import SLICE_SECONDS, Share
+from services.lanes.transitions import Input
+from services.observe import metrics
+
+log = structlog.get_logger()
+
+READ_RECORDS = 2_000
+READ_SECONDS = 0.1
+IDLE_SECONDS = 0.05
+LOOK_RECORDS = 20
+"""Between two looks at the time."""
+RETRY_SECONDS = 1.0
+
+
+class Scanners:
+    """Reads the log for all lanes of this worker."""
+
+    def __init__(
+        self,
+        *,
+        make_reader: Callable[[], LogReader],
+        offsets: Offsets,
+        store: LaneStore,
+        partitions: OwnedPartitions,
+        subscriptions: Subscriptions,
+        outboxes: Outboxes,
+        flow: Flow,
+        detaching: Detaching,
+        tell: Callable[..., None],
+        clock: Clock,
+    ) -> None:
+        self._make_reader = make_reader
+        self._offsets = offsets
+        self._store = store
+        self._partitions = partitions
+        self._subscriptions = subscriptions
+        self._outboxes = outboxes
+        self._flow = flow
+        self._detaching = detaching
+        self._tell = tell
+        self._clock = clock
+        self._share = Share()
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for slot in range(decisions.MAX_SCANS):
+                group.create_task(self._run_slot(slot))
+
+    async def _run_slot(self, slot: int) -> None:
+        reader = self._make_reader()
+        try:
+            while True:
+                try:
+                    await self._round(slot, reader)
+                except OutOfLogError:
+                    await self._move_into_the_log(slot)
+                except (BrokerGoneError, StoreGoneError) as error:
+                    log.warning("scan_waits", error=str(error))
+                    await self._clock.sleep(RETRY_SECONDS)
+        finally:
+            await reader.stop()
+
+    async def _round(self, slot: int, reader: LogReader) -> None:
+        """Read once for all scans of a slot."""
+        asked: dict[Partition, tuple[Owned, Scan]] = {}
+        for owned in self._partitions.loaded():
+            scan = self._scan_of(owned, slot)
+            if scan is not None and scan.position < owned.tracker.read_pos:
+                asked[owned.partition] = owned, scan
+        if not asked:
+            await self._clock.sleep(IDLE_SECONDS)
+            return
+        positions = {partition: scan.position for partition, (_, scan) in asked.items()}
+        batches = await reader.read(
+            positions, limit=READ_RECORDS, wait=timedelta(seconds=READ_SECONDS)
+        )
+        await self._feed(asked, batches)
+
+    async def _feed(
+        self, asked: Mapping[Partition, tuple[Owned, Scan]], batches: Mapping[Partition, Batch]
+    ) -> None:
+        for partition, batch in batches.items():
+            owned, scan = asked[partition]
+            if self._goes_on(owned, scan):
+                await self._take(owned, scan, batch)
+
+    def _goes_on(self, owned: Owned, scan: Scan) -> bool:
+        return self._partitions.is_held(owned) and owned.active and scan in owned.scans
+
+    def _scan_of(self, owned: Owned, slot: int) -> Scan | None:
+        """Return the scan of *slot* after who is caught up went, and who is ready joined it."""
+        if not owned.active or not owned.lanes:
+            self._end_all(owned)
+            return None
+        ready = [lane for lane in owned.lanes.values() if self._is_ready(lane)]
+        waiting = [
+            decisions.Waiting(lane.position, lane.served) for lane in ready if lane.scan is None
+        ]
+        running = [_running(scan) for scan in owned.scans]
+        for scan, seen in zip(list(owned.scans), list(running), strict=True):
+            if scan.slot != slot:
+                continue
+            if decisions.joins(seen, running) or decisions.is_over(seen, running, waiting):
+                scan.end()  # whoever is in it joins the other one, or the next
+                owned.scans.remove(scan)
+        found = next((scan for scan in owned.scans if scan.slot == slot), None)
+        running = [_running(scan) for scan in owned.scans]
+        waiting = [
+            decisions.Waiting(lane.position, lane.served) for lane in ready if lane.scan is None
+        ]
+        if found is None and decisions.may_start(running, waiting):
+            missed = [lane for lane in waiting if decisions.is_missed(lane.position, running)]
+            start = decisions.start_of(missed)
+            assert start is not None  # noqa: S101 - somebody is missed
+            owned.turn += 1
+            found = Scan(position=start, turn=owned.turn, slot=slot)
+            owned.scans.append(found)
+        if found is not None:
+            self._let_on(found, ready, until=found.position)
+            self._attach_reached(owned, found)
+        return found
+
+    def _end_all(self, owned: Owned) -> None:
+        for scan in owned.scans:
+            scan.end()
+        owned.scans.clear()
+
+    def _is_ready(self, lane: Lane) -> bool:
+        if not lane.is_ready or lane.rests_until > self._clock.monotonic():
+            return False
+        subscription = self._subscriptions.get(lane.subscription_id)
+        if subscription is None or subscription.status is not Status.ACTIVE:
+            return False
+        probing = self._outboxes.is_probing(lane.subscription_id)
+        lane.most = PROBES if probing else MAX_ENTRIES
+        return lane.scan is not None or not lane.is_full
+
+    def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:
+        """Take along who stands in [position, until]."""
+        for lane in ready:
+            if lane.scan is None and scan.position <= lane.position <= until:
+                lane.scan, lane.served = scan, scan.turn
+                scan.members[lane.subscription_id] = lane
+                lane.happens(Input.READ)
+
+    def _attach_reached(self, owned: Owned, scan: Scan) -> None:
+        if scan.position >= owned.tracker.read_pos:
+            for lane in list(scan.members.values()):
+                lane.pass_to(scan.position)
+                self._detaching.reached(owned, lane)
+
+    async def _take(self, owned: Owned, scan: Scan, batch: Batch) -> None:
+        """Take a batch to the lanes, up to where the feed is, in slices."""
+        ready = [lane for lane in owned.lanes.values() if self._is_ready(lane)]
+        end = min(batch.next_offset, owned.tracker.read_pos)
+        self._let_on(scan, ready, until=end)
+        began = self._clock.monotonic()
+        for n, record in enumerate(batch.records, start=1):
+            offset = record.position.offset
+            if offset >= end:
+                break
+            if n % LOOK_RECORDS == 0 and self._clock.monotonic() - began >= SLICE_SECONDS:
+                await self._give_way(self._clock.monotonic() - began)
+                if not self._goes_on(owned, scan):
+                    return
+                began = self._clock.monotonic()
+            self._flow.scan(owned, scan, record)
+            scan.position, scan.seen_ms = offset + 1, record.timestamp_ms
+        scan.position = max(scan.position, end)
+        scan.read += len(batch.records)
+        metrics.RECORDS_SCANNED.inc(len(batch.records))
+        for lane in list(scan.members.values()):
+            lane.pass_to(scan.position)
+            if not lane.is_ready:
+                lane.leave()  # it ends here
+        self._attach_reached(owned, scan)
+        await self._give_way(self._clock.monotonic() - began)
+
+    async def _give_way(self, seconds: float) -> None:
+        """Let others have their share of the loop."""
+        self._share.took(seconds)
+        wait: float | None = 0.0
+        while wait is not None:
+            left_at = self._clock.monotonic()
+            await asyncio.sleep(0)
+            passed = self._clock.monotonic() - left_at
+            if wait := self._share.passed(passed):
+                await self._clock.sleep(wait)
+
+    async def _move_into_the_log(self, slot: int) -> None:
+        """Retention passed some cursors: keep what was lost and tell, then move them."""
+        for owned in self._partitions.loaded():
+            scans = [scan for scan in owned.scans if scan.slot == slot]
+            if not scans:
+                continue
+            bounds = (await self._offsets.bounds([owned.partition]))[owned.partition]
+            for scan in scans:
+                scan.end()
+                owned.scans.remove(scan)
+            for lane in list(owned.lanes.values()):
+                if lane.position < bounds.start and self._partitions.is_held(owned):
+                    await self._lose(owned, lane, bounds.start)
+
+    async def _lose(self, owned: Owned, lane: Lane, start: int) -> None:
+        subscription = self._subscriptions.get(lane.subscription_id)
+        generation = lane.generation
+        gap = LaneGap(
+            partition=owned.partition,
+            subscription_id=lane.subscription_id,
+            from_offset=lane.position,
+            to_offset=start,
+            at=self._clock.now(),
+        )
+        is_new = await self._store.extend_gap(gap, from_time=lane.cursor_at)
+        metrics.GAPS["retention"].inc()
+        log.error("lane_gap", subscription_id=lane.subscription_id, partition=str(owned.partition))
+        if is_new and subscription is not None:
+            self._tell(
+                gap_operation(
+                    About.of(subscription),
+                    owned.partition,
+                    from_offset=gap.from_offset,
+                    to_offset=gap.to_offset,
+                    from_time=lane.cursor_at,
+                    to_time=None,
+                    reason="retention",
+                )
+            )
+        if lane.generation == generation and lane.position < start:
+            known = lane.tracker.known
+            kept = frozenset(offset for offset in known.open if offset >= start)
+            end = max(known.end, start)
+            ends_at = lane.attach_at
+            lane.start_over(SettledMap(start - 1, end, kept), lane.flying)
+            lane.attach_at = ends_at if ends_at is None else max(ends_at, start)
+
+
+def _running(scan: Scan) -> decisions.Running:
+    return decisions.Running(
+        position=scan.position, turn=scan.turn, read=scan.read, members=len(scan.members)
+    )
