@@ -137,6 +137,10 @@ class Api(_Section):
     """What one API key may ask of one process, twice as much for a moment; else 429. Not the operator."""
     audit_days: Positive = 365.0
     """How long it is kept who changed what."""
+    dry_run_events: Count = 20_000
+    """Events of the project after which a dry run of a filter ends."""
+    dry_run_seconds: Positive = 5.0
+    """Seconds after which it ends; then it says how far it came."""
 
     _listen = field_validator("listen")(_listen)
 

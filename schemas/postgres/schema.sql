@@ -116,6 +116,24 @@ end $$;
 create trigger geofences_notify after insert or update or delete on geofences
     for each row execute function notify_geofences();
 
+-- Filters tried on the log before they are stored: jobs of the API, forgotten after a day.
+create table dry_runs (
+    id            text primary key,
+    project_id    text not null references projects (id),
+    question      jsonb not null,
+    state         text not null default 'queued'
+        check (state in ('queued', 'running', 'done', 'cancelled', 'failed')),
+    done          bigint not null default 0,    -- records read
+    total         bigint,                       -- of those there are; null: nobody has begun
+    result        jsonb,
+    error         text,
+    claimed_by    text,
+    claimed_until timestamptz,
+    created_at    timestamptz not null,
+    started_at    timestamptz,
+    finished_at   timestamptz
+);
+
 -- Fencing numbers: a write under an epoch that is over changes nothing.
 create table partitions (
     topic        text not null,

@@ -115,6 +115,13 @@ class Filters:
         fences = await self.fences(judged.project_id)
         return judged, explained(judged.types, judged.tree, event, fences)
 
+    async def tree(
+        self, project_id: ProjectId, normal: Json | None, types: Sequence[str]
+    ) -> Filter | None:
+        """Return a filter that was judged before."""
+        check = Checker(INVALID, {}, known=())
+        return (await self.judge(check, project_id, types=types, written=normal)).tree
+
     async def fences(self, project_id: ProjectId) -> Fences:
         """Return the geofences of a project, as filters ask them."""
         return Fences.of(await self._geofences.of_project(project_id))

@@ -35,12 +35,16 @@ from services.control.announce import Announcer
 from services.control.answers import Answers
 from services.control.audit import Audit
 from services.control.dead_letters import DeadLetters
+from services.control.dry_runs import DryRuns
+from services.control.dry_runs import Limits as DryRunLimits
+from services.control.dry_runs import Runner as DryRunner
 from services.control.fields import Bounds, Fields
 from services.control.filters import Filters
 from services.control.geofences import Geofences
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
 from services.control.keys import Keys
+from services.control.matches import Matches
 from services.control.projects import Projects
 from services.control.rates import Rates
 from services.control.resends import Resends, Runner
@@ -60,6 +64,7 @@ from services.run import parts
 from services.settings import Settings
 from services.store.audit import PostgresAudit
 from services.store.dead_letters import PostgresDeadLetters
+from services.store.dry_runs import PostgresDryRuns
 from services.store.geofences import PostgresGeofences
 from services.store.idempotency import PostgresAnswers
 from services.store.keys import PostgresKeys
@@ -218,6 +223,23 @@ async def _build(
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
+    readers = Readers(make_reader)
+    stack.push_async_callback(readers.stop)
+    dry_runs = PostgresDryRuns(pool=pool)
+    rehearsing = DryRunner(
+        readers=readers,
+        offsets=offsets,
+        topics=parts.topics(settings),
+        decoder=Decoder(max_bytes=settings.kafka.max_record_bytes),
+        store=dry_runs,
+        registrations=registrations,
+        filters=filters,
+        limits=DryRunLimits(
+            events=settings.api.dry_run_events, seconds=settings.api.dry_run_seconds
+        ),
+        clock=clock,
+        name=f"{socket.gethostname()}/{os.getpid()}",
+    )
     routes = native(
         projects=ProjectRoutes(
             Projects(store=projects, keys=keys, audit=audit, clock=clock, entropy=os.urandom)
@@ -240,7 +262,18 @@ async def _build(
                 entropy=os.urandom,
             )
         ),
-        filters=FilterRoutes(filters),
+        filters=FilterRoutes(
+            filters,
+            DryRuns(
+                store=dry_runs,
+                filters=filters,
+                subscriptions=subscriptions,
+                clock=clock,
+                entropy=os.urandom,
+            ),
+            Matches(journal=journal, subscriptions=subscriptions, filters=filters),
+            clock,
+        ),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []
@@ -263,10 +296,11 @@ async def _build(
     chores = [
         Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
         Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),
+        Chore("dry_runs", dry_runs.expire, timedelta(days=1)),
         Chore("dead_letters", letters.expire, timedelta(days=settings.retry.dead_letter_days)),
     ]
     evict = partial(_evict, letters, settings.retry.dead_letter_bytes)
-    return app, pool, [partial(_clean, chores), evict, runner.run]
+    return app, pool, [partial(_clean, chores), evict, runner.run, rehearsing.run]
 
 
 async def _offsets(settings: Settings, stack: AsyncExitStack) -> KafkaOffsets:

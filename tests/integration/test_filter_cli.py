@@ -73,7 +73,7 @@ async def test_a_filter_is_checked_with_line_and_column_of_its_file(
     assert 'write ["fast"]' in ends[1].out
     assert ends[2].out.startswith(f"{broken}:6:1: not JSON: ")
     (fault,) = orjson.loads(ends[3].out)["errors"]
-    assert (fault["line"], fault["column"], fault["code"]) == (1, 31, "unknown_type")
+    assert (fault["line"], fault["column"], fault["code"]) == (1, 32, "unknown_type")
     assert "--types" in ends[4].err
     assert ends[5].out == ends[6].out == ""
 

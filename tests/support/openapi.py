@@ -37,7 +37,7 @@ def routes() -> list[Route]:
         again=AgainRoutes(nothing, nothing),
         journal=JournalRoutes(nothing, nothing),
         geofences=GeofenceRoutes(nothing),
-        filters=FilterRoutes(nothing),
+        filters=FilterRoutes(nothing, nothing, nothing, nothing),
     )
 
 

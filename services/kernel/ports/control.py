@@ -7,6 +7,8 @@ from typing import Protocol
 
 from services.kernel.audit import Entry, EntryFilter
 from services.kernel.dead_letter import Among, Cause, DeadFilter, DeadLetter, JobState, Resend
+from services.kernel.dry_run import DryRun
+from services.kernel.event import Json
 from services.kernel.geofence import Geofence
 from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, SubscriptionId
 from services.kernel.lane import Start
@@ -154,6 +156,30 @@ class KeyStore(Protocol):
 
         Returns those events; none where nothing of the key waits.
         """
+
+
+class DryRunStore(Protocol):
+    """Table `dry_runs`."""
+
+    async def add(self, job: DryRun) -> None:
+        """Store a new job."""
+
+    async def get(self, id_: str) -> DryRun | None:
+        """Return one."""
+
+    async def cancel(self, id_: str, *, at: datetime) -> None:
+        """End one that isn't over."""
+
+    async def claim(self, worker: str, *, now: datetime, lease: timedelta) -> DryRun | None:
+        """Return the oldest job that nobody works on; nobody else does now for so long."""
+
+    async def note(self, id_: str, worker: str, *, done: int, total: int, until: datetime) -> bool:
+        """Keep how far it is; tell whether it is still *worker*'s to go on with."""
+
+    async def finish(
+        self, job: DryRun, worker: str, *, result: Json | None, error: str | None, at: datetime
+    ) -> None:
+        """Keep what was found, or why nothing was."""
 
 
 class AnswerStore(Protocol):

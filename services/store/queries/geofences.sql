@@ -87,3 +87,41 @@ select count(s.id)::int as subscriptions,
 from projects p left join subscriptions s on s.project_id = p.id and s.deleted_at is null
 where p.id = $1
 group by p.id;
+
+-- name: add_dry_run
+-- Store a new dry run.
+insert into dry_runs (id, project_id, question, created_at) values ($1, $2, $3, $4);
+
+-- name: get_dry_run
+-- A dry run and how far it is.
+select * from dry_runs where id = $1;
+
+-- name: cancel_dry_run
+-- End a dry run that isn't over.
+update dry_runs set state = 'cancelled', finished_at = $2
+where id = $1 and state in ('queued', 'running');
+
+-- name: claim_dry_run
+-- Work on the oldest dry run that nobody works on; whoever died is relieved.
+update dry_runs j set state = 'running', claimed_by = $1, claimed_until = $2::timestamptz + $3,
+    started_at = $2, done = 0
+where j.id = (
+    select o.id from dry_runs o
+    where o.state = 'queued' or (o.state = 'running' and o.claimed_until < $2)
+    order by o.id limit 1 for update skip locked)
+returning j.*;
+
+-- name: note_dry_run
+-- How far a dry run is, for whoever still works on it.
+update dry_runs set done = $3, total = $4, claimed_until = $5
+where id = $1 and claimed_by = $2 and state = 'running'
+returning id;
+
+-- name: finish_dry_run
+-- What a dry run found.
+update dry_runs set state = $3, result = $4, error = $5, finished_at = $6
+where id = $1 and claimed_by = $2 and state = 'running';
+
+-- name: expire_dry_runs
+-- Forget dry runs that nobody asks for any more.
+delete from dry_runs where created_at <= $1;
