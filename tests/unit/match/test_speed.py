@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.dev.bench_filters import compared, measure
+from services.dev.bench_filters import compared
 from services.dev.filter_mixes import POSITIONS, REPORTS, Mix
 
 
@@ -10,10 +10,3 @@ from services.dev.filter_mixes import POSITIONS, REPORTS, Mix
 def test_a_thousand_filters_are_far_cheaper_than_one_by_one(mix: Mix) -> None:
     by_index, one_by_one = compared(mix, 1_000, 400)
     assert one_by_one > 10 * by_index
-
-
-@pytest.mark.long
-@pytest.mark.timeout(300)
-def test_the_figures_hold() -> None:
-    figures = measure()
-    assert [figure for figure in figures if not figure.holds] == []
