@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from services.cli import (
+    again,
     bench,
     demo,
     dev,
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
+    again,
     dev,
     roles,
     reset_offsets,

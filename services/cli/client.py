@@ -1,5 +1,6 @@
 """The API as the command line sees it: JSON in and out, refusals and silence as exceptions."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,9 @@ import orjson
 from services.kernel.errors import WebhooksError
 from services.kernel.event import Json
 
+RECONNECT_SECONDS = 1.0
+LINE_BYTES = 4 << 20
+"""Of an event on one line, and more."""
 SECONDS = 40.0
 """Of one call: a test call may wait 30 s for the receiver."""
 
@@ -81,6 +85,41 @@ class Api:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             raise UnreachableError(f"nobody answers at {self.url}: {why}") from error
+
+    async def follow(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, Json]]:
+        """Yield (name, data) of server-sent events, over broken lines too, until cancelled.
+
+        Raises RefusedError; UnreachableError where nobody answers at first.
+        """
+        assert self._session is not None, "enter the context first"  # noqa: S101 - a caller's bug
+        last, timeout = "", aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=45.0)
+        while True:
+            headers = {"Last-Event-ID": last} if last else {}
+            try:
+                async with self._session.get(
+                    self.url + path,
+                    params=query,
+                    headers=headers,
+                    timeout=timeout,
+                    read_bufsize=LINE_BYTES,
+                ) as response:
+                    if not response.ok:
+                        raise RefusedError(response.status, _object(await response.read()))
+                    fields: dict[str, str] = {}
+                    async for line in response.content:
+                        name, _, text = line.decode().rstrip("\n").partition(": ")
+                        if name:
+                            fields[name] = text
+                            continue
+                        last = fields.get("id", last)
+                        if "data" in fields:
+                            yield fields["event"], orjson.loads(fields["data"])
+                        fields = {}
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                if not last:
+                    why = str(error) or type(error).__name__
+                    raise UnreachableError(f"nobody answers at {self.url}: {why}") from error
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
         """Yield every object of a list, page after page."""

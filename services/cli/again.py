@@ -1,0 +1,125 @@
+"""`events tail|get` and `resend`: the log as it grows, one event, and what was given up sent again."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from services.cli.command import AnswerIsNoError, UsageError, command
+from services.cli.console import Console
+from services.kernel.event import Json
+
+STEP_SECONDS = 0.5
+OVER = ("done", "cancelled", "failed")
+Type = Annotated[str | None, typer.Option("--type", help="Only this event type or pattern.")]
+Topic = Annotated[str | None, typer.Option(help="Only this topic.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    me = "planner-webhooks events"
+    group = typer.Typer(no_args_is_help=True)
+    app.add_typer(
+        group, name="events", help="The log itself.", epilog=f"Example: {me} tail --type 'stop.*'"
+    )
+    command(group, "tail", example=f"{me} tail --type 'stop.report.*'")(tail)
+    command(group, "get", example=f"{me} get planner.events/3/1200")(get)
+    command(app, "resend", example="planner-webhooks resend --status 5xx --rate 50")(resend)
+
+
+async def tail(
+    console: Console,
+    *,
+    type_: Type = None,
+    topic: Topic = None,
+    vehicle: Annotated[str | None, typer.Option(metavar="ID", help="Only of this vehicle.")] = None,
+    deliveries: Annotated[
+        bool, typer.Option("--deliveries", help="Requests to receivers, in place of events.")
+    ] = False,
+) -> None:
+    """Show events, or deliveries, as they happen; Ctrl-C ends it."""
+    asked = {"type": type_, "topic": topic, "key": vehicle}
+    query = {name: value for name, value in asked.items() if value is not None}
+    query["of"] = "deliveries" if deliveries else "events"
+    console.hint("listening; Ctrl-C ends it")
+    async with console.api() as api:
+        async for name, data in api.follow("/v1/stream", query):
+            if console.as_json:
+                console.record(data)
+            else:
+                console.line(_line(name, data))
+
+
+async def get(
+    console: Console,
+    *,
+    place: Annotated[
+        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="Where it stands.")
+    ],
+) -> None:
+    """Show one event of the log."""
+    if place.count("/") != 2:  # noqa: PLR2004 - topic, partition, offset
+        raise UsageError(f"{place!r} is no place: write TOPIC/PARTITION/OFFSET")
+    async with console.api() as api:
+        console.record(await api.call("GET", f"/v1/events/{place}"))
+
+
+async def resend(
+    console: Console,
+    *,
+    id_: Annotated[
+        str | None, typer.Argument(metavar="ID", help="One dead letter; else all that fit.")
+    ] = None,
+    subscription: Annotated[str | None, typer.Option(help="Of this subscription.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="That ended so: http, timeout …")] = None,
+    status: Annotated[str | None, typer.Option(help="With this status, or class: 5xx.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Of this event type.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Given up at or after.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Given up before.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Deliveries per second.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, send none.")] = False,
+) -> None:
+    """Send again what was given up; waits until each was tried."""
+    asked = {
+        "subscription": subscription,
+        "outcome": outcome,
+        "status": status,
+        "type": type_,
+        "from": since,
+        "to": until,
+        "rate": rate,
+    }
+    body = {name: value for name, value in asked.items() if value is not None}
+    if id_ is not None and (body or dry_run):
+        raise UsageError("name one by its id, or many by a filter")
+    async with console.api() as api:
+        if id_ is not None:
+            job = await api.call("POST", f"/v1/deliveries/{id_}/resend")
+        else:
+            job = await api.call("POST", "/v1/resends", {**body, "dry_run": dry_run})
+        if dry_run:
+            console.record(job)
+            return
+        shown = None
+        while job["state"] not in OVER:
+            if job["done"] != shown:
+                shown = job["done"]
+                console.hint(f"{shown} of {job['total']}")
+            await asyncio.sleep(STEP_SECONDS)
+            job = await api.call("GET", f"/v1/resends/{job['id']}")
+    console.record(job)
+    if job["state"] != "done":
+        raise AnswerIsNoError
+
+
+def _line(name: str, data: Json) -> str:
+    if name == "missed":
+        where = f"{data['topic']}/{data['partition']}"
+        return f"missed    {where} {data['from_offset']} to {data['to_offset']}: not in the log"
+    if name == "delivery":
+        answer = data["status"] or data["outcome"]
+        took = f"{data['phases']['total_ms']:.0f} ms"
+        to = data["subscription_id"]
+        return f"{data['started_at']}  {data['type']:<28} {answer!s:<8} {took:>8}  {to}"
+    where = f"{data['topic']}/{data['partition']}/{data['offset']}"
+    return f"{data['produced_at']}  {data['type']:<28} {data['key'] or '-':<26} {where}"
