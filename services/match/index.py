@@ -10,6 +10,7 @@ that fails on events is let fail for its own subscription alone, and is switched
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ __all__ = ["Match", "Matcher", "Seen"]
 
 MAX_TYPES = 1_024
 """Entries of one project: names of types come from producers, so they are bounded."""
+MAX_GONE = 256
+"""Counts of entries that are no more; the oldest are dropped where nobody asks for them."""
 STEP_SECONDS = 0.004
 MAX_FAILURES = 10
 """Of one filter, until it is switched off."""
@@ -76,7 +79,7 @@ class Matcher:
         self._trees: dict[SubscriptionId, tuple[str, Filter | None]] = {}
         self._failures: dict[SubscriptionId, int] = {}
         self._stale: dict[tuple[str, str], None] = {}
-        self._gone: list[Seen] = []
+        self._gone: deque[Seen] = deque(maxlen=MAX_GONE)
 
     def learn(self, subscriptions: Iterable[Subscription]) -> Iterator[None]:
         """Read the filters of these, in steps of a few milliseconds: ahead of their use."""
@@ -155,8 +158,8 @@ class Matcher:
 
     def take_seen(self) -> Iterator[Seen]:
         """Yield what was seen and matched since the last call, an entry at a time."""
-        gone, self._gone = self._gone, []
-        yield from gone
+        while self._gone:
+            yield self._gone.popleft()
         for project in list(self._projects.values()):
             for entry in list(project.entries.values()):
                 if entry.seen:
