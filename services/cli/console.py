@@ -71,6 +71,11 @@ class Console:
         """Say something that is no result."""
         self._err.print(text, markup=False, style="dim")
 
+    def progress(self, text: str) -> None:
+        """Say how far something is; on a terminal alone, each time in the same place."""
+        if self._err.is_terminal:
+            self._err.print(f"\r\x1b[2K{text}", markup=False, style="dim", end="")
+
     def error(self, text: str) -> None:
         """Say what went wrong."""
         self._err.print(text, markup=False, style="red")

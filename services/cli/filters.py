@@ -1,6 +1,7 @@
 """`filter check|explain|dry-run`: a filter in a file, judged and tried before it is stored."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -69,6 +70,11 @@ def register(app: typer.Typer) -> None:
         "explain",
         example=f"{me} explain filter.json --types 'stop.*' --event event.json",
     )(explain)
+    command(
+        group,
+        "dry-run",
+        example=f"{me} dry-run filter.json --types 'stop.*' --from 2026-03-17T00:00:00Z",
+    )(dry_run)
 
 
 async def check(
@@ -120,6 +126,73 @@ async def explain(
             console.line(line)
     if not found["match"]:
         raise AnswerIsNoError
+
+
+async def dry_run(
+    console: Console,
+    *,
+    file: File,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="From when on the log is read.")
+    ],
+    types: Types = None,
+    project: Project = None,
+    subscription: Annotated[
+        str | None, typer.Option(help="Say what this subscription would gain and lose.")
+    ] = None,
+) -> None:
+    """Say what a filter would have sent since a time; Ctrl-C cancels."""
+    asked = {"from": from_, **({} if subscription is None else {"subscription": subscription})}
+    more = b", " + orjson.dumps(asked)[1:-1]
+    written = read(console, file, types, project_id=project, more=more)
+    async with console.api() as api:
+        job = await api.call("POST", "/v1/filters/dry-run", written.body)
+        path = f"/v1/filters/dry-runs/{job['id']}"
+        try:
+            while job["state"] in ("queued", "running"):
+                if job["done"]:
+                    console.progress(_progress(job))
+                await asyncio.sleep(LOOK_SECONDS)
+                job = await api.call("GET", path)
+        except asyncio.CancelledError:
+            await api.call("POST", f"{path}/cancel", {})
+            raise
+    if console.as_json:
+        console.record(job)
+    elif job["result"] is not None:
+        for line in _found(written, job["result"]):
+            console.line(line)
+    if job["state"] != "done":
+        console.error(job.get("error") or f"the dry run was {job['state']}")
+        raise AnswerIsNoError
+
+
+LOOK_SECONDS = 0.3
+
+
+def _progress(job: Json) -> str:
+    left = "" if job["eta_seconds"] is None else f", {job['eta_seconds']:.0f} s left"
+    return f"{job['done']:,} of {job['total']:,} records{left}"
+
+
+def _found(written: Written, result: Json) -> Iterator[str]:
+    bounded = "" if result["complete"] else " (not to the end of the log: a limit was reached)"
+    yield (
+        f"would have sent {result['matched']:,} of {result['scanned']:,} events,"
+        f" {result['peak_per_second']:,}/s at the peak, {result['bytes']:,} bytes{bounded}"
+    )
+    for type_, count in result["types"].items():
+        yield f"  {type_}: {count['matched']:,} of {count['scanned']:,}"
+    explained = result["misses"]["explained"]
+    for clause in result["misses"]["clauses"]:
+        place = written.at(clause["pointer"])
+        where = f"{written.file}:{place.line}:{place.column}"
+        yield f"  {where}: {clause['count']:,} of {explained:,} stopped at {clause['path']}"
+    for name in ("gains", "losses") if "change" in result else ():
+        yield f"  {name}: {result['change'][name]['count']:,}"
+    for sample in result["samples"]:
+        where = f"{sample['topic']}/{sample['partition']}/{sample['offset']}"
+        yield f"  for example {sample['type']} {sample['id']} at {where}"
 
 
 def _why(written: Written, found: Json) -> list[str]:

@@ -1,5 +1,7 @@
 """A filter tried on the real log, and for one event who gets it and why others don't."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, Put, a_cluster
+from tests.support.cluster import ADMIN_KEY, Cluster, Put, a_cluster
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -126,3 +128,23 @@ async def test_each_subscription_says_why_it_gets_an_event_or_not(cluster: Clust
     assert (miss["pointer"], miss["actual"]) == ("/filter/data/status", "planning")
     await cluster.call("GET", f"/v1/events/{cluster.topic}/3/7/matches", status=404)
     await cluster.call("GET", "/v1/events/nowhere/3/0/matches", status=404)
+
+
+async def test_the_command_line_says_what_a_filter_would_have_sent(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    await cluster.put(*(a_plan(cluster.project, n) for n in range(30)))
+    file = tmp_path / "filter.json"
+    file.write_bytes(orjson.dumps(FINISHED))
+    arguments = ("--types", "plan.*", "--from", FROM, "--project", cluster.project)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", "filter", "dry-run", str(file), *arguments,
+        "--api", cluster.api, "--key", ADMIN_KEY,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    said = out.decode().splitlines()
+    assert said[0].startswith("would have sent 10 of 30 events, ")
+    assert "  plan.created: 10 of 30" in said
+    assert f"  {file}:1:19: 20 of 20 stopped at data.status" in said
