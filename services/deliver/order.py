@@ -67,6 +67,9 @@ class Line:
             self.out = self.offsets[0]
         return first
 
+    def __repr__(self) -> str:
+        return f"<Line {self.offsets} out {self.out} here {[*self.here]} behind {self.behind}>"
+
     @property
     def wants_row(self) -> bool:
         """Whether it is the turn of what only has to be fetched."""

@@ -92,13 +92,13 @@ class Outboxes:
             limited = self._limited(subscription)
             outbox = Outbox(limited, ceiling=ceiling, share=self._share, now=now)
             self._outboxes[subscription.id] = outbox
-        queued: Queued | None = outbox.enter(delivery, now)
-        load = outbox.load(delivery.position.partition)
-        if delivery.order is not None and queued is not None:
-            queued = self._order.put(queued)
-        if queued is not None:
-            outbox.queue.append(queued)
+        entered = outbox.enter(delivery, now)
+        load = entered.load
+        if delivery.order is None:
+            outbox.queue.append(entered)
             self._enter(outbox, now)
+        else:
+            self._release(self._order.put(entered), outbox, now)
         if load.entries >= MAX_ENTRIES and Trouble.FULL not in outbox.troubles:
             self._look_at(outbox, now, oldest_flying=now)
 
@@ -334,14 +334,14 @@ class Outboxes:
                 self._projects.append(project)
             else:
                 del self._rings[project]
-            if outbox.is_ready(now) and self._is_ours(outbox, now):
+            if outbox.is_ready(now) and (not outbox.is_ordered or self._is_ours(outbox, now)):
                 return outbox
         return None
 
     def _is_ours(self, outbox: Outbox, now: float) -> bool:
         """Tell whether a request would end while nobody else can own its partition."""
         subscription = outbox.subscription
-        if subscription.ordered is Ordered.NONE or self._may_begin(subscription.timeout_seconds):
+        if self._may_begin(subscription.timeout_seconds):
             return True
         outbox.held_until = now + LOOK_SECONDS
         self._held.add(subscription.id)
@@ -447,13 +447,18 @@ class Outboxes:
         taken: list[Delivery],
         wanted: Callable[[Queued], bool],
     ) -> list[Delivery]:
-        """Add what waits behind others of its key to what was *taken* from those in line."""
+        """Add what waits behind others of its key to what was *taken* from those in line.
+
+        If it has its row already, or will have, that is fetched when its turn comes.
+        """
         for delivery in taken:
             if delivery.order is not None:
                 self._order.left(delivery)
+                self._order.leave(delivery)
         if len(self._order):
             for queued in self._order.take_back(id_, wanted):
                 queued.load.leave(queued.delivery)
+                self._order.leave(queued.delivery)
                 taken.append(queued.delivery)
         return taken
 

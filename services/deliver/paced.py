@@ -17,7 +17,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.condition import BreakerState, Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
-from services.kernel.subscription import Subscription
+from services.kernel.subscription import Ordered, Subscription
 
 MAX_ENTRIES = 256
 MAX_BYTES = 4 << 20
@@ -79,7 +79,7 @@ class Outbox:
 
     __slots__ = (
         "_answers", "_breaker", "_loads", "_pace", "_rate", "_retry_after", "_stale",
-        "answered_at", "held_until", "in_flight", "in_ring", "limit", "queue", "reason",
+        "answered_at", "held_until", "in_flight", "in_ring", "is_ordered", "limit", "queue", "reason",
         "subscription", "troubles",
     )  # fmt: skip
 
@@ -87,6 +87,7 @@ class Outbox:
         self, subscription: Subscription, *, ceiling: int, share: float, now: float
     ) -> None:
         self.subscription = subscription
+        self.is_ordered = subscription.ordered is Ordered.KEY
         self.queue: deque[Queued] = deque()
         self.in_flight = 0
         self.limit = 0
@@ -204,6 +205,7 @@ class Outbox:
     def change(self, subscription: Subscription, *, ceiling: int, share: float, now: float) -> None:
         """Take over a change of the subscription, or of our share of its rate."""
         self.subscription = subscription
+        self.is_ordered = subscription.ordered is Ordered.KEY
         self._pace.ceiling = ceiling
         self._set_rate(subscription, share, now)
         self._set_limit()

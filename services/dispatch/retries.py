@@ -85,9 +85,13 @@ class Retries:
         if not due:
             self._look_at = now + LOOK_SECONDS
         wanting = self._outboxes.wanting_rows(MAX_KEYS)
-        turns = await self._store.turns(epochs, wanting, limit=ROWS_OF_KEY) if wanting else ()
-        self._more = bool(turns)
-        return self._send([*due, *turns])
+        found = await self._store.turns(epochs, wanting, limit=ROWS_OF_KEY) if wanting else ()
+        sent = self._send(due)
+        # What was here when Postgres was asked may have been acknowledged since.
+        here = set(held)
+        more = self._send([delivery for delivery in found if delivery.pair not in here])
+        self._more = more > 0
+        return sent + more
 
     def _send(self, rows: Sequence[Delivery]) -> int:
         sent = 0

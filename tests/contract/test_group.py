@@ -238,6 +238,16 @@ async def test_a_member_knows_which_part_of_all_partitions_is_its_own(broker: Br
             await eventually(lambda: (first.member.share(), second.member.share()) == (0.5, 0.5))
 
 
+async def test_a_member_knows_since_when_the_group_has_not_heard_of_it(broker: Broker) -> None:
+    async with broker.joined("w0") as worker:
+        await eventually(lambda: worker.member.share() == 1.0)
+        # Heartbeats are a quarter of the session apart; without them it would be silent for all of it.
+        until = asyncio.get_running_loop().time() + broker.session_seconds
+        while asyncio.get_running_loop().time() < until:
+            assert 0 <= worker.member.silence() < broker.session_seconds * 0.4
+            await asyncio.sleep(broker.session_seconds / 50)
+
+
 async def test_nobody_is_assigned_what_another_has_not_let_go_of(broker: Broker) -> None:
     letting_go = asyncio.Event()
 

@@ -366,6 +366,8 @@ class World:
                         self.note(f"    {lane!r} {lane.reason} flying {lane.flying} {lane.scan}")
                 for outbox in worker._outboxes._outboxes.values():
                     self.note(f"  {outbox!r} limit {outbox.limit} held {outbox.held_until}")
+                for key, line in worker._outboxes._order._lines.items():
+                    self.note(f"  {key} {line!r}")
                 for name in ("_pending", "_held"):
                     self.note(f"  parking{name} {getattr(parking, name)}")
         self.note(f"group {self.kafka.group}")

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,7 +13,7 @@ from services.kernel.condition import BreakerState, Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.subscription import Subscription
+from services.kernel.subscription import Ordered, Subscription
 from tests.support.factories import a_subscription
 from tests.support.virtual_time import VirtualClock, run_virtually
 
@@ -61,7 +61,13 @@ class Bench:
         self.clock = VirtualClock()
         self.outboxes = self.make()
 
-    def make(self, *, max_in_flight: int = 2000, ceiling: int = 64) -> Outboxes:
+    def make(
+        self,
+        *,
+        max_in_flight: int = 2000,
+        ceiling: int = 64,
+        may_begin: Callable[[float], bool] = lambda _: True,
+    ) -> Outboxes:
         self.outboxes = Outboxes(
             sender=self,
             on_attempt=lambda d, a: self.answers.append((self.clock.monotonic(), d, a)),
@@ -69,6 +75,8 @@ class Bench:
             on_room=lambda id_, p: self.rooms.append((id_, p)),
             clock=self.clock,
             chance=lambda: 0.0,
+            may_begin=may_begin,
+            ordered_seconds=6.0,
             max_in_flight=max_in_flight,
             max_in_flight_per_subscription=ceiling,
         )
@@ -345,3 +353,51 @@ def test_no_more_at_once_than_its_owner_allows_not_even_while_the_breaker_closes
     bench.run(lambda: bench.feed(subscription, rate=500, seconds=60))
     assert bench.most_at_once[subscription.id] <= 6
     assert bench.rate(50, 60) > 100
+
+
+def test_of_one_key_one_is_sent_at_a_time_and_other_keys_do_not_wait(bench: Bench) -> None:
+    subscription = a_subscription(ordered=Ordered.KEY)
+
+    async def story() -> None:
+        for offset in range(30):
+            delivery = a_delivery(subscription.id, offset)
+            bench.outboxes.deliver(replace(delivery, order=f"k{offset % 3}"), subscription)
+        for _ in range(200):
+            await bench.clock.sleep(0.01)
+            for _, delivery, _ in bench.answers:
+                bench.outboxes.through(delivery)
+
+    bench.run(story)
+    assert bench.most_at_once[subscription.id] == 3
+    for key in ("k0", "k1", "k2"):
+        offsets = [d.position.offset for _, d in bench.sent if d.order == key]
+        assert len(offsets) == 10
+        assert offsets == sorted(offsets)
+
+
+def test_an_ordered_request_begins_only_while_its_partition_stays_ours_until_it_ends(
+    bench: Bench,
+) -> None:
+    ordered = a_subscription(id_="a" * 24, ordered=Ordered.KEY, timeout_seconds=15.0)
+    other = a_subscription(id_="b" * 24)
+    asked: list[float] = []
+
+    def may_begin(seconds: float) -> bool:
+        asked.append(seconds)
+        return bench.clock.monotonic() >= 5
+
+    outboxes = bench.make(may_begin=may_begin)
+
+    async def story() -> None:
+        for subscription in (ordered, other):
+            delivery = replace(a_delivery(subscription.id), order="k")
+            if subscription is other:
+                delivery = replace(delivery, order=None)
+            outboxes.deliver(delivery, subscription)
+        await bench.clock.sleep(10)
+
+    bench.run(story)
+    began = {delivery.subscription_id: at for at, delivery in bench.sent}
+    assert began[other.id] < 0.1
+    assert 5 <= began[ordered.id] <= 5.5
+    assert set(asked) == {6.0}, "its time limit is cut to what a session allows"
