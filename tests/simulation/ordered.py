@@ -26,7 +26,7 @@ class Flight(NamedTuple):
     began: float
 
 
-UNAWARE = ("evict", "twin")
+UNAWARE = ("evict", "twin", "store down", "store loses")
 LONGEST = 1.8
 """Seconds that an ordered request may take."""
 Key = tuple[SubscriptionId, Partition, str]
@@ -68,7 +68,8 @@ class OrderOracle:
         """Tell whether a request that is in flight could be helped.
 
         A process that died or sleeps ends no request. A group that forgets a living member, or takes
-        another process for it, tells nobody in time.
+        another process for it, tells nobody in time. What is left in flight on a revoke holds its key
+        by its row, which a store that is gone doesn't take.
         """
         if not flight.process.alive or flight.process.asleep:
             return False
