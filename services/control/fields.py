@@ -46,7 +46,7 @@ SETTABLE = (
 CREATABLE = ("project_id", "signature", *SETTABLE)
 READ_ONLY = (
     "id", "project_id", "signature", "status", "status_reason", "created_at", "updated_at", "secret",
-    "failure_count", "warnings", "matches",
+    "failure_count", "warnings",
 )  # fmt: skip
 
 
