@@ -338,3 +338,106 @@ create table resends (
 );
 create index resends_by_project on resends (project_id, id desc);
 create index resends_to_do on resends (id) where state in ('queued', 'running');
+
+-- Whose attempts: a number in place of two ids.
+create table attempt_sources (
+    id              integer generated always as identity primary key,
+    project_id      text not null,            -- empty: a probe of the operator's
+    subscription_id text not null,            -- empty: a probe
+    half            bytea not null,           -- the last 6 bytes of its deliveries' ids
+    unique (project_id, subscription_id)
+);
+create index attempt_sources_by_subscription on attempt_sources (subscription_id);
+create index attempt_sources_by_half on attempt_sources (half);
+
+-- Types, topics, outcomes, verdicts, reasons, addresses: a number in place of a word.
+create table attempt_words (
+    id   integer generated always as identity primary key,
+    word text not null unique
+);
+
+-- Every request that was made. A table a day, made ahead and dropped after the retention; an id begins
+-- with the start, so it is the time too. Wide to narrow: no bytes are lost between columns.
+create table attempts (
+    id            bytea not null,             -- 12 bytes: 7 of the start (Unix seconds * 2^24)
+    event         bigint not null,            -- the first 6 bytes of its delivery's id
+    produced_ms   bigint not null,            -- the record's timestamp
+    "offset"      bigint,
+    next_at       timestamptz,
+    source        integer not null,           -- attempt_sources
+    type          integer not null,           -- this and the next seven: attempt_words
+    trigger       integer not null,
+    outcome       integer not null,
+    verdict       integer,
+    reason        integer,
+    topic         integer,                    -- null: no event of the log
+    address       integer,
+    partition     integer,
+    number        integer not null,
+    size          integer not null,           -- bytes of the request's body
+    queue_ms      real not null,
+    connect_ms    real,
+    tls_ms        real,
+    first_byte_ms real,
+    total_ms      real not null,
+    status        smallint,
+    event_id      bytea not null,             -- 12 bytes of 24 hex; of other ids UTF-8 after a zero byte
+    key           bytea,
+    plan_id       bytea,
+    route_id      bytea,
+    stop_id       bytea,
+    vehicle_id    bytea,
+    trace_id      bytea,
+    external_id   text,
+    replay        text,
+    headers       text,                       -- of the answer, as JSON
+    excerpt       text,
+    error         text
+) partition by range (id);
+create index attempts_by_id on attempts (id);
+create index attempts_by_source on attempts (source, id);
+create index attempts_by_event on attempts (event);
+create index attempts_by_plan on attempts (plan_id) where plan_id is not null;
+create index attempts_by_route on attempts (route_id) where route_id is not null;
+create index attempts_by_stop on attempts (stop_id) where stop_id is not null;
+create index attempts_by_vehicle on attempts (vehicle_id) where vehicle_id is not null;
+create index attempts_by_external on attempts (external_id) where external_id is not null;
+
+-- Where the recorder goes on in the log of attempts; moved in the transaction that stores them.
+create table attempt_offsets (
+    topic       text not null,
+    partition   integer not null,
+    next_offset bigint not null,
+    primary key (topic, partition)
+);
+
+-- The last record of each worker's run that is stored: one that was written twice is told by it.
+create table attempt_runs (
+    topic     text not null,
+    partition integer not null,
+    run       text not null,
+    number    bigint not null,
+    seen_at   timestamptz not null,
+    primary key (topic, partition, run)
+);
+create index attempt_runs_by_age on attempt_runs (seen_at);
+
+-- What became of deliveries in each minute, hour and day. One row per partition of the log, so that
+-- each has one writer.
+create table attempt_stats (
+    step       text not null check (step in ('minute', 'hour', 'day')),
+    source     integer not null,
+    at         timestamptz not null,          -- where the step begins
+    type       integer not null,
+    topic      text not null,
+    partition  integer not null,
+    delivered  bigint not null,
+    failed     bigint not null,
+    retried    bigint not null,
+    dead       bigint not null,
+    bytes      bigint not null,
+    receiver   bytea not null,                -- histograms, see kernel/histogram.py
+    end_to_end bytea not null,
+    primary key (step, source, at, type, topic, partition)
+);
+create index attempt_stats_by_age on attempt_stats (step, at);

@@ -1,4 +1,4 @@
-"""`dispatch`, `api`, `migrate`: one role, in the foreground; drains on SIGTERM."""
+"""`dispatch`, `record`, `api`, `migrate`: one role, in the foreground; drains on SIGTERM."""
 
 import asyncio
 import errno
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
         "dispatch",
         example="WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 planner-webhooks dispatch",
     )(dispatch)
+    command(app, "record", example="planner-webhooks record")(record)
     command(app, "api", example="WEBHOOKS_API__LISTEN=0.0.0.0:8080 planner-webhooks api")(api)
     command(app, "migrate", example="planner-webhooks migrate --check")(migrate)
 
@@ -32,6 +33,13 @@ def register(app: typer.Typer) -> None:
 def dispatch(console: Console) -> None:
     """Deliver: read the topics, match, send, retry. Drains on SIGTERM."""
     from services.run.dispatch import main  # noqa: PLC0415 - a command loads what it needs
+
+    run_role(console, main)
+
+
+def record(console: Console) -> None:
+    """Store the history of attempts in Postgres, once each. Drains on SIGTERM."""
+    from services.run.record import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
 

@@ -93,6 +93,20 @@ ATTEMPTS_LOST = Counter(
     "webhooks_attempts_lost",
     "Attempts that history lacks: Kafka was away for longer than memory lasts.",
 )
+ATTEMPTS_RECORDED = Counter("webhooks_attempts_recorded", "Attempts stored in Postgres.")
+RECORDER_SKIPPED = _children(
+    Counter(
+        "webhooks_recorder_skipped",
+        "What the log of attempts held and was not stored: records of nobody's, attempts of a time"
+        " that isn't kept.",
+        ["reason"],
+    ),
+    ("unreadable", "time"),
+)
+RECORDER_GAPS = _children(
+    Counter("webhooks_recorder_gaps", "Ranges of the log of attempts that are gone.", ["reason"]),
+    ("retention", "recreated"),
+)
 SETTLED = Tally("webhooks_settled", "Deliveries settled, by how.", "how", Settlement)
 COMMITS = _children(
     Counter("webhooks_commits", "Offset commits, by result.", ["result"]),

@@ -9,7 +9,7 @@ topics; level 1 because it costs 0.5 µs an attempt and takes 400 bytes to 100.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 import zstandard
@@ -20,6 +20,7 @@ from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import WebhooksError
 from services.kernel.event import Partition, Position
 from services.kernel.ids import delivery_id
+from services.kernel.ports.history import Written
 from services.kernel.recorded import Recorded
 
 VERSION = 1
@@ -36,14 +37,6 @@ Row: TypeAlias = tuple[Any, ...]
 
 class UnreadableError(WebhooksError):
     """A record of the attempts topic is none of ours."""
-
-
-class Written(NamedTuple):
-    """A record as it was read."""
-
-    run: str
-    number: int
-    attempts: Sequence[Recorded]
 
 
 def row(delivery: Delivery, attempt: Attempt, verdict: Verdict | None) -> Row:

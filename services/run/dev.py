@@ -108,10 +108,15 @@ async def _start(
     await migrate(settings, check=False)
     say("starting the API and " + _count(plan.dispatchers, "dispatcher"))
     health = folder.ports("dispatch", plan.dispatchers)
+    (recorder,) = folder.ports("record", 1)
     await supervisor.start(
         ("api", Role("api", environment=environment, log=logs / "api.log", health=_at(port))),
+        ("record", _observed("record", "dev", recorder, environment, logs / "record.log")),
         *(
-            (f"dispatch {n}", _dispatcher(n, at, environment, logs / f"dispatch-{n}.log"))
+            (
+                f"dispatch {n}",
+                _observed("dispatch", f"dev-{n}", at, environment, logs / f"dispatch-{n}.log"),
+            )
             for n, at in enumerate(health)
         ),
     )
@@ -148,9 +153,11 @@ async def _demo(
     return {**json.loads(state.read_text()), "receiver": f"http://{_at(port)}"}
 
 
-def _dispatcher(n: int, health: int, environment: Mapping[str, str], log: Path) -> Role:
-    own = {"WEBHOOKS_DISPATCH__INSTANCE": f"dev-{n}", "WEBHOOKS_OBSERVE__LISTEN": _at(health)}
-    return Role("dispatch", environment={**environment, **own}, log=log, health=_at(health))
+def _observed(
+    role: str, instance: str, health: int, environment: Mapping[str, str], log: Path
+) -> Role:
+    own = {"WEBHOOKS_DISPATCH__INSTANCE": instance, "WEBHOOKS_OBSERVE__LISTEN": _at(health)}
+    return Role(role, environment={**environment, **own}, log=log, health=_at(health))
 
 
 def _environment(

@@ -1,9 +1,13 @@
-"""The history of attempts, as those see it who make them."""
+"""The history of attempts, as those see it who make them, store them and look at them."""
 
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from services.kernel.attempt import Attempt, Verdict
 from services.kernel.delivery import Delivery
+from services.kernel.event import Partition
+from services.kernel.recorded import Recorded
 
 
 class AttemptLog(Protocol):
@@ -18,3 +22,42 @@ class Unrecorded:
 
     def add(self, delivery: Delivery, attempt: Attempt, verdict: Verdict | None) -> None:
         """Let it go."""
+
+
+class Written(NamedTuple):
+    """A record of the log of attempts, as it was read."""
+
+    run: str
+    """One process of a worker."""
+    number: int
+    """Of this record in its run, growing: the same number again is the same record."""
+    attempts: Sequence[Recorded]
+
+
+class AttemptStore(Protocol):
+    """Tables of attempts, as the recorder writes them. Every call may raise StoreGoneError."""
+
+    async def next_offset(self, partition: Partition) -> int | None:
+        """Return where *partition* goes on; None where it was never begun."""
+
+    async def begin(self, partition: Partition, *, before: int | None, offset: int) -> None:
+        """Let *partition* go on at *offset*, if it still stands at *before*."""
+
+    async def store(
+        self, partition: Partition, records: Sequence[Written], *, before: int, after: int
+    ) -> int | None:
+        """Store what is new in *records* and go on at *after*, in one transaction.
+
+        Return how many attempts were stored. None: *partition* doesn't stand at *before*, since
+        somebody else went on with it, or an earlier call took effect without our hearing of it.
+        """
+
+    async def make_days(self, days: Collection[datetime]) -> None:
+        """Make the tables of days that have none."""
+
+    async def expire(self, *, before: datetime, now: datetime) -> Sequence[str]:
+        """Drop the tables of days that ended before then, and return their names.
+
+        A day that somebody reads stays until the next time. Statistics of then go too, those of
+        minutes after three days.
+        """

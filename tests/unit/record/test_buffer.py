@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from services.kernel.attempt import Acknowledged
 from services.kernel.errors import BrokerGoneError
 from services.kernel.event import Partition, Position
+from services.kernel.ports.history import Written
 from services.observe import metrics
 from services.record.buffer import RECORD_BYTES, Attempts, Bounds
-from services.record.codec import Written, decode
+from services.record.codec import decode
 from tests.support.rows import a_delivery, an_attempt
 from tests.support.virtual_time import VirtualClock, run_virtually
 

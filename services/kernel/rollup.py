@@ -1,0 +1,110 @@
+"""What became of deliveries within a minute, an hour, a day: sums that can be added up further."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.kernel.delivery import Trigger
+from services.kernel.histogram import bucket
+from services.kernel.recorded import Recorded
+
+UNCOUNTED = frozenset((Trigger.TEST, Trigger.PROBE))
+AGAIN = frozenset((Trigger.REPLAY, Trigger.RESEND))
+"""What somebody asked for long after: how long it took from the event on says nothing."""
+
+
+class Step(StrEnum):
+    """How long a point of the statistics is; in UTC."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def seconds(self) -> int:
+        """Return its length."""
+        return {Step.MINUTE: 60, Step.HOUR: 3_600, Step.DAY: 86_400}[self]
+
+
+class Slot(NamedTuple):
+    """Whose deliveries, of which type, when."""
+
+    project_id: str
+    subscription_id: str
+    type: str
+    step: Step
+    at: datetime
+
+
+@dataclass(slots=True)
+class Sums:
+    """What is counted of a slot."""
+
+    delivered: int = 0
+    """Deliveries that were acknowledged."""
+    failed: int = 0
+    """Attempts that were not."""
+    retried: int = 0
+    """Attempts after an earlier one had failed."""
+    dead: int = 0
+    """Deliveries that were given up."""
+    bytes: int = 0
+    """Of the bodies of all requests."""
+    receiver: Counter[int] = field(default_factory=Counter)
+    """Milliseconds from the request's last byte to the head of the answer."""
+    end_to_end: Counter[int] = field(default_factory=Counter)
+    """Milliseconds from produced to acknowledged."""
+
+    def add(self, other: "Sums") -> None:
+        """Take in what was counted elsewhere."""
+        self.delivered += other.delivered
+        self.failed += other.failed
+        self.retried += other.retried
+        self.dead += other.dead
+        self.bytes += other.bytes
+        self.receiver.update(other.receiver)
+        self.end_to_end.update(other.end_to_end)
+
+    def take(self, attempt: Recorded) -> None:
+        """Count one attempt."""
+        self.bytes += attempt.size
+        if attempt.trigger is Trigger.RETRY:
+            self.retried += 1
+        if attempt.first_byte_ms is not None:
+            self.receiver[bucket(attempt.first_byte_ms)] += 1
+        if attempt.verdict == "acknowledged":
+            self.delivered += 1
+            if attempt.trigger not in AGAIN:
+                ended = attempt.started_ms + attempt.total_ms
+                self.end_to_end[bucket(ended - attempt.produced_ms)] += 1
+            return
+        self.failed += 1
+        if attempt.verdict in ("dead", "disable"):
+            self.dead += 1
+
+
+def rolled_up(attempts: Iterable[Recorded]) -> Mapping[Slot, Sums]:
+    """Return what *attempts* add to each slot; test calls and probes count nowhere."""
+    minutes: dict[tuple[str, str, str, int], Sums] = {}
+    for attempt in attempts:
+        if attempt.trigger in UNCOUNTED:
+            continue
+        minute = int(attempt.started_ms // 60_000)
+        key = (attempt.project_id, attempt.subscription_id, attempt.about.type, minute)
+        sums = minutes.get(key)
+        if sums is None:
+            sums = minutes[key] = Sums()
+        sums.take(attempt)
+    found: dict[Slot, Sums] = {}
+    for (project, subscription, type_, minute), sums in minutes.items():
+        for step, at in _steps(minute * 60):
+            found.setdefault(Slot(project, subscription, type_, step, at), Sums()).add(sums)
+    return found
+
+
+def _steps(seconds: int) -> Iterator[tuple[Step, datetime]]:
+    for step in Step:
+        yield step, datetime.fromtimestamp(seconds - seconds % step.seconds, UTC)

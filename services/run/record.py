@@ -1,0 +1,79 @@
+"""`planner-webhooks record`: builds a recorder on real Kafka and real Postgres."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+
+from services.broker.member import KafkaMember, MemberOptions
+from services.broker.offsets import KafkaOffsets
+from services.broker.topics import all_exist
+from services.kernel.clock import SystemClock
+from services.observe.health import health_app, serving
+from services.record.consume import Recorder
+from services.run import parts
+from services.run.dispatch import instance
+from services.settings import Settings
+from services.store.attempts import PostgresAttempts
+
+log = structlog.get_logger()
+
+MAX_RECORD_BYTES = 4 << 20
+"""Fetched at once of a partition."""
+
+
+def main(settings: Settings) -> None:
+    """Store attempts until SIGTERM or SIGINT. Raises StartError, or what no part could deal with."""
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        recorder = await _build(settings, stack)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, recorder.stop)
+        app = health_app(ready=lambda: recorder.trouble, alive=lambda: None)
+        await stack.enter_async_context(serving(app, settings.observe.listen))
+        log.info("record_starts", instance=instance(settings))
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(recorder.keep())
+            await recorder.run()
+            keeping.cancel()
+        log.info("record_stopped")
+
+
+async def _build(settings: Settings, stack: AsyncExitStack) -> Recorder:
+    seconds = settings.dispatch.start_timeout_seconds
+    connection = parts.connection(settings)
+    topic = settings.record.topic
+    pool = await parts.pool(settings, stack)
+    await parts.waited_for("topics", lambda: all_exist(connection, [topic]), seconds=seconds)
+    offsets = KafkaOffsets(connection=connection, group=group(settings))
+    await parts.waited_for("Kafka", offsets.start, seconds=seconds)
+    stack.push_async_callback(offsets.stop)
+    kafka = settings.kafka
+    options = MemberOptions(
+        group=group(settings),
+        topics=[topic],
+        instance=instance(settings),
+        session_timeout=kafka.session_timeout_seconds,
+        rebalance_timeout=kafka.rebalance_timeout_seconds,
+        start_timeout=seconds,
+        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+        fetch_max_bytes=kafka.fetch_max_bytes,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+    return Recorder(
+        make_member=lambda: KafkaMember(connection=connection, options=options),
+        offsets=offsets,
+        store=PostgresAttempts(pool=pool),
+        retention_days=settings.record.retention_days,
+        clock=SystemClock(),
+    )
+
+
+def group(settings: Settings) -> str:
+    """Return the group that recorders share partitions in."""
+    return f"{settings.kafka.group}.record"
