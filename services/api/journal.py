@@ -6,6 +6,7 @@ from contextlib import aclosing
 import orjson
 
 from services.api.call import Answer, Call, Streamed
+from services.api.history import attempt_shown
 from services.control.checks import parse_moment
 from services.control.journal import Asked, Entry, Gap, Journal
 from services.control.tail import DELIVERIES, EVENTS, Message, Tail, Wanted
@@ -105,40 +106,7 @@ def _named(what: Entry | Recorded | Gap) -> tuple[str, Json]:
         case Gap():
             return "missed", _gap(what)
         case Recorded():
-            return "delivery", _attempt(what)
-
-
-def _attempt(attempt: Recorded) -> Json:
-    position = attempt.position
-    return {
-        "id": attempt.id,
-        "delivery_id": attempt.delivery_id,
-        "event_id": attempt.event_id,
-        "type": attempt.about.type,
-        "topic": position.partition.topic if position else None,
-        "partition": position.partition.number if position else None,
-        "offset": position.offset if position else None,
-        "subscription_id": attempt.subscription_id,
-        "project_id": attempt.project_id,
-        "key": attempt.key,
-        "number": attempt.number,
-        "trigger": attempt.trigger.value,
-        "started_at": rfc3339_ms(int(attempt.started_ms)),
-        "phases": {
-            "queue_ms": attempt.queue_ms,
-            "connect_ms": attempt.connect_ms,
-            "tls_ms": attempt.tls_ms,
-            "first_byte_ms": attempt.first_byte_ms,
-            "total_ms": attempt.total_ms,
-        },
-        "address": attempt.address,
-        "outcome": attempt.outcome.value,
-        "status": attempt.status,
-        "response": {"headers": dict(attempt.headers), "excerpt": attempt.excerpt},
-        "verdict": attempt.verdict,
-        "next_attempt_at": rfc3339_ms(int(attempt.next_ms)) if attempt.next_ms else None,
-        "trace_id": attempt.trace_id,
-    }
+            return "delivery", attempt_shown(what)
 
 
 def _entry(entry: Entry) -> Json:

@@ -18,6 +18,7 @@ from services.version import VERSION
 
 SHAPES = "openapi.shapes.json"
 STREAM = "text/event-stream"
+EXPORTS = ("text/csv", "application/x-ndjson")
 QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}}
 
 
@@ -51,7 +52,10 @@ def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - J
         "summary": route.summary,
         "operationId": shape["id"],
         "responses": {
-            **{str(status): _done(answer) for status, answer in _answers(shape)},
+            **{
+                str(status): _done(answer, exports=shape.get("exports", False))
+                for status, answer in _answers(shape)
+            },
             "default": {
                 "description": "Refused.",
                 "content": {"application/problem+json": {"schema": _ref("Problem")}},
@@ -87,14 +91,17 @@ def _answers(shape: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return [shape["answer"], *([shape["also"]] if "also" in shape else [])]
 
 
-def _done(answer: str | None) -> dict[str, Any]:
+def _done(answer: str | None, *, exports: bool) -> dict[str, Any]:
     if answer is None:
         return {"description": "Done."}
     if answer == STREAM:
         return {"description": "Messages.", "content": {STREAM: {"schema": {"type": "string"}}}}
     return {
         "description": "Done.",
-        "content": {"application/json": {"schema": _ref(answer)}},
+        "content": {
+            "application/json": {"schema": _ref(answer)},
+            **({name: {"schema": {"type": "string"}} for name in EXPORTS} if exports else {}),
+        },
     }
 
 

@@ -8,6 +8,7 @@ from services.api.call import Handler
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
+from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.subscriptions import SubscriptionRoutes
@@ -38,6 +39,7 @@ def native(
     audit: AuditRoutes,
     again: AgainRoutes,
     journal: JournalRoutes,
+    history: HistoryRoutes,
     geofences: GeofenceRoutes,
     filters: FilterRoutes,
 ) -> list[Route]:
@@ -74,6 +76,11 @@ def native(
         Route("GET", "/v1/dead-letters", again.list_dead),
         Route("POST", "/v1/dead-letters/resend", again.resend_dead),
         Route("POST", "/v1/dead-letters/discard", again.discard),
+        Route("GET", "/v1/attempts", history.attempts),
+        Route("GET", "/v1/attempts/{id}", history.attempt),
+        Route("GET", "/v1/deliveries", history.deliveries),
+        Route("GET", "/v1/deliveries/{id}", history.delivery),
+        Route("GET", "/v1/stats", history.stats),
         Route("POST", "/v1/deliveries/{id}/resend", again.resend_one),
         Route("POST", "/v1/resends", again.resend),
         Route("GET", "/v1/resends", again.list),

@@ -29,8 +29,8 @@ from services.kernel.errors import (
 )
 from services.kernel.event import Partition, Record
 from services.kernel.ports.broker import LogReader, Offsets
+from services.kernel.ports.history import Written
 from services.kernel.recorded import Recorded
-from services.record.codec import Written
 
 log = structlog.get_logger()
 

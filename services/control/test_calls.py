@@ -8,12 +8,14 @@ from services.control.access import Caller
 from services.control.checks import Checker, kind
 from services.control.fields import Fields
 from services.control.subscriptions import Subscriptions
+from services.kernel.about import about
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock, rfc3339
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Event, Json, Partition, Position
 from services.kernel.ids import Entropy, new_id
+from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Answer, HttpClient, Sender
 from services.kernel.registration import Registration
 from services.match import types
@@ -41,7 +43,9 @@ class TestCalls:
         entropy: Entropy,
         max_body_bytes: int,
         user_agent: str,
+        attempts: AttemptLog,
     ) -> None:
+        self._attempts = attempts
         self._subscriptions = subscriptions
         self._fields = fields
         self._sender = sender
@@ -60,7 +64,7 @@ class TestCalls:
         data: object = None,
         noted: Sequence[Fault] = (),
     ) -> tuple[Registration, Attempt]:
-        """Send one example event; works while paused, is marked, counts nowhere.
+        """Send one example event; works while paused, is marked, counts in no statistics.
 
         *noted* is what a caller found already: told with the rest, and nothing is sent then.
         """
@@ -89,9 +93,12 @@ class TestCalls:
             project_id=registration.project_id,
             timestamp_ms=event.timestamp_ms,
             trigger=Trigger.TEST,
+            about=about(event),
         )
         subscription = await self._subscriptions.as_sent_to(registration)
-        return registration, await self._sender.deliver(delivery, subscription)
+        attempt = await self._sender.deliver(delivery, subscription)
+        self._attempts.add(delivery, attempt, None)
+        return registration, attempt
 
     async def probe(self, body: Json) -> Mapping[str, Any]:
         """Make one `HEAD` request to a URL; nothing is stored. Any status counts as reachable."""

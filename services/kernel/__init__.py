@@ -10,6 +10,8 @@ fastest) and a `value` class elsewhere. A port says who calls it, what may block
     attempt       one request, how it ended (`Outcome`), and what we do next (`Verdict`)
     about         what an event is looked for by: type, plan, route, stop, vehicle
     recorded      an attempt as history keeps it
+    history       what people look for in it
+    rollup        what it comes to in a minute, an hour, a day, in histograms that add up
     retry         the policy: attempt in, verdict out
     ports/        what the stages need from Kafka, Postgres and the network
 """

@@ -5,6 +5,7 @@
                       └── lost, counted, where it is full       └──────── stats, in the same transaction
 
     codec    a record of the topic: versioned, compressed; read by the recorder and by the live tail
+    consume  the recorder: from the topic into Postgres, each attempt once
     buffer   the worker's side: `add` never waits and costs 2 µs; a record ten times a second
 
 A delivery never waits for its log. What the buffer can't hold, because Kafka is away for minutes, is

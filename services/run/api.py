@@ -22,6 +22,7 @@ from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES, harden
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
+from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
@@ -41,6 +42,7 @@ from services.control.dry_runs import Runner as DryRunner
 from services.control.fields import Bounds, Fields
 from services.control.filters import Filters
 from services.control.geofences import Geofences
+from services.control.history import History
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
 from services.control.keys import Keys
@@ -57,6 +59,7 @@ from services.feed.decode import Decoder
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import StoreGoneError
 from services.kernel.ports.broker import LogReader
+from services.kernel.ports.history import Unrecorded
 from services.observe import metrics
 from services.observe.health import health_app, serving
 from services.record import codec
@@ -66,6 +69,7 @@ from services.store.audit import PostgresAudit
 from services.store.dead_letters import PostgresDeadLetters
 from services.store.dry_runs import PostgresDryRuns
 from services.store.geofences import PostgresGeofences
+from services.store.history import PostgresHistory
 from services.store.idempotency import PostgresAnswers
 from services.store.keys import PostgresKeys
 from services.store.pool import Pool
@@ -180,7 +184,9 @@ async def _build(
         clock=clock,
         entropy=os.urandom,
     )
+    attempts = parts.attempts(settings, producer, worker=f"api/{socket.gethostname()}", clock=clock)
     test_calls = TestCalls(
+        attempts=attempts or Unrecorded(),
         subscriptions=subscriptions,
         fields=fields,
         sender=SigningSender(
@@ -253,6 +259,7 @@ async def _build(
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
         journal=JournalRoutes(journal, tail),
+        history=HistoryRoutes(History(store=PostgresHistory(pool=pool), clock=clock)),
         geofences=GeofenceRoutes(
             Geofences(
                 store=fences,
@@ -300,7 +307,8 @@ async def _build(
         Chore("dead_letters", letters.expire, timedelta(days=settings.retry.dead_letter_days)),
     ]
     evict = partial(_evict, letters, settings.retry.dead_letter_bytes)
-    return app, pool, [partial(_clean, chores), evict, runner.run, rehearsing.run]
+    background: list[Background] = [partial(_clean, chores), evict, runner.run, rehearsing.run]
+    return app, pool, [*background, *([attempts.run] if attempts else [])]
 
 
 async def _offsets(settings: Settings, stack: AsyncExitStack) -> KafkaOffsets:

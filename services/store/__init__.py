@@ -11,6 +11,8 @@
     changes        all subscriptions for the workers, and word of changes
     geofences      areas: as the API writes them, as workers read them, as the log tells of them
     notifications  LISTEN/NOTIFY over a line of its own
+    attempts       the history as the recorder writes it: once each, a table a day
+    history        the history as people look at it; attempt_rows, a row of it
     health         what workers tell the API of themselves
     options        order, pace, grouping and age of a subscription, to and from columns
     projects, api_keys, subscriptions, secrets, idempotency: what the API stores

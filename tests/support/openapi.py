@@ -17,6 +17,7 @@ from services.api.audit import AuditRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
+from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.projects import ProjectRoutes
@@ -36,6 +37,7 @@ def routes() -> list[Route]:
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),
         journal=JournalRoutes(nothing, nothing),
+        history=HistoryRoutes(nothing),
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
     )

@@ -1,13 +1,15 @@
 """The history of attempts, as those see it who make them, store them and look at them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from services.kernel.attempt import Attempt, Verdict
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
+from services.kernel.history import HistoryFilter
 from services.kernel.recorded import Recorded
+from services.kernel.rollup import Step, Sums
 
 
 class AttemptLog(Protocol):
@@ -61,3 +63,30 @@ class AttemptStore(Protocol):
         A day that somebody reads stays until the next time. Statistics of then go too, those of
         minutes after three days.
         """
+
+
+class HistoryStore(Protocol):
+    """Attempts, as people look at them. Every call may raise StoreGoneError."""
+
+    async def page(
+        self, asked: HistoryFilter, *, before: str | None, limit: int
+    ) -> Sequence[Recorded]:
+        """Return those that fit, newest first, below the id *before*."""
+
+    async def get(self, id_: str) -> Recorded | None:
+        """Return one attempt."""
+
+    async def of_delivery(self, delivery_id: str) -> Sequence[Recorded]:
+        """Return all attempts of a delivery, oldest first."""
+
+    async def points(
+        self,
+        *,
+        project_id: str | None,
+        subscription_id: str | None,
+        type_: str | None,
+        step: Step,
+        since: datetime,
+        until: datetime,
+    ) -> Mapping[datetime, Sums]:
+        """Return what was counted between two times, by the beginning of each step."""

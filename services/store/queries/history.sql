@@ -89,3 +89,7 @@ delete from attempt_stats where step = $1 and at < $2
 select at, delivered, failed, retried, dead, bytes, receiver, end_to_end from attempt_stats
 where step = $1 and source = any($2::integer[]) and at >= $3 and at < $4
 and ($5::integer is null or type = $5)
+
+-- name: attempts_since
+-- Which of some events were attempted from an id on, and for whom.
+select distinct event, source from attempts where event = any($1::bigint[]) and id >= $2

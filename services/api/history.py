@@ -1,0 +1,201 @@
+"""`/v1/attempts`, `/v1/deliveries` and `/v1/stats`: what was sent, and what came back."""
+
+import csv
+import io
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+from services.api.call import Answer, Call, Streamed
+from services.api.encode import encoded
+from services.control.history import FILTERS, STATS_FILTERS, History, filter_of_query
+from services.kernel.clock import rfc3339, rfc3339_ms
+from services.kernel.event import Json
+from services.kernel.histogram import quantile
+from services.kernel.history import DeliveryState, state_of
+from services.kernel.recorded import Recorded
+from services.kernel.rollup import Sums
+
+CSV, NDJSON = "text/csv", "application/x-ndjson"
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would run where a field begins with it."""
+
+
+class HistoryRoutes:
+    """Lists, single ones, and their numbers."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def attempts(self, call: Call) -> Answer | Streamed:
+        """List attempts, newest first; as CSV or NDJSON all of them."""
+        return await self._list(call, attempt_shown, deliveries=False)
+
+    async def deliveries(self, call: Call) -> Answer | Streamed:
+        """List deliveries by their newest attempt, newest first; as CSV or NDJSON all of them."""
+        return await self._list(call, delivery_shown, deliveries=True)
+
+    async def _list(
+        self, call: Call, show: Callable[[Recorded], Json], *, deliveries: bool
+    ) -> Answer | Streamed:
+        call.caller.require("read")
+        asked, faults = filter_of_query(call.query)
+        page = call.page(*FILTERS, noted=faults)
+        asked = asked._replace(deliveries=deliveries)
+        wanted = call.headers.get("Accept", "")
+        if CSV in wanted or NDJSON in wanted:
+            rows = self._history.export(call.caller, asked)
+            if CSV in wanted:
+                return Streamed(_csv(rows, show), f"{CSV}; charset=utf-8")
+            return Streamed(_ndjson(rows, show), NDJSON)
+        found = await self._history.page(call.caller, asked, page)
+        return call.listed(found, page, show, *FILTERS)
+
+    async def attempt(self, call: Call) -> Answer:
+        """Return one attempt."""
+        call.caller.require("read")
+        call.only()
+        return Answer(200, attempt_shown(await self._history.attempt(call.caller, call.path["id"])))
+
+    async def delivery(self, call: Call) -> Answer:
+        """Return a delivery with all its attempts."""
+        call.caller.require("read")
+        call.only()
+        found = await self._history.delivery(call.caller, call.path["id"])
+        shown = delivery_shown(found[-1])
+        return Answer(200, {**shown, "attempts": [attempt_shown(attempt) for attempt in found]})
+
+    async def stats(self, call: Call) -> Answer:
+        """Count deliveries by minute, hour or day, with how long receivers and the whole way took."""
+        call.caller.require("read")
+        noted = call.unknown(*STATS_FILTERS)
+        step, since, until, points = await self._history.points(call.caller, call.query, noted)
+        return Answer(
+            200,
+            {
+                "step": step.value,
+                "from": rfc3339(since),
+                "to": rfc3339(until),
+                "data": [_point(at, sums) for at, sums in sorted(points.items())],
+            },
+        )
+
+
+def attempt_shown(attempt: Recorded) -> Json:
+    """Return an attempt as the API shows it."""
+    return {
+        "id": attempt.id,
+        "delivery_id": attempt.delivery_id,
+        **_position(attempt),
+        "number": attempt.number,
+        "trigger": attempt.trigger.value,
+        "started_at": rfc3339_ms(int(attempt.started_ms)),
+        "phases": {
+            "queue_ms": attempt.queue_ms,
+            "connect_ms": attempt.connect_ms,
+            "tls_ms": attempt.tls_ms,
+            "first_byte_ms": attempt.first_byte_ms,
+            "total_ms": attempt.total_ms,
+        },
+        "address": attempt.address,
+        "outcome": attempt.outcome.value,
+        "status": attempt.status,
+        "response": {"headers": dict(attempt.headers), "excerpt": attempt.excerpt},
+        "verdict": attempt.verdict,
+        "next_attempt_at": _moment(attempt.next_ms),
+        "trace_id": attempt.trace_id,
+    }
+
+
+def delivery_shown(newest: Recorded) -> Json:
+    """Return a delivery as its newest attempt tells of it."""
+    state = state_of(newest)
+    return {
+        "id": newest.delivery_id,
+        "state": state.value,
+        **_position(newest),
+        "number": newest.number,
+        "attempted_at": rfc3339_ms(int(newest.started_ms)),
+        "attempt_id": newest.id,
+        "outcome": newest.outcome.value,
+        "status": newest.status,
+        "reason": newest.reason,
+        "next_attempt_at": _moment(newest.next_ms) if state is DeliveryState.PARKED else None,
+    }
+
+
+def _position(attempt: Recorded) -> Json:
+    position = attempt.position
+    return {
+        "event_id": attempt.event_id,
+        "type": attempt.about.type,
+        "topic": position.partition.topic if position else None,
+        "partition": position.partition.number if position else None,
+        "offset": position.offset if position else None,
+        "subscription_id": attempt.subscription_id,
+        "project_id": attempt.project_id,
+        "key": attempt.key,
+    }
+
+
+def _moment(unix_ms: float | None) -> str | None:
+    return None if unix_ms is None else rfc3339_ms(int(unix_ms))
+
+
+def _point(at: datetime, sums: Sums) -> Json:
+    return {
+        "at": rfc3339(at),
+        "delivered": sums.delivered,
+        "failed": sums.failed,
+        "retried": sums.retried,
+        "dead": sums.dead,
+        "bytes": sums.bytes,
+        "receiver_ms": _quantiles(sums.receiver),
+        "end_to_end_ms": _quantiles(sums.end_to_end),
+    }
+
+
+def _quantiles(counts: dict[int, int]) -> Json:
+    found = {name: quantile(counts, part) for name, part in QUANTILES.items()}
+    return {name: None if ms is None else round(ms, 2) for name, ms in found.items()}
+
+
+async def _ndjson(
+    rows: AsyncGenerator[Sequence[Recorded], None], show: Callable[[Recorded], Json]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rows):
+        async for some in rows:
+            yield b"".join(encoded(show(row)) + b"\n" for row in some)
+
+
+async def _csv(
+    rows: AsyncGenerator[Sequence[Recorded], None], show: Callable[[Recorded], Json]
+) -> AsyncGenerator[bytes, None]:
+    """Yield a line each, after one of names; what is nested has names with a dot."""
+    head = False
+    async with aclosing(rows):
+        async for some in rows:
+            text = io.StringIO()
+            writer = csv.writer(text)
+            for row in some:
+                flat = dict(_flat(show(row)))
+                if not head:
+                    head = True
+                    writer.writerow(flat)
+                writer.writerow(map(_field, flat.values()))
+            yield text.getvalue().encode()
+
+
+def _flat(shown: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in shown.items():
+        if isinstance(value, dict) and name != "headers":
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, encoded(value).decode() if isinstance(value, dict) else value
+
+
+def _field(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return "'" + value
+    return value

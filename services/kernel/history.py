@@ -1,0 +1,56 @@
+"""What people look for among attempts and deliveries."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.kernel.ids import SubscriptionId
+from services.kernel.recorded import Recorded
+
+
+class DeliveryState(StrEnum):
+    """What became of a delivery."""
+
+    ACKNOWLEDGED = "acknowledged"  #: the receiver has it
+    PARKED = "parked"  #: it will be tried again
+    DEAD = "dead"  #: it was given up
+    SUPERSEDED = "superseded"  #: a newer position of the same vehicle was acknowledged
+
+
+STATES = {
+    "acknowledged": DeliveryState.ACKNOWLEDGED,
+    "retry": DeliveryState.PARKED,
+    "dead": DeliveryState.DEAD,
+    "disable": DeliveryState.DEAD,
+}
+"""By the verdict of the newest attempt; without one, a worker ended before it was decided: parked."""
+
+
+class HistoryFilter(NamedTuple):
+    """Which attempts, or which deliveries by their newest attempt. None: whichever."""
+
+    project_id: str | None = None
+    subscription_id: SubscriptionId | None = None
+    type: str | None = None
+    state: str | None = None
+    outcome: str | None = None
+    verdict: str | None = None
+    status: int | None = None
+    status_class: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    event_id: str | None = None
+    plan_id: str | None = None
+    route_id: str | None = None
+    stop_id: str | None = None
+    vehicle_id: str | None = None
+    external_id: str | None = None
+    text: str | None = None
+    """Part of the answer's excerpt, in any case."""
+    deliveries: bool = False
+    """Whether only the newest attempt of each delivery is meant, and no test call."""
+
+
+def state_of(attempt: Recorded) -> DeliveryState:
+    """Return the state of a delivery by its newest attempt."""
+    return STATES.get(attempt.verdict or "", DeliveryState.PARKED)

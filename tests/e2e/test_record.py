@@ -1,0 +1,117 @@
+"""Each attempt is stored exactly once, whatever is killed in between."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.dev.postgres import EmbeddedPostgres
+from services.run.probes import postgres_answers
+from services.store.migrate import migrate
+from tests.support.cluster import Cluster, Receiver, a_cluster, create_topics, receiving
+from tests.support.eventually import eventually
+
+ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 2
+RATE = 200.0
+
+pytestmark = pytest.mark.timeout(120 + 20 * ROUNDS)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with a_cluster(kafka, database, tmp_path) as cluster:
+        await keep_history(cluster)
+        yield cluster
+
+
+@pytest.fixture
+async def own_postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """One that nobody else uses."""
+    server = EmbeddedPostgres(tmp_path / "postgres", probe=postgres_answers)
+    await server.start()
+    yield server
+    await server.kill()
+
+
+async def keep_history(cluster: Cluster) -> None:
+    """Give this test's attempts a topic of their own."""
+    topic = f"{cluster.topic}.attempts"
+    cluster.environment["WEBHOOKS_RECORD__TOPIC"] = topic
+    await create_topics(cluster.bootstrap, [topic], partitions=4)
+
+
+async def stored(cluster: Cluster) -> int:
+    rows = await cluster.fetch("select count(*) from attempts")
+    return int(rows[0][0])
+
+
+async def whole(cluster: Cluster, receiver: Receiver) -> None:
+    """Wait until as many attempts are stored as the receiver has seen; and find no more then."""
+
+    async def is_there() -> bool:
+        return await stored(cluster) >= len(receiver.seen)
+
+    await eventually(is_there, within=60)
+    assert await stored(cluster) == len(receiver.seen)
+    rows = await cluster.fetch("select count(distinct id) from attempts")
+    assert rows[0][0] == len(receiver.seen)
+    rows = await cluster.fetch(
+        "select sum(delivered + failed) from attempt_stats where step = 'day'"
+    )
+    assert rows[0][0] == len(receiver.seen)
+
+
+async def test_each_attempt_is_stored_once_through_kill_9_of_recorders(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.subscribe(f"{receiver.url}/ok")
+    await cluster.start()
+    recorders = [await cluster.start(name, role="record") for name in ("r0", "r1")]
+    producing = asyncio.create_task(cluster.produce_until_stopped(rate=RATE))
+    before = 0
+    for n in range(ROUNDS):
+
+        async def goes_on(before: int = before) -> bool:
+            return await stored(cluster) > before
+
+        await eventually(goes_on, within=60)
+        await recorders[n % 2].kill()
+        recorders[n % 2] = await cluster.start(f"r{n % 2}", role="record")
+        before = await stored(cluster) + int(RATE)
+    cluster.stop_producing()
+    await producing
+    await cluster.all_committed()
+    await whole(cluster, receiver)
+    assert len(receiver.ids()) == len(cluster.produced)
+
+
+async def test_history_is_late_while_postgres_is_down_and_complete_afterwards(
+    kafka: str, own_postgres: EmbeddedPostgres, tmp_path: Path, receiver: Receiver
+) -> None:
+    dsn = own_postgres.dsn()
+    await migrate(dsn)
+    async with a_cluster(kafka, dsn, tmp_path) as cluster:
+        await keep_history(cluster)
+        await cluster.subscribe(f"{receiver.url}/ok")
+        await cluster.start()
+        recorder = await cluster.start("r0", role="record")
+        await cluster.produce(50)
+        await eventually(lambda: stored_all(cluster, 50), within=60)
+        await own_postgres.kill()
+        await cluster.produce(400, rate=RATE)
+        await eventually(lambda: len(receiver.ids()) == 450, within=60)
+        await eventually(lambda: recorder.logged("recorder_waits"), within=30)
+        await own_postgres.start()
+        await whole(cluster, receiver)
+
+
+async def stored_all(cluster: Cluster, count: int) -> bool:
+    return await stored(cluster) == count

@@ -1,0 +1,263 @@
+"""Attempts and deliveries through the API: found by each filter, page by page, exported whole."""
+
+import csv
+import io
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+from aiohttp import ClientSession
+
+from services.kernel.about import About
+from services.kernel.attempt import Outcome
+from services.kernel.clock import rfc3339
+from services.kernel.delivery import Trigger
+from services.kernel.histogram import LEAST_MS, bucket, quantile
+from services.kernel.recorded import Recorded
+from services.store.attempts import PostgresAttempts
+from tests.support.api import ADMIN_KEY, ServedApi, an_api
+from tests.support.native import Caller
+from tests.support.recorded import LOG, a_record, a_recorded
+from tests.support.rows import a_pool, an_id
+
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+DAYS = 3
+COUNT = 120
+
+
+@pytest.fixture
+async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
+    async with an_api(kafka, database) as api:
+        yield api
+
+
+@pytest.fixture
+async def owner(api: ServedApi) -> AsyncIterator[Caller]:
+    async with ClientSession(api.url) as session:
+        yield Caller(session, api.key, api.project)
+
+
+async def stored(api: ServedApi, attempts: list[Recorded]) -> list[Recorded]:
+    """Store *attempts*; return them newest first."""
+    async with a_pool(api.dsn) as pool:
+        store = PostgresAttempts(pool=pool)
+        midnight = NOW.replace(hour=0)
+        await store.make_days([midnight - timedelta(days=n) for n in range(-1, DAYS + 1)])
+        await store.begin(LOG, before=None, offset=0)
+        await store.store(LOG, [a_record(*attempts)], before=0, after=1)
+        async with pool.connection() as connection:
+            await connection.execute("analyze")
+    return sorted(attempts, key=lambda attempt: attempt.id, reverse=True)
+
+
+def a_history(project: str) -> list[Recorded]:
+    """Return attempts over days, of some subscriptions, with every outcome; some are retried."""
+    chance = random.Random(7)
+    subscriptions = [an_id() for _ in range(3)]
+    found = []
+    for n in range(COUNT):
+        good = n % 3 != 0
+        at = NOW - timedelta(hours=chance.uniform(0, 24 * (DAYS - 1)))
+        fields: dict[str, Any] = {
+            "event_id": f"{n:024x}" if n % 5 else f"evt_{n}",
+            "subscription_id": subscriptions[n % len(subscriptions)],
+            "project_id": project,
+            "about": About(
+                ("plan.created", "stop.report.completed")[n % 2],
+                plan_id=f"{n % 4:024x}",
+                route_id=f"{n % 6:024x}" if n % 2 else None,
+                stop_id=f"stop-{n % 9}",
+                vehicle_id=f"{n % 7:024x}",
+                external_id=f"order {n % 8}",
+            ),
+            "outcome": Outcome.OK if good else Outcome.HTTP,
+            "status": 200 if good else (500, 503, 404)[n // 3 % 3],
+            "excerpt": "" if good else f"no such Thing {n % 2}",
+            "headers": () if good else (("Server", "=cmd"),),
+            "verdict": "acknowledged" if good else ("retry", "dead")[n // 3 % 2],
+            "first_byte_ms": chance.uniform(1, 500),
+        }
+        found.append(a_recorded(n, at=at, **fields))
+        if not good:  # once more, maybe on the next day
+            again = {**fields, "number": 2, "trigger": Trigger.RETRY}
+            if n % 2:
+                again |= {"verdict": "acknowledged", "outcome": Outcome.OK, "status": 200}
+            found.append(a_recorded(n, at=at + timedelta(hours=20), **again))
+    found.append(a_recorded(at=NOW, project_id=project, trigger=Trigger.TEST, verdict=None))
+    return found
+
+
+def newest(attempts: list[Recorded]) -> list[Recorded]:
+    """Return the last attempt of each delivery, in the order of *attempts*, which is newest first."""
+    last: dict[str, Recorded] = {}
+    for attempt in attempts:
+        if attempt.trigger is not Trigger.TEST:
+            last.setdefault(attempt.delivery_id, attempt)
+    return list(last.values())
+
+
+async def listed(caller: Caller, path: str, query: str, *, limit: int) -> list[Any]:
+    found: list[Any] = []
+    cursor = ""
+    while True:
+        page = (await caller("GET", f"{path}?limit={limit}{query}{cursor}")).json
+        found += page["data"]
+        if page["next"] is None:
+            return found
+        assert len(page["data"]) == limit
+        cursor = f"&cursor={page['next']}"
+
+
+HALF = NOW - timedelta(hours=20)
+FILTERS: dict[str, Callable[[Recorded], bool]] = {
+    "": lambda _: True,
+    "type=plan.created": lambda a: a.about.type == "plan.created",
+    "type=plan.nothing": lambda _: False,
+    "outcome=http": lambda a: a.outcome is Outcome.HTTP,
+    "verdict=retry": lambda a: a.verdict == "retry",
+    "state=dead": lambda a: a.verdict == "dead",
+    "state=parked": lambda a: a.verdict in ("retry", None),
+    "state=acknowledged&verdict=retry": lambda _: False,
+    "state=superseded": lambda _: False,
+    "status=503": lambda a: a.status == 503,
+    "status=5xx": lambda a: a.status in (500, 503),
+    "event_id=evt_5": lambda a: a.event_id == "evt_5",
+    f"event_id={6:024x}": lambda a: a.event_id == f"{6:024x}",
+    f"plan_id={1:024x}": lambda a: a.about.plan_id == f"{1:024x}",
+    f"route_id={1:024x}": lambda a: a.about.route_id == f"{1:024x}",
+    "stop_id=stop-4": lambda a: a.about.stop_id == "stop-4",
+    f"vehicle_id={2:024x}&status=2xx": (
+        lambda a: a.about.vehicle_id == f"{2:024x}" and a.status == 200
+    ),
+    "external_id=order 3": lambda a: a.about.external_id == "order 3",
+    "q=THING 1": lambda a: "Thing 1" in a.excerpt,
+    f"from={rfc3339(HALF)}": lambda a: a.started_ms >= HALF.timestamp() * 1000,
+    f"to={rfc3339(HALF)}": lambda a: a.started_ms < HALF.timestamp() * 1000,
+}
+
+
+async def test_pages_together_are_the_whole_for_each_filter(api: ServedApi, owner: Caller) -> None:
+    attempts = await stored(api, a_history(api.project))
+    await stored_of_others(api)
+    operator = Caller(owner.session, ADMIN_KEY)
+    for text, fits in FILTERS.items():
+        query = "&" + quote(text, safe="=&") if text else ""
+        expected = [attempt.id for attempt in attempts if fits(attempt)]
+        for limit in (1, 7, 500) if len(expected) < 20 else (7, 500):
+            rows = await listed(owner, "/v1/attempts", query, limit=limit)
+            assert [row["id"] for row in rows] == expected, text
+        rows = await listed(operator, "/v1/attempts", f"{query}&project_id={api.project}", limit=9)
+        assert [row["id"] for row in rows] == expected, text
+        expected = [a.delivery_id for a in newest(attempts) if fits(a)]
+        rows = await listed(owner, "/v1/deliveries", query, limit=7)
+        assert [row["id"] for row in rows] == expected, text
+    subscription = attempts[0].subscription_id
+    rows = await listed(owner, "/v1/attempts", f"&subscription={subscription}", limit=7)
+    of_it = [a.id for a in attempts if a.subscription_id == subscription]
+    assert [row["id"] for row in rows] == of_it
+
+
+async def stored_of_others(api: ServedApi) -> None:
+    async with a_pool(api.dsn) as pool:
+        others = [a_recorded(n, at=NOW, project_id=an_id()) for n in range(5)]
+        record = a_record(*others, run="0000000002")
+        await PostgresAttempts(pool=pool).store(LOG, [record], before=1, after=2)
+
+
+async def test_an_export_is_all_of_it(api: ServedApi, owner: Caller) -> None:
+    attempts = await stored(api, a_history(api.project))
+    answered = await owner("GET", "/v1/attempts?limit=2", Accept="application/x-ndjson")
+    lines = [orjson.loads(line) for line in answered.body.splitlines()]
+    assert lines == await listed(owner, "/v1/attempts", "", limit=100)
+    assert [line["id"] for line in lines] == [attempt.id for attempt in attempts]
+    answered = await owner("GET", "/v1/deliveries?status=5xx", Accept="text/csv")
+    rows = list(csv.DictReader(io.StringIO(answered.body.decode())))
+    expected = [a for a in newest(attempts) if a.status in (500, 503)]
+    assert [row["id"] for row in rows] == [a.delivery_id for a in expected]
+
+
+async def test_one_attempt_and_one_delivery_are_shown_to_their_project_alone(
+    api: ServedApi, owner: Caller
+) -> None:
+    attempts = await stored(api, a_history(api.project))
+    retried = next(a for a in attempts if a.number == 2)
+    shown = (await owner("GET", f"/v1/attempts/{retried.id}")).json
+    assert (shown["id"], shown["status"]) == (retried.id, retried.status)
+    delivery = (await owner("GET", f"/v1/deliveries/{retried.delivery_id}")).json
+    assert [a["number"] for a in delivery["attempts"]] == [1, 2]
+    assert delivery["attempts"][1] == shown
+    _, key = await api.new_project("read")
+    stranger = Caller(owner.session, key)
+    for path in (f"attempts/{retried.id}", f"deliveries/{retried.delivery_id}", "attempts/x"):
+        await stranger("GET", f"/v1/{path}", status=404)
+    assert (await stranger("GET", "/v1/attempts")).json == {"data": [], "next": None}
+    await owner("GET", f"/v1/attempts/{'f' * 24}", status=404)
+
+
+async def test_each_fault_of_a_query_is_told_with_its_parameter(owner: Caller) -> None:
+    query = (
+        "vehicle=1&state=gone&verdict=retri&status=7xx&subscription=x&cursor=abc&limit=0"
+        "&from=2026-03-18T00:00:00Z&to=2026-03-17T00:00:00Z"
+    )
+    answered = await owner("GET", f"/v1/deliveries?{query}", status=422)
+    errors = {error["parameter"]: error["message"] for error in answered.json["errors"]}
+    assert set(errors) == {
+        "vehicle", "state", "verdict", "status", "subscription", "cursor", "limit", "to",
+    }  # fmt: skip
+    assert errors["vehicle"] == "no parameter 'vehicle': did you mean 'vehicle_id'?"
+
+
+async def test_a_cursor_belongs_to_its_filters(api: ServedApi, owner: Caller) -> None:
+    await stored(api, a_history(api.project))
+    page = (await owner("GET", "/v1/attempts?limit=2&status=5xx")).json
+    answered = await owner(
+        "GET", f"/v1/attempts?limit=2&status=503&cursor={page['next']}", status=422
+    )
+    assert [error["parameter"] for error in answered.json["errors"]] == ["cursor"]
+
+
+@pytest.mark.parametrize("step", ["hour", "day"])
+async def test_stats_are_what_the_attempts_say(api: ServedApi, owner: Caller, step: str) -> None:
+    attempts = [
+        a for a in await stored(api, a_history(api.project)) if a.trigger is not Trigger.TEST
+    ]
+    since = NOW - timedelta(days=DAYS)
+    query = f"from={rfc3339(since)}&to={rfc3339(NOW + timedelta(days=1))}&step={step}"
+    points = (await owner("GET", f"/v1/stats?{query}")).json["data"]
+    for name, fits in {
+        "delivered": lambda a: a.verdict == "acknowledged",
+        "failed": lambda a: a.verdict != "acknowledged",
+        "retried": lambda a: a.number > 1,
+        "dead": lambda a: a.verdict == "dead",
+    }.items():
+        assert sum(point[name] for point in points) == sum(map(fits, attempts)), name
+    assert sum(point["bytes"] for point in points) == sum(a.size for a in attempts)
+    seconds = {"hour": 3_600, "day": 86_400}[step]
+    for point in points:
+        begins = datetime.fromisoformat(point["at"]).timestamp()
+        within = [a for a in attempts if begins <= a.started_ms / 1000 < begins + seconds]
+        times = sorted(a.first_byte_ms or 0.0 for a in within)
+        exact = times[max(0, -(-len(times) * 95 // 100) - 1)]
+        assert point["receiver_ms"]["p95"] == pytest.approx(exact, rel=0.06)
+
+
+async def test_stats_say_what_they_cannot_give(owner: Caller) -> None:
+    for query, parameter in (
+        ("step=week", "step"),
+        ("step=minute&from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z", "step"),
+        ("step=hour&from=2020-01-01T00:00:00Z", "step"),
+        ("from=2999-01-01T00:00:00Z", "from"),
+        ("subscriptions=x", "subscriptions"),
+    ):
+        answered = await owner("GET", f"/v1/stats?{query}", status=422)
+        assert [error["parameter"] for error in answered.json["errors"]] == [parameter], query
+
+
+def test_a_quantile_is_right_to_five_percent() -> None:
+    for ms in (LEAST_MS * 2, 0.3, 1.0, 17.0, 999.0, 86_400_000.0):
+        assert quantile({bucket(ms): 1}, 0.5) == pytest.approx(ms, rel=0.05)
+    assert quantile({}, 0.5) is None
