@@ -68,6 +68,13 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
     return rendered(SETS[request.param])
 
 
+def dispatchers(objects: list[Object]) -> Object:
+    (found,) = (
+        one for one in kind(objects, "StatefulSet") if one["metadata"]["name"].endswith("-dispatch")
+    )
+    return found
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_helm_finds_nothing_to_say(name: str) -> None:
     done = helm("lint", "--strict", str(CHART), values=SETS[name])
@@ -122,7 +129,7 @@ def test_no_pod_has_a_right_that_it_does_not_need(objects: list[Object]) -> None
 
 def test_long_running_pods_have_the_three_probes(objects: list[Object]) -> None:
     found = pods(objects)
-    for role in ("api", "dispatch"):
+    for role in ("api", "dispatch", "record"):
         (container,) = found[role]["containers"]
         paths = {
             name: container[name]["httpGet"]["path"]
@@ -139,7 +146,7 @@ def test_long_running_pods_have_the_three_probes(objects: list[Object]) -> None:
 def test_a_dispatcher_is_the_same_member_after_a_restart_and_may_finish_what_it_sends(
     objects: list[Object],
 ) -> None:
-    (workload,) = kind(objects, "StatefulSet")
+    workload = dispatchers(objects)
     pod = workload["spec"]["template"]["spec"]
     given = environment(pod)
     assert given["WEBHOOKS_DISPATCH__INSTANCE"] == {
@@ -147,14 +154,16 @@ def test_a_dispatcher_is_the_same_member_after_a_restart_and_may_finish_what_it_
     }
     drain = float(given["WEBHOOKS_DISPATCH__DRAIN_SECONDS"])
     assert pod["terminationGracePeriodSeconds"] >= drain + 10
-    (headless,) = [s for s in kind(objects, "Service") if s["spec"].get("clusterIP") == "None"]
-    assert headless["metadata"]["name"] == workload["spec"]["serviceName"]
+    headless = [s for s in kind(objects, "Service") if s["spec"].get("clusterIP") == "None"]
+    assert workload["spec"]["serviceName"] in [s["metadata"]["name"] for s in headless]
 
 
 def test_each_role_gets_the_secrets_it_uses(objects: list[Object]) -> None:
     found = {role: set(environment(pod)) for role, pod in pods(objects).items()}
     assert "WEBHOOKS_API__ADMIN_KEY" in found["api"]
     assert "WEBHOOKS_API__ADMIN_KEY" not in found["dispatch"]
+    assert "WEBHOOKS_POSTGRES__DSN" in found["record"]
+    assert not {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_API__ADMIN_KEY"} & found["record"]
     assert {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_POSTGRES__DSN"} <= found["api"] & found["dispatch"]
     for role in {"migrate", "reset-offsets"} & set(found):
         assert not {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_API__ADMIN_KEY"} & found[role]
@@ -210,7 +219,7 @@ def test_there_are_never_more_dispatchers_than_partitions() -> None:
     (hpa,) = kind(rendered(SETS["scaled without KEDA"]), "HorizontalPodAutoscaler")
     assert hpa["spec"]["maxReplicas"] == 8
     for name in ("all of it", "scaled without KEDA"):
-        (workload,) = kind(rendered(SETS[name]), "StatefulSet")
+        workload = dispatchers(rendered(SETS[name]))
         assert "replicas" not in workload["spec"]  # an upgrade would undo what was scaled
     too_many = {"autoscaling": {"kind": "keda", "min": 9, "partitions": 8}}
     assert "more than" in refused({**LEAST, "dispatch": too_many})
