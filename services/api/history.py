@@ -9,6 +9,7 @@ from datetime import datetime
 from services.api.call import Answer, Call, Streamed
 from services.api.encode import encoded
 from services.control.history import FILTERS, STATS_FILTERS, History, filter_of_query
+from services.control.requests import Request, Requests
 from services.kernel.clock import rfc3339, rfc3339_ms
 from services.kernel.event import Json
 from services.kernel.histogram import quantile
@@ -25,8 +26,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class HistoryRoutes:
     """Lists, single ones, and their numbers."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, requests: Requests) -> None:
         self._history = history
+        self._requests = requests
 
     async def attempts(self, call: Call) -> Answer | Streamed:
         """List attempts, newest first; as CSV or NDJSON all of them."""
@@ -59,12 +61,20 @@ class HistoryRoutes:
         return Answer(200, attempt_shown(await self._history.attempt(call.caller, call.path["id"])))
 
     async def delivery(self, call: Call) -> Answer:
-        """Return a delivery with all its attempts."""
+        """Return a delivery: its event, all attempts, the newest request as it was sent."""
         call.caller.require("read")
         call.only()
         found = await self._history.delivery(call.caller, call.path["id"])
-        shown = delivery_shown(found[-1])
-        return Answer(200, {**shown, "attempts": [attempt_shown(attempt) for attempt in found]})
+        event, request = await self._requests.of(call.caller, found)
+        return Answer(
+            200,
+            {
+                **delivery_shown(found[-1]),
+                "event": None if event is None else event.body,
+                "attempts": [attempt_shown(attempt) for attempt in found],
+                "request": None if request is None else _request(request),
+            },
+        )
 
     async def stats(self, call: Call) -> Answer:
         """Count deliveries by minute, hour or day, with how long receivers and the whole way took."""
@@ -122,6 +132,15 @@ def delivery_shown(newest: Recorded) -> Json:
         "status": newest.status,
         "reason": newest.reason,
         "next_attempt_at": _moment(newest.next_ms) if state is DeliveryState.PARKED else None,
+    }
+
+
+def _request(request: Request) -> Json:
+    return {
+        "method": "POST",
+        "url": request.url,
+        "headers": request.headers,
+        "body": request.body.decode("utf-8", "replace"),
     }
 
 

@@ -1,4 +1,4 @@
-"""`bench deliver|filters|match`: figures as ratios within one run, for people or as JSON."""
+"""`bench deliver|filters|history|match`: figures as ratios within one run, for people or as JSON."""
 
 import asyncio
 import gc
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     me = "planner-webhooks bench"
     command(group, "deliver", example=f"{me} deliver --events 40000 --slices 5")(deliver)
     command(group, "filters", example=f"{me} filters")(filters)
+    command(group, "history", example=f"{me} history --attempts 10000000")(history)
     command(group, "match", example=f"{me} match --json")(match)
     command(group, "sink", example=f"{me} sink --listen 127.0.0.1:9000", hidden=True)(sink)
     command(group, "bare", example=f"{me} bare --url http://127.0.0.1:9000/", hidden=True)(bare)
@@ -71,6 +72,32 @@ async def deliver(
     console.hint(
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
     )
+
+
+async def history(
+    console: Console,
+    *,
+    attempts: Annotated[int, typer.Option(min=16_000, help="Stored and searched.")] = 1_000_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Delivered in each slice.")] = 20_000,
+    slices: Annotated[int, typer.Option(min=0, help="Pairs of slices, on and off; 0: none.")] = 3,
+) -> None:
+    """Deliver with history and without; store attempts over 30 days, and look some up."""
+    from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
+    from services.run.bench_history import stored  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="planner-webhooks-bench-") as folder:
+        try:
+            figures = await stored(Path(folder), attempts=attempts, say=console.hint)
+            ratio = None
+            if slices:
+                async with Bench(Path(folder), events=events, call_as=_call_as) as bench:
+                    ratio = await bench.history(CASES[0], slices=slices, say=console.hint)
+        except WebhooksError as error:
+            raise UsageError(str(error)) from error
+    console.record({
+        "on_by_off": ratio and round(ratio, 3),
+        **{name: round(value, 1) for name, value in figures._asdict().items()},
+    })  # fmt: skip
 
 
 def match(console: Console) -> None:

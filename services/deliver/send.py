@@ -52,7 +52,10 @@ class SigningSender:
         answer = await self._client.request(
             "POST",
             subscription.url,
-            headers=self._headers(delivery, subscription, started, traceparent),
+            headers={
+                **self.headers(delivery, subscription, started),
+                "traceparent": traceparent,
+            },
             body=delivery.body,
             timeout_seconds=subscription.timeout_seconds,
         )
@@ -73,9 +76,8 @@ class SigningSender:
             traceparent=traceparent,
         )
 
-    def _headers(
-        self, delivery: Delivery, subscription: Subscription, now: float, traceparent: str
-    ) -> dict[str, str]:
+    def headers(self, delivery: Delivery, subscription: Subscription, now: float) -> dict[str, str]:
+        """Return what a request made at *now* has, but for its trace."""
         timestamp = int(now)
         position = delivery.position
         headers = {
@@ -93,7 +95,6 @@ class SigningSender:
             "planner-event-type": delivery.type,
             "planner-attempt": str(delivery.number),
             "planner-sequence": f"{position.partition.number}-{position.offset}",
-            "traceparent": traceparent,
         }
         if delivery.retry_reason is not None:
             headers["planner-retry-reason"] = delivery.retry_reason

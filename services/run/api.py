@@ -49,6 +49,7 @@ from services.control.keys import Keys
 from services.control.matches import Matches
 from services.control.projects import Projects
 from services.control.rates import Rates
+from services.control.requests import Requests
 from services.control.resends import Resends, Runner
 from services.control.subscriptions import Subscriptions
 from services.control.tail import Tail
@@ -185,16 +186,17 @@ async def _build(
         entropy=os.urandom,
     )
     attempts = parts.attempts(settings, producer, worker=f"api/{socket.gethostname()}", clock=clock)
+    sender = SigningSender(
+        client=client,
+        clock=clock,
+        user_agent=parts.user_agent(settings),
+        randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
+    )
     test_calls = TestCalls(
         attempts=attempts or Unrecorded(),
         subscriptions=subscriptions,
         fields=fields,
-        sender=SigningSender(
-            client=client,
-            clock=clock,
-            user_agent=parts.user_agent(settings),
-            randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
-        ),
+        sender=sender,
         client=client,
         clock=clock,
         entropy=os.urandom,
@@ -229,6 +231,7 @@ async def _build(
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
+    history = PostgresHistory(pool=pool)
     readers = Readers(make_reader)
     stack.push_async_callback(readers.stop)
     dry_runs = PostgresDryRuns(pool=pool)
@@ -259,7 +262,16 @@ async def _build(
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
         journal=JournalRoutes(journal, tail),
-        history=HistoryRoutes(History(store=PostgresHistory(pool=pool), clock=clock)),
+        history=HistoryRoutes(
+            History(store=history, clock=clock),
+            Requests(
+                subscriptions=subscriptions,
+                journal=journal,
+                store=history,
+                headers=sender.headers,
+                max_body_bytes=settings.deliver.max_body_bytes,
+            ),
+        ),
         geofences=GeofenceRoutes(
             Geofences(
                 store=fences,

@@ -151,6 +151,26 @@ class Bench:
             await sink.stop(seconds=5)
         return figures
 
+    async def history(self, case: Case, *, slices: int, say: Callable[[str], None]) -> float:
+        """Return deliveries per CPU second with history on by those with it off, as a median."""
+        sink, url = await self._sink(case.delay)
+        found = []
+        try:
+            await self._call("POST", "/v1/subscriptions", {
+                "project_id": self._project, "url": url, "types": ["*"],
+                "max_in_flight": case.in_flight,
+            })  # fmt: skip
+            for number in range(slices):
+                each = {}
+                for enabled in ("true", "false") if number % 2 else ("false", "true"):
+                    say(f"history {enabled}: slice {number + 1} of {slices}")
+                    self._environment["WEBHOOKS_RECORD__ENABLED"] = enabled
+                    each[enabled] = (await self._dispatch(url)).per_cpu_second
+                found.append(each["true"] / each["false"])
+        finally:
+            await sink.stop(seconds=5)
+        return statistics.median(found)
+
     async def _sink(self, delay: float) -> tuple[Child, str]:
         (port,) = free_ports(1)
         argv = ("bench", "sink", "--listen", f"127.0.0.1:{port}", "--delay", str(delay))

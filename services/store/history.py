@@ -142,6 +142,11 @@ class PostgresHistory:
             )
         return await self._recorded(rows)
 
+    async def body(self, subscription_id: str, event_id: str) -> tuple[str, bytes, str] | None:
+        """Return type, body and content type of a delivery that failed, as they go out."""
+        row = await self._pool.fetchrow("delivery_body", subscription_id, event_id)
+        return (row["type"], row["body"], row["content_type"]) if row else None
+
     async def points(
         self,
         *,

@@ -69,6 +69,20 @@ async def whole(cluster: Cluster, receiver: Receiver) -> None:
     assert rows[0][0] == len(receiver.seen)
 
 
+async def shown_as_sent(cluster: Cluster, receiver: Receiver) -> None:
+    """A delivery's request is written again byte by byte, signature included."""
+    (listed,) = (await cluster.call("GET", "/v1/deliveries?limit=1"))["data"]
+    shown = await cluster.call("GET", f"/v1/deliveries/{listed['id']}")
+    (seen,) = (seen for seen in receiver.seen if seen.id == listed["event_id"])
+    assert shown["request"]["body"].encode() == seen.body
+    names = [name for name in seen.headers if name.startswith(("webhook-", "planner-"))]
+    assert {name: shown["request"]["headers"][name] for name in names} == {
+        name: seen.headers[name] for name in names
+    }
+    assert shown["event"]["id"] == seen.id
+    assert len(shown["attempts"]) == 1
+
+
 async def test_each_attempt_is_stored_once_through_kill_9_of_recorders(
     cluster: Cluster, receiver: Receiver
 ) -> None:
@@ -111,6 +125,7 @@ async def test_history_is_late_while_postgres_is_down_and_complete_afterwards(
         await eventually(lambda: recorder.logged("recorder_waits"), within=30)
         await own_postgres.start()
         await whole(cluster, receiver)
+        await shown_as_sent(cluster, receiver)
 
 
 async def stored_all(cluster: Cluster, count: int) -> bool:

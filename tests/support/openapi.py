@@ -37,7 +37,7 @@ def routes() -> list[Route]:
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),
         journal=JournalRoutes(nothing, nothing),
-        history=HistoryRoutes(nothing),
+        history=HistoryRoutes(nothing, nothing),
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
     )

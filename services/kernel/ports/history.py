@@ -79,6 +79,9 @@ class HistoryStore(Protocol):
     async def of_delivery(self, delivery_id: str) -> Sequence[Recorded]:
         """Return all attempts of a delivery, oldest first."""
 
+    async def body(self, subscription_id: str, event_id: str) -> tuple[str, bytes, str] | None:
+        """Return type, body and content type of a delivery that failed, as they go out."""
+
     async def points(
         self,
         *,

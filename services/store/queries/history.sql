@@ -93,3 +93,10 @@ and ($5::integer is null or type = $5)
 -- name: attempts_since
 -- Which of some events were attempted from an id on, and for whom.
 select distinct event, source from attempts where event = any($1::bigint[]) and id >= $2
+
+-- name: delivery_body
+-- The body of a delivery that failed: it is stored as it goes out.
+select type, body, content_type from retries where subscription_id = $1 and event_id = $2
+union all
+select type, body, content_type from dead_letters where subscription_id = $1 and event_id = $2
+limit 1

@@ -1,0 +1,118 @@
+"""A request as it went out, written again: from the log, or from what is kept of a failure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from services.control.access import Caller
+from services.control.fields import mask
+from services.control.journal import Asked, Journal
+from services.control.subscriptions import Subscriptions
+from services.kernel.delivery import Delivery, Trigger
+from services.kernel.errors import NotFoundError
+from services.kernel.event import Event
+from services.kernel.ids import SubscriptionId
+from services.kernel.ports.history import HistoryStore
+from services.kernel.recorded import Recorded
+from services.kernel.registration import Registration
+from services.kernel.subscription import Subscription
+from services.render import render
+
+Headers = Callable[[Delivery, Subscription, float], Mapping[str, str]]
+"""The headers of a request that is made at a moment, Unix seconds."""
+
+
+class Request(NamedTuple):
+    """What was sent."""
+
+    url: str
+    headers: Mapping[str, str]
+    """Signed for the moment of the attempt, with the secrets of today; static ones masked."""
+    body: bytes
+
+
+class Requests:
+    """Writes requests again."""
+
+    def __init__(
+        self,
+        *,
+        subscriptions: Subscriptions,
+        journal: Journal,
+        store: HistoryStore,
+        headers: Headers,
+        max_body_bytes: int,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._journal = journal
+        self._store = store
+        self._headers = headers
+        self._max_body_bytes = max_body_bytes
+
+    async def of(
+        self, caller: Caller, attempts: Sequence[Recorded]
+    ) -> tuple[Event | None, Request | None]:
+        """Return the event of a delivery, and its newest request.
+
+        None: its subscription is deleted, retention passed the event, or it was a test call.
+        """
+        newest = attempts[-1]
+        event = await self._event(caller, newest)
+        try:
+            registration = await self._subscriptions.get(caller, newest.subscription_id)
+        except NotFoundError:
+            return event, None
+        found = await self._body(caller, registration, event, newest)
+        if found is None or newest.position is None:
+            return event, None
+        type_, body, content_type = found
+        delivery = Delivery(
+            position=newest.position,
+            epoch=0,
+            subscription_id=SubscriptionId(newest.subscription_id),
+            event_id=newest.event_id,
+            type=type_,
+            body=body,
+            content_type=content_type,
+            key=newest.key,
+            project_id=newest.project_id,
+            timestamp_ms=newest.produced_ms,
+            number=newest.number,
+            trigger=newest.trigger,
+            replay=newest.replay,
+            retry_reason=attempts[-2].outcome if len(attempts) > 1 else None,
+        )
+        subscription = await self._subscriptions.as_sent_to(registration)
+        headers = dict(self._headers(delivery, subscription, newest.started_ms / 1000))
+        headers |= {name: mask(text) for name, text in registration.headers}
+        return event, Request(registration.url, headers, body)
+
+    async def _event(self, caller: Caller, attempt: Recorded) -> Event | None:
+        if attempt.position is None or attempt.trigger is Trigger.TEST:
+            return None
+        partition, offset = attempt.position
+        try:
+            entry = await self._journal.get(
+                caller, partition.topic, str(partition.number), str(offset)
+            )
+        except NotFoundError:
+            return None
+        return entry.event if entry.event.id == attempt.event_id else None
+
+    async def _body(
+        self, caller: Caller, registration: Registration, event: Event | None, attempt: Recorded
+    ) -> tuple[str, bytes, str] | None:
+        """Return type, body and content type as they go out, from the row of a failure or the log."""
+        row = await self._store.body(attempt.subscription_id, attempt.event_id)
+        if row is not None or event is None:
+            return row
+        view = await self._journal.view(caller, Asked(subscription=registration.id))
+        entry = view.entry(event)
+        type_ = event.type if entry is None else entry.type
+        body, content_type = render(
+            event,
+            profile=registration.profile,
+            asked=type_,
+            expand=registration.expand,
+            max_bytes=self._max_body_bytes,
+        )
+        return type_, body, content_type
