@@ -65,6 +65,8 @@ def faults(method: str, path: str, status: int, content_type: str, body: bytes) 
     schema = declared["content"].get(content_type)
     if schema is None:
         return [f"{content_type} is not among {', '.join(declared['content'])}"]
+    if "$ref" not in schema["schema"]:  # lines, not a document
+        return []
     return _of_schema(schema["schema"]["$ref"].rpartition("/")[2], body)
 
 
