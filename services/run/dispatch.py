@@ -68,7 +68,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     pool = await parts.pool(settings, stack)
     producer = await parts.producer(settings, stack)
     await parts.waited_for(
-        "topics", lambda: all_exist(connection, parts.topics(settings)), seconds=seconds
+        "topics", lambda: all_exist(connection, _needed(settings)), seconds=seconds
     )
     offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
     await parts.waited_for("Kafka", offsets.start, seconds=seconds)
@@ -100,6 +100,12 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     )
     extras = [attempts.run] if attempts else []
     return assemble(ports, _options(settings), limits(settings), extras=extras)
+
+
+def _needed(settings: Settings) -> list[str]:
+    """Return the topics that are read, and that of the attempts: each stop would wait for it."""
+    written = [settings.record.topic] if settings.record.enabled else []
+    return [*parts.topics(settings), *written]
 
 
 def instance(settings: Settings) -> str:

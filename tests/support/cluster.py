@@ -363,8 +363,9 @@ async def a_cluster(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Cluster
     name = f"t{uuid.uuid4().hex[:10]}"
     topic = f"{name}.events"
     await create_topics(kafka, [topic, f"{name}.quarantine"])
-    with contextlib.suppress(TopicAlreadyExistsError):
-        await create_topics(kafka, ["webhooks.ops"], partitions=1)
+    for shared in ("webhooks.ops", "webhooks.attempts"):
+        with contextlib.suppress(TopicAlreadyExistsError):
+            await create_topics(kafka, [shared], partitions=1)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("WEBHOOKS_")},
         "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": kafka,
