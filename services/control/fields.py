@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from services.control.checks import Checker, is_storable, kind
+from services.control.checks import Checker, is_storable, kind, parse_moment
 from services.deliver.addresses import AddressPolicy
+from services.kernel.clock import rfc3339
 from services.kernel.errors import Fault
 from services.kernel.event import Json
 from services.kernel.ports.control import NameResolver
@@ -32,7 +33,6 @@ _FORBIDDEN = {
 }  # fmt: skip
 
 LATER: dict[str, tuple[Any, str]] = {
-    "start_from": ("now", "backfill is"),
     "delivery": ({"mode": "each"}, "batches and `latest` are"),
     "max_age_seconds": ({}, "a limit of age is"),
 }
@@ -43,10 +43,10 @@ SETTABLE = (
     "timeout_seconds", "retry_schedule", "rate_limit", "filter", "ordered", "order_by",
     "on_exhausted", *LATER,
 )  # fmt: skip
-CREATABLE = ("project_id", "signature", *SETTABLE)
+CREATABLE = ("project_id", "signature", "start_from", *SETTABLE)
 READ_ONLY = (
-    "id", "project_id", "signature", "status", "status_reason", "created_at", "updated_at", "secret",
-    "failure_count", "warnings",
+    "id", "project_id", "signature", "start_from", "status", "status_reason", "created_at",
+    "updated_at", "secret", "failure_count", "warnings",
 )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ class Fields:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
 
-    async def check(  # noqa: C901 - one step a field
+    async def check(  # noqa: C901, PLR0912 - one step a field
         self, check: Checker, *, creating: bool
     ) -> dict[str, Any]:
         """Return values by field for what was sent; faults are left in *check*."""
@@ -95,6 +95,8 @@ class Fields:
         if "retry_schedule" in body:
             found["retry_schedule"] = _schedule(check, body["retry_schedule"])
         found |= _paced(check)
+        if "start_from" in body and creating:
+            found["start_from"] = _start_from(check, body["start_from"])
         for field, (default, what) in LATER.items():
             if body.get(field, default) not in (default, None):
                 message = f"{what} not available in this version: leave {field} out"
@@ -160,6 +162,7 @@ def shown(registration: Registration) -> Json:
         "order_by": registration.order_by.value,
         "on_exhausted": registration.on_exhausted.value,
         "signature": registration.signature.value,
+        "start_from": registration.start_from,
         **{field: default for field, (default, _) in LATER.items()},
         "status": registration.status.value,
         "status_reason": registration.status_reason,
@@ -245,3 +248,15 @@ def _schedule(check: Checker, value: object) -> tuple[float, ...] | None:
             message = f"a wait is 1 to {DAY_SECONDS} seconds, got {wait:g}"
             check.fault(f"retry_schedule/{n}", "range", message)
     return tuple(float(w) for w in value if isinstance(w, int | float))
+
+
+def _start_from(check: Checker, value: object) -> str:
+    """Return where it begins: `now`, `earliest` or a time."""
+    if value is None or value in ("now", "earliest"):
+        return str(value or "now")
+    moment = parse_moment(value)
+    if moment is None:
+        message = 'expected "now", "earliest" or a time as 2026-03-17T09:40:51.000Z'
+        check.fault("start_from", "time", message)
+        return "now"
+    return rfc3339(moment)

@@ -20,6 +20,7 @@ from services.control.fields import (
     shown_filter,
 )
 from services.control.filters import Filters, with_marks
+from services.control.starts import Starts
 from services.deliver.signing import new_key, public_key, secret_text
 from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import (
@@ -81,6 +82,7 @@ class Subscriptions:
         access: Access,
         fields: Fields,
         filters: Filters,
+        starts: Starts,
         audit: Audit,
         announcer: Announcer,
         clock: Clock,
@@ -90,6 +92,7 @@ class Subscriptions:
         self._access = access
         self._fields = fields
         self._filters = filters
+        self._starts = starts
         self._audit = audit
         self._announcer = announcer
         self._clock = clock
@@ -127,8 +130,10 @@ class Subscriptions:
             faults += await self._over_limits([registration for registration, _ in rows])
         if faults:
             raise FaultsError(INVALID, faults)
+        # Taken before the answer: what is produced after it is not missed.
+        starts = await self._starts.of([registration for registration, _ in rows])
         async with self._audit.change(caller, NOUN) as change:
-            await self._store.add(rows)
+            await self._store.add(rows, starts=starts)
             for registration, _ in rows:
                 _note(change, "create", None, registration)
         return [Created(registration, secret_text(new.key)) for registration, new in rows]

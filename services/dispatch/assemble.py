@@ -23,6 +23,7 @@ from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.retries import Retries
 from services.dispatch.scan import Scanners
+from services.dispatch.starts import Starts
 from services.dispatch.subscriptions import Subscriptions
 from services.dispatch.trouble import Troubles
 from services.dispatch.watchdog import Watchdog
@@ -125,8 +126,14 @@ def assemble(
         window_open=limits.window_open,
         hold_seconds=limits.hold,
     )
+    starts = Starts(store=ports.lanes, partitions=partitions, detaching=detaching, clock=clock)
     changes = Changes(
-        outboxes=outboxes, parking=parking, detaching=detaching, budget=budget, health=health
+        outboxes=outboxes,
+        parking=parking,
+        detaching=detaching,
+        starts=starts,
+        budget=budget,
+        health=health,
     )
     matcher = Matcher(on_broken=lambda broken: subscriptions.disable(broken, reason=FILTER_BROKEN))
     geofences = Geofences(
@@ -243,6 +250,7 @@ def assemble(
             budget=budget,
             committer=committer,
             cursors=cursors,
+            starts=starts,
             clock=clock,
             revoke_seconds=limits.revoke,
         ),
@@ -277,6 +285,7 @@ def assemble(
             detaching.run,
             cursors.run,
             cursors.run_new,
+            starts.run,
             scanners.run,
             *extras,
         ),

@@ -5,6 +5,7 @@ from services.dispatch.budget import Budget
 from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
 from services.dispatch.parking import Parking
+from services.dispatch.starts import Starts
 from services.kernel.delivery import Settlement
 from services.kernel.subscription import Status, Subscription
 
@@ -18,17 +19,23 @@ class Changes:
         outboxes: Outboxes,
         parking: Parking,
         detaching: Detaching,
+        starts: Starts,
         budget: Budget,
         health: Health,
     ) -> None:
         self._outboxes = outboxes
         self._parking = parking
         self._detaching = detaching
+        self._starts = starts
         self._budget = budget
         self._health = health
 
-    def __call__(self, before: Subscription, after: Subscription | None) -> None:
-        """Take the change over to outboxes and rows."""
+    def __call__(self, before: Subscription | None, after: Subscription | None) -> None:
+        """Take the change over to outboxes, lanes and rows."""
+        if before is None:
+            if after is not None:
+                self._starts.arrived(after)
+            return
         if after is not None and after.forgiven_ms != before.forgiven_ms:
             self._health.forget(after.id)
         if after is None:

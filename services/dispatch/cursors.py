@@ -94,13 +94,16 @@ class Cursors:
         self, owned: Owned, changes: list[LaneChange], made: list[_Written], *, moved: bool
     ) -> None:
         for id_, lane in owned.lanes.items():
+            if lane.awaits_start:
+                continue
             drops = self._detaching.is_drained(owned, lane)
             if not drops and not lane.dirty and not (moved and lane.tracker.changed):
                 continue
             if drops:
                 changes.append(Drop(owned.epoch, owned.partition, id_))
             else:
-                changes.append(Keep(owned.epoch, lane.row(owned.partition, epoch=owned.epoch)))
+                row = lane.row(owned.partition, epoch=owned.epoch)
+                changes.append(Keep(owned.epoch, row, takes_start=lane.takes_start))
             covers_all = lane.attach_at is None
             made.append(_Written(owned, lane, lane.generation, covers_all, drops))
 
@@ -112,6 +115,7 @@ class Cursors:
             if owned.partition in refused:
                 owned.refused = True
             elif owned.lanes.get(lane.subscription_id) is lane and lane.generation == generation:
+                lane.takes_start = False
                 if drops:
                     self._detaching.drained(owned, lane)
                 elif covers_all and lane.state is State.DETACHING:

@@ -11,7 +11,7 @@ from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encod
 from services.feed.tracker import Tracker
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import LaneRow, Reason
+from services.kernel.lane import LaneRow, Reason, Start
 from services.lanes.transitions import Input, State, step
 
 MAX_ENTRIES = 256
@@ -25,6 +25,7 @@ class Lane:
 
     __slots__ = (
         "attach_at",
+        "awaits_start",
         "cursor_at",
         "dirty",
         "flips",
@@ -39,6 +40,7 @@ class Lane:
         "since",
         "state",
         "subscription_id",
+        "takes_start",
         "tracker",
     )
 
@@ -73,6 +75,10 @@ class Lane:
         """Not read before, monotonic seconds."""
         self.generation = 0
         """Grows when it starts over: a row written before says nothing of it any more."""
+        self.awaits_start = False
+        """Where it begins is being looked up: there is nothing to write yet."""
+        self.takes_start = False
+        """Whether its row stands for what the API promised, from when it is written."""
         self.dirty = True
         """Whether its row must be written, moved or not."""
 
@@ -110,6 +116,14 @@ class Lane:
         self.attach_at = None
         self.generation += 1
         self.dirty = True
+
+    def begin_at(self, start: Start | None) -> None:
+        """Begin where it was promised to; where nothing was, from what it was heard of."""
+        self.awaits_start = False
+        if start is not None:
+            at = start.offset
+            self.start_over(SettledMap(at - 1, at, frozenset()), {})
+            self.takes_start = True
 
     def take(self, offset: int, size: int) -> bool:
         """Open *offset*, which matches; tell whether it isn't settled already."""
@@ -223,4 +237,12 @@ def lane_of(row: LaneRow, *, moved_below: int | None) -> Lane:
     )
     lane.dirty = state is State.DETACHING
     lane.tracker.changed = False
+    return lane
+
+
+def started(start: Start, *, now: datetime) -> Lane:
+    """Return the lane of a promise that no lane stands for yet."""
+    known = SettledMap(start.offset - 1, start.offset, frozenset())
+    lane = Lane(start.subscription_id, known=known, reason=Reason.NEW, since=now)
+    lane.takes_start = True
     return lane

@@ -1,6 +1,8 @@
 """One owned partition under one epoch."""
 
-from services.dispatch.lane import Lane, Scan, lane_of
+from datetime import datetime
+
+from services.dispatch.lane import Lane, Scan, lane_of, started
 from services.feed.ages import Ages
 from services.feed.start import Start, Why
 from services.feed.tracker import Tracker
@@ -10,6 +12,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.operation import OPERATIONAL
 from services.kernel.ports.store import Assignment
 from services.kernel.subscription import Subscription
+from services.lanes.transitions import State
 
 
 class Owned:
@@ -42,12 +45,14 @@ class Owned:
         """Who isn't fed live: the feed asks here, one look-up per delivery."""
         self.scans: list[Scan] = []
         self.turn = 0
+        self.arrived: list[SubscriptionId] = []
+        """Subscriptions that were heard of while this was loading."""
         self._replay_below = 0
         self._settled: dict[tuple[int, str], str] = {}
         self._bytes: dict[int, int] = {}
         """Of the bodies of each open offset."""
 
-    def begin(self, start: Start, assignment: Assignment) -> None:
+    def begin(self, start: Start, assignment: Assignment, *, now: datetime) -> None:
         """Take the state that was loaded; from now on records are taken in."""
         self.epoch = assignment.epoch
         self.tracker = Tracker(start=start.offset, settled=start.settled)
@@ -63,7 +68,14 @@ class Owned:
             }
         moved_below = start.offset if start.why is Why.RESET_BACK or not start.trust_rows else None
         for row in assignment.lanes:
-            self.lanes[row.subscription_id] = lane_of(row, moved_below=moved_below)
+            lane = self.lanes[row.subscription_id] = lane_of(row, moved_below=moved_below)
+            if lane.state is State.DRAINING and lane.is_ready:
+                # What is left below where it was attached goes first: the feed must not overtake it.
+                lane.start_over(self.tracker.known_but(lane.tracker.known.open), {})
+                lane.state = State.DETACHING
+        for promised in assignment.starts:
+            if promised.subscription_id not in self.lanes:
+                self.lanes[promised.subscription_id] = started(promised, now=now)
         self.refused = False
         self.loaded = True
 

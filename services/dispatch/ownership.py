@@ -24,6 +24,7 @@ from services.dispatch.commit import Committer, Membership
 from services.dispatch.cursors import Cursors
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
+from services.dispatch.starts import Starts
 from services.feed.start import Start, begin, seen_epoch
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
@@ -61,6 +62,7 @@ class Ownership:
         budget: Budget,
         committer: Committer,
         cursors: Cursors,
+        starts: Starts,
         clock: Clock,
         revoke_seconds: float,
     ) -> None:
@@ -74,6 +76,7 @@ class Ownership:
         self._budget = budget
         self._committer = committer
         self._cursors = cursors
+        self._starts = starts
         self._clock = clock
         self._revoke_seconds = revoke_seconds
         self._draining = False
@@ -246,7 +249,8 @@ class Ownership:
         self._budget.load(owned.partition, assignment.usage)
         self._outboxes.load_keys(owned.partition, assignment.epoch, assignment.keys)
         self._outboxes.set_share(self._membership.member.share())
-        owned.begin(start, assignment)
+        owned.begin(start, assignment, now=self._clock.now())
+        self._starts.begun(owned)
         self._membership.member.seek(owned.partition, start.offset)
         _announce(owned, start)
 

@@ -25,8 +25,9 @@ REBUILD_SECONDS = 1.0
 class Subscriptions:
     """Who wants what, as of at most a second ago; as of when Postgres went away, while it is gone.
 
-    *on_change* is called synchronously with (before, after) where a known subscription changed;
-    after is None where it was deleted. *on_disabled* tells the world of one that we switched off.
+    *on_change* is called synchronously with (before, after) where a subscription changed; before is None
+    where it is new, but not in the first load, and after is None where it was deleted. *on_disabled*
+    tells the world of one that we switched off.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Subscriptions:
         matcher: Matcher,
         clock: Clock,
         reload_seconds: float,
-        on_change: Callable[[Subscription, Subscription | None], None],
+        on_change: Callable[[Subscription | None, Subscription | None], None],
     ) -> None:
         self._source = source
         self._matcher = matcher
@@ -44,6 +45,7 @@ class Subscriptions:
         self._reload_seconds = reload_seconds
         self._on_change = on_change
         self._by_id: dict[SubscriptionId, Subscription] = {}
+        self._loaded = False
         self._to_disable: deque[tuple[Subscription, str]] = deque()
         self._wake = Wake()
         self._reading = asyncio.Lock()
@@ -80,11 +82,12 @@ class Subscriptions:
                 for subscription in everything
                 if (news := _news(self._by_id.get(subscription.id), subscription)) is not None
             ]
-            if self._by_id:
+            if self._loaded:
                 self._take(changed, removed=list(removed))
             else:
                 self._by_id = {subscription.id: subscription for subscription in everything}
                 self._matcher.replace_all(everything)
+                self._loaded = True
 
     async def follow(self) -> None:
         """Take changes as they are notified, until cancelled."""
@@ -144,8 +147,7 @@ class Subscriptions:
         self._by_id.update((after.id, after) for after in changed)
         self._matcher.apply(changed, [before for before, _ in gone])
         for before, after in (*pairs, *gone):
-            if before is not None:
-                self._on_change(before, after)
+            self._on_change(before, after)
 
 
 def _news(before: Subscription | None, read: Subscription) -> Subscription | None:

@@ -51,6 +51,7 @@ from services.control.projects import Projects
 from services.control.rates import Rates
 from services.control.requests import Requests
 from services.control.resends import Resends, Runner
+from services.control.starts import Starts
 from services.control.subscriptions import Subscriptions
 from services.control.tail import Tail
 from services.control.test_calls import TestCalls
@@ -175,11 +176,13 @@ async def _build(
     await registrations.check_keys()
     fences = PostgresGeofences(pool=pool)
     filters = Filters(access=access, geofences=fences)
+    offsets = await _offsets(settings, stack)
     subscriptions = Subscriptions(
         store=registrations,
         access=access,
         fields=fields,
         filters=filters,
+        starts=Starts(offsets=offsets, topics=parts.topics(settings)),
         audit=audit,
         announcer=announcer,
         clock=clock,
@@ -212,7 +215,6 @@ async def _build(
     )
     answers = PostgresAnswers(pool=pool, cipher=cipher)
     make_reader = partial(KafkaLogReader, connection=parts.connection(settings))
-    offsets = await _offsets(settings, stack)
     journal = _journal(settings, stack, make_reader, offsets, subscriptions, fences, clock)
     tail = Tail(
         make_reader=make_reader,

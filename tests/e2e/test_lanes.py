@@ -118,3 +118,51 @@ async def test_kill_9_while_lanes_exist_loses_nothing(cluster: Cluster, receiver
         return answered | {row["event_id"] for row in rows} == set(cluster.produced)
 
     await eventually(accounted, within=30)
+
+
+async def test_a_new_subscription_misses_nothing_after_its_201(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.start()
+    producing = asyncio.create_task(cluster.produce_until_stopped(rate=200))
+    await eventually(lambda: len(cluster.produced) > 100, within=30)
+    for n in range(3):
+        await cluster.subscribe(f"{receiver.url}/{n}")
+        answered = time.time()
+        await asyncio.sleep(0.5)
+        after = [id_ for id_, at in cluster.produced.items() if at > answered]
+        assert len(after) > 50
+        await eventually(lambda: set(after) <= set(receiver.ids(f"/{n}")), within=10)  # noqa: B023
+    cluster.stop_producing()
+    await producing
+    await cluster.all_committed()
+    assert [repeats(receiver.ids(f"/{n}")) for n in range(3)] == [{}, {}, {}]
+
+
+async def test_a_backfill_is_all_there_was_and_then_live_without_a_gap(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await cluster.start()
+    old = await cluster.produce(300)
+    await cluster.all_committed()
+    await asyncio.sleep(0.1)
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
+    producing = asyncio.create_task(cluster.produce(200, rate=100))
+    await cluster.subscribe(f"{receiver.url}/all", start_from="earliest")
+    await cluster.subscribe(f"{receiver.url}/later", start_from=since)
+    new = await producing
+    await eventually(lambda: len(receiver.ids("/all")) == 500, within=20)
+    assert set(receiver.ids("/all")) == {*old, *new}
+    assert repeats(receiver.ids("/all")) == {}
+    assert not set(old) & set(receiver.ids("/later"))
+
+
+async def test_a_start_that_is_no_time_is_refused(cluster: Cluster, receiver: Receiver) -> None:
+    body = {
+        "project_id": cluster.project,
+        "url": receiver.url,
+        "types": ["*"],
+        "start_from": "yesterday",
+    }
+    answer = await cluster.call("POST", "/v1/subscriptions", body, status=422)
+    assert answer["errors"][0]["pointer"] == "/start_from"

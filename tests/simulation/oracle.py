@@ -10,7 +10,7 @@ one at a time      a pair is never in flight twice in one process under one epoc
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -20,7 +20,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position, Record
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import Keep, LaneChange, LaneRow
+from services.kernel.lane import Keep, LaneChange, LaneRow, Start
 from services.kernel.ports.broker import Commit
 from services.kernel.ports.store import Bury, RowChange
 from services.kernel.subscription import Status, Subscription
@@ -45,7 +45,8 @@ class Produced(NamedTuple):
     """None: it is no event, and belongs to the quarantine or to nobody."""
     webhook_id: str
     due: tuple[SubscriptionId, ...]
-    """Subscriptions that every worker knew, and that match, when it was produced."""
+    """Subscriptions that match, and begin at or below it."""
+    project: str
     quarantined: bool
 
 
@@ -77,7 +78,7 @@ class Oracle(Watcher, CommitWatcher):
     heard: dict[Pair, list[Heard]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[Pair, list[Seen]] = field(default_factory=lambda: defaultdict(list))
     began: dict[Pair, list[float]] = field(default_factory=lambda: defaultdict(list))
-    knows: dict[Process, set[SubscriptionId]] = field(default_factory=lambda: defaultdict(set))
+    starts: dict[tuple[Partition, SubscriptionId], int] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -136,11 +137,6 @@ class Oracle(Watcher, CommitWatcher):
             if position.partition == row.partition and row.subscription_id in produced.due:
                 self._judge_reach(position, row.subscription_id, f"{row!r} was written")
 
-    def told(self, process: Process | None, subscriptions: Collection[Subscription]) -> None:
-        """Remember who knows what."""
-        if process is not None:
-            self.knows[process].update(subscription.id for subscription in subscriptions)
-
     def committed(
         self, process: Process | None, commits: Mapping[Partition, Commit], owned: set[Partition]
     ) -> None:
@@ -174,6 +170,9 @@ class Oracle(Watcher, CommitWatcher):
         position = self._tokens[seen.token]
         produced = self.produced[position]
         self.counts["requests"] += 1
+        begins = self.starts[position.partition, SubscriptionId(seen.subscription_id)]
+        if position.offset < begins:
+            self.breaks(f"{position} was sent to {seen.subscription_id}, which begins at {begins}")
         if seen.webhook_id != produced.webhook_id:
             self.breaks(f"{position} came as {seen.webhook_id}, not {produced.webhook_id}")
         self.seen[position, SubscriptionId(seen.subscription_id)].append(seen)
@@ -183,6 +182,19 @@ class Oracle(Watcher, CommitWatcher):
         self.troubles = [
             trouble._replace(end=min(trouble.end, moment + 15)) for trouble in self.troubles
         ]
+
+    def subscribed(self, subscription: Subscription, starts: Sequence[Start]) -> None:
+        """Take in a subscription, and what it is promised of what is there already."""
+        self.starts.update(((s.partition, s.subscription_id), s.offset) for s in starts)
+        for position, produced in self.produced.items():
+            begins = self.starts[position.partition, subscription.id]
+            if (
+                position.offset >= begins
+                and produced.type is not None
+                and wants(subscription, produced.type, produced.project)
+            ):
+                due = (*produced.due, subscription.id)
+                self.produced[position] = produced._replace(due=due)
 
     # What is asked.
 
@@ -197,6 +209,8 @@ class Oracle(Watcher, CommitWatcher):
     def is_covered(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether a lane that is stored reads *position* again for a subscription."""
         lane = self.database.tables.lanes.get((position.partition, id_))
+        if (position.partition, id_) in self.database.tables.starts:
+            return position.offset >= self.starts[position.partition, id_]
         if lane is None or position.offset < lane.cursor:
             return False
         if lane.attach_at is not None and position.offset >= lane.attach_at:
@@ -351,3 +365,11 @@ def derived(record: Record) -> str:
 def now() -> float:
     """Return virtual seconds."""
     return asyncio.get_running_loop().time()
+
+
+def wants(subscription: Subscription, type_: str, project: str) -> bool:
+    """Tell whether a subscription matches."""
+    return subscription.project_id == project and any(
+        pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
+        for pattern in subscription.types
+    )

@@ -21,12 +21,13 @@ from services.kernel.delivery import Delivery
 from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Start, StartKind
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.network import Sender
 from services.kernel.ports.store import Waits
 from services.kernel.subscription import OnExhausted, Ordered, Status, Subscription
 from services.record.buffer import Attempts, Bounds
-from tests.simulation.oracle import Oracle, Produced, Trouble
+from tests.simulation.oracle import Oracle, Produced, Trouble, wants
 from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
@@ -115,7 +116,6 @@ class World:
         """Start a process under the name of *node*."""
         process = node.process = Process(f"{node.name}.{next(self._numbers)}")
         self.buried.append(process)
-        self.oracle.knows[process].update(self.database.tables.subscriptions)  # it loads them first
         node.stopping, node.worker, node.members = False, None, []
         node.task = process.start(self._run(node, process))
         node.task.add_done_callback(lambda task: self._ended(node, process, task))
@@ -233,7 +233,18 @@ class World:
             begins_ms=int(EPOCH.timestamp() * 1000),
             version=1,
         )
-        self.database.subscribe(subscription)
+        starts = [
+            Start(
+                partition=partition,
+                subscription_id=subscription.id,
+                offset=log.end if self.chance.random() < 0.7 else log.start,
+                kind=StartKind.NEW,
+            )
+            for partition, log in self.kafka.logs.items()
+            if partition.topic != QUARANTINE
+        ]
+        self.database.subscribe(subscription, starts=starts)
+        self.oracle.subscribed(subscription, starts)
         if manner is Manner.HOPELESS:
             self.oracle.hopeless.add(subscription.id)
         self.note(f"SUBSCRIBE {subscription} {manner}")
@@ -292,15 +303,14 @@ class World:
                 type=type_ if is_event else None,
                 webhook_id=str(body.get("id") or derived_id(record)),
                 due=due,
+                project=project,
                 quarantined=value is not None and not is_event,
             )
         )
 
     def _due(self, type_: str, project: str) -> Iterable[SubscriptionId]:
-        running = [node.process for node in self.nodes if node.process is not None]
         for subscription in self.database.tables.subscriptions.values():
-            known = all(subscription.id in self.oracle.knows[process] for process in running)
-            if known and subscription.project_id == project and _wants(subscription, type_):
+            if wants(subscription, type_, project):
                 yield subscription.id
 
     # The end.
@@ -419,13 +429,6 @@ class _Watched:
             self._oracle.unreached[delivery.pair] += 1
         self._oracle.lands(self._process, delivery, attempt, began=began, now=loop.time())
         return attempt
-
-
-def _wants(subscription: Subscription, type_: str) -> bool:
-    return any(
-        pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
-        for pattern in subscription.types
-    )
 
 
 def _leaves(error: BaseException) -> Collection[BaseException]:
