@@ -300,7 +300,7 @@ class Detaching:
         if lane is not None:
             if lane.is_ready:  # not read up to its end: what the feed knows above it doesn't join
                 return lane.tracker.known, flying
-            own += lane.tracker.known.open
+            own += lane.left
         return owned.tracker.known_but(own), flying
 
     def _withdraw(self, owned: Owned, id_: SubscriptionId) -> None:

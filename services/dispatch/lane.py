@@ -107,6 +107,11 @@ class Lane:
         """Whether it holds all it may."""
         return self.tracker.open_count >= self.most or self.held_bytes >= MAX_BYTES
 
+    @property
+    def left(self) -> list[int]:
+        """What is open below where it ends."""
+        return [offset for offset in self.tracker.known.open if self.owns(offset)]
+
     def start_over(self, known: SettledMap, flying: dict[int, int]) -> None:
         """Read again what *known* says is open, and what follows it."""
         self.leave()
