@@ -45,7 +45,8 @@ class Overdue:
         """Write down what is overdue; send again what can only be sent from memory."""
         for delivery in self._outboxes.in_flight_for(self._limits.park_after):
             owned = self._partitions.current(delivery.position.partition)
-            if owned is not None and owned.lane_of(delivery) is None:
+            # What outlasts a partition that is let go of has its row: it must not lose its due time.
+            if owned is not None and owned.active and owned.lane_of(delivery) is None:
                 self._parking.set_down(delivery)
         for delivery in self._parking.due_from_memory():
             subscription = self._subscriptions.get(delivery.subscription_id)
