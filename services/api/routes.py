@@ -11,6 +11,7 @@ from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.projects import ProjectRoutes
+from services.api.replays import ReplayRoutes
 from services.api.subscriptions import SubscriptionRoutes
 
 
@@ -42,6 +43,7 @@ def native(
     history: HistoryRoutes,
     geofences: GeofenceRoutes,
     filters: FilterRoutes,
+    replays: ReplayRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
@@ -66,6 +68,10 @@ def native(
         Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets),
         Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate),
         Route("DELETE", "/v1/subscriptions/{id}/secrets/{secret_id}", subscriptions.end_secret),
+        Route("POST", "/v1/subscriptions/{id}/replays", replays.create),
+        Route("GET", "/v1/replays", replays.list),
+        Route("GET", "/v1/replays/{id}", replays.get),
+        Route("POST", "/v1/replays/{id}/cancel", replays.cancel),
         Route("POST", "/v1/events", events.ingest),
         Route("GET", "/v1/events", journal.list),
         Route("GET", "/v1/stream", journal.stream),

@@ -29,6 +29,7 @@
     operations     what the service says of itself, written one after the other
     trouble        who is failing, has recovered, or failed for so long that it is switched off
     health         failures in a row, for the API to show
+    replays        part of the log once more for one subscription, beside what is live
     watchdog       a consumer that is alive and reads nothing ends the process
     worker         all of the above as tasks of one group
 

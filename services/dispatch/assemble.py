@@ -21,6 +21,7 @@ from services.dispatch.owned import OwnedPartitions
 from services.dispatch.ownership import Ownership
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
+from services.dispatch.replays import Replays
 from services.dispatch.retries import Retries
 from services.dispatch.scan import Scanners
 from services.dispatch.starts import Starts
@@ -39,6 +40,7 @@ from services.kernel.ports.store import (
     HealthStore,
     LaneStore,
     PartitionStore,
+    ReplayStore,
     RetryStore,
     SubscriptionSource,
     TroubleStore,
@@ -61,6 +63,7 @@ class Ports:
     partitions: PartitionStore
     retries: RetryStore
     lanes: LaneStore
+    replays: ReplayStore
     subscriptions: SubscriptionSource
     geofences: GeofenceSource
     health: HealthStore
@@ -173,9 +176,25 @@ def assemble(
         partitions=partitions,
         clock=clock,
     )
+    decoder = Decoder(max_bytes=options.max_record_bytes)
+    replays = Replays(
+        store=ports.replays,
+        make_reader=ports.make_reader,
+        offsets=ports.offsets,
+        decoder=decoder,
+        partitions=partitions,
+        subscriptions=subscriptions,
+        outboxes=outboxes,
+        operations=operations,
+        clock=clock,
+        max_body_bytes=limits.max_body_bytes,
+    )
+    parking.on_beside = replays.settled
+    detaching.on_beside = replays.back
     flow = Flow(
         owner=partitions,
-        decoder=Decoder(max_bytes=options.max_record_bytes),
+        decoder=decoder,
+        replays=replays,
         conformity=Conformity(),
         subscriptions=subscriptions,
         outboxes=outboxes,
@@ -287,6 +306,9 @@ def assemble(
             cursors.run_new,
             starts.run,
             scanners.run,
+            replays.refresh,
+            replays.run,
+            replays.keep_on,
             *extras,
         ),
         clock=clock,

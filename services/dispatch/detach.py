@@ -63,6 +63,8 @@ class Detaching:
         self._clock = clock
         self._half = window_open // 2
         self._hold_seconds = hold_seconds
+        self.on_beside: Callable[[Delivery], None] = lambda _: None
+        """Given what was in line of a replay beside live traffic, when it is taken back."""
         self._troubled: dict[SubscriptionId, Reason] = {}
         self._flips: dict[SubscriptionId, tuple[int, float]] = {}
         """How often in a row, and since when it is attached."""
@@ -292,7 +294,9 @@ class Detaching:
         flying = {
             delivery.position.offset: len(delivery.body)
             for delivery in self._outboxes.in_flight(owned.partition)
-            if delivery.subscription_id == id_ and delivery.epoch == owned.epoch
+            if delivery.subscription_id == id_
+            and delivery.epoch == owned.epoch
+            and not delivery.is_beside
         }
         if lane is not None and lane.attach_at is None:
             return lane.tracker.known, flying
@@ -305,7 +309,9 @@ class Detaching:
 
     def _withdraw(self, owned: Owned, id_: SubscriptionId) -> None:
         for delivery in self._outboxes.withdraw_from(id_, owned.partition):
-            if self._parking.holds(delivery):
+            if delivery.is_beside:
+                self.on_beside(delivery)
+            elif self._parking.holds(delivery):
                 self._parking.put_back(delivery)
 
     def _next_flip(self, id_: SubscriptionId) -> int:

@@ -13,14 +13,15 @@ from services.dispatch.order_key import order_of
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
+from services.dispatch.replays import Replays
 from services.dispatch.subscriptions import Subscriptions
 from services.dispatch.trouble import Troubles
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from services.kernel.about import NOTHING, About, about
-from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, RetryAt
+from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, Outcome, RetryAt
 from services.kernel.clock import Clock
-from services.kernel.delivery import Delivery, Settlement, Trigger
+from services.kernel.delivery import REWOUND, Delivery, Settlement, Trigger
 from services.kernel.event import Event, Partition, Poison, Record
 from services.kernel.ports.history import AttemptLog
 from services.kernel.retry import decide, ordered_schedule
@@ -29,9 +30,6 @@ from services.lanes.transitions import State
 from services.match.index import Match
 from services.observe import metrics
 from services.render import Renderings
-
-REWOUND = "group-reset"
-"""`planner-replay` of events that are sent again because a person moved the group's offsets back."""
 
 
 class Owner(Protocol):
@@ -55,6 +53,7 @@ class Flow:
         parking: Parking,
         detaching: Detaching,
         quarantine: Quarantine,
+        replays: Replays,
         masters: Masters,
         health: Health,
         troubles: Troubles,
@@ -72,6 +71,7 @@ class Flow:
         self._parking = parking
         self._detaching = detaching
         self._quarantine = quarantine
+        self._replays = replays
         self._masters = masters
         self._health = health
         self._troubles = troubles
@@ -182,6 +182,8 @@ class Flow:
         if owned is None or owned.epoch != delivery.epoch:
             self._attempts.add(delivery, attempt, None)
             return  # late: whoever owns the partition now goes by the row, or sends it again
+        if delivery.is_beside:
+            self._replays.answered(delivery, acknowledged=attempt.outcome is Outcome.OK)
         subscription = self._subscriptions.get(delivery.subscription_id)
         if subscription is None:
             self._attempts.add(delivery, attempt, None)
@@ -202,16 +204,17 @@ class Flow:
         match verdict:
             case Acknowledged():
                 metrics.acknowledged(delivery, at=attempt.started_at + attempt.seconds)
-                if self._parking.holds(delivery):
-                    self._parking.remove(delivery)
-                elif owned.settle(
-                    delivery.position.offset, delivery.subscription_id, len(delivery.body)
-                ):
-                    metrics.SETTLED.counts[Settlement.ACKNOWLEDGED] += 1
-                self._outboxes.through(delivery)
+                self._acknowledged(owned, delivery)
+            case RetryAt(due_at) if ordered and delivery.is_beside:
+                self._outboxes.through(delivery)  # its replay waits, and what is live does not
+                self._replays.again(delivery, attempt, due_at)
             case RetryAt(due_at):
                 self._retry(owned, subscription, delivery, attempt, due_at)
-            case Dead() if ordered and subscription.on_exhausted is OnExhausted.BLOCK:
+            case Dead() if (
+                ordered
+                and subscription.on_exhausted is OnExhausted.BLOCK
+                and not delivery.is_beside
+            ):
                 self._parking.block(delivery, attempt)
             case Dead(reason):
                 self._parking.bury(delivery, attempt, reason)
@@ -219,6 +222,15 @@ class Flow:
             case Disable(reason):
                 self._parking.bury(delivery, attempt, reason)
                 self._subscriptions.disable(subscription, reason=reason)
+
+    def _acknowledged(self, owned: Owned, delivery: Delivery) -> None:
+        if self._parking.holds(delivery):
+            self._parking.remove(delivery)
+        elif owned.settle(delivery.position.offset, delivery.subscription_id, len(delivery.body)):
+            metrics.SETTLED.counts[Settlement.ACKNOWLEDGED] += 1
+        self._outboxes.through(delivery)
+        if delivery.is_beside:
+            self._replays.settled(delivery, Settlement.ACKNOWLEDGED)
 
     def _retry(
         self,
@@ -229,6 +241,10 @@ class Flow:
         due_at: datetime,
     ) -> None:
         """Try *delivery* again: from the end of its line as a probe, as a row, or from its lane."""
+        if delivery.is_beside:
+            if not self._parking.park(delivery, attempt, due_at):
+                self._replays.again(delivery, attempt, due_at)
+            return
         offset = delivery.position.offset
         lane = owned.lane_of(delivery)
         if lane is not None:

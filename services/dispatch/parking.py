@@ -66,6 +66,8 @@ class Parking:
         self._held: dict[Pair, bool] = {}
         self._wake = Wake()
         self._writing = asyncio.Lock()
+        self.on_beside: Callable[[Delivery, Settlement], None] = lambda *_: None
+        """Told how a delivery of a replay beside live traffic was settled."""
         self.store_gone = False
         """Whether the last write found Postgres gone."""
 
@@ -125,6 +127,8 @@ class Parking:
 
         The row isn't due: the answer deletes or schedules it, and only a new epoch makes it due.
         """
+        if delivery.is_beside:
+            return  # it holds up its replay alone
         if delivery.pair not in self._held and self._may_have_row(delivery):
             self._put(delivery, Park(delivery, None, None))
 
@@ -303,6 +307,8 @@ class Parking:
         owned = self._partitions.current(delivery.position.partition)
         if owned is None or owned.epoch != delivery.epoch:
             return
+        if delivery.is_beside:
+            self.on_beside(delivery, how)
         if owned.settle(delivery.position.offset, delivery.subscription_id, len(delivery.body)):
             metrics.SETTLED.counts[how] += 1
 

@@ -7,6 +7,9 @@ from services.kernel.event import Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.value import value
 
+REWOUND = "group-reset"
+"""`planner-replay` of events that are sent again because a person moved the group's offsets back."""
+
 
 class Settlement(StrEnum):
     """How a delivery stopped being open. Only the first is settled in memory alone."""
@@ -68,6 +71,11 @@ class Delivery:
     def pair(self) -> tuple[Position, SubscriptionId]:
         """What is settled."""
         return self.position, self.subscription_id
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it belongs to a replay that goes on beside live traffic."""
+        return self.replay is not None and self.replay != REWOUND
 
     def __repr__(self) -> str:
         return f"<Delivery {self.position} → {self.subscription_id} #{self.number} {self.type}>"

@@ -27,6 +27,7 @@ from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
 from services.api.projects import ProjectRoutes
+from services.api.replays import ReplayRoutes
 from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
 from services.broker.offsets import KafkaOffsets
@@ -49,6 +50,8 @@ from services.control.keys import Keys
 from services.control.matches import Matches
 from services.control.projects import Projects
 from services.control.rates import Rates
+from services.control.replay_counts import Counts, Log
+from services.control.replays import Replays
 from services.control.requests import Requests
 from services.control.resends import Resends, Runner
 from services.control.starts import Starts
@@ -77,6 +80,7 @@ from services.store.keys import PostgresKeys
 from services.store.pool import Pool
 from services.store.projects import PostgresApiKeys, PostgresProjects
 from services.store.registrations import PostgresRegistrations
+from services.store.replays import PostgresReplays
 from services.store.resends import PostgresResends
 
 log = structlog.get_logger()
@@ -170,13 +174,13 @@ async def _build(
         )
     )
     entries = PostgresAudit(pool=pool)
-    announcer = Announcer(producer=producer, clock=clock, entropy=os.urandom)
     audit = Audit(store=entries, clock=clock, entropy=os.urandom)
     registrations = PostgresRegistrations(pool=pool, cipher=cipher)
     await registrations.check_keys()
     fences = PostgresGeofences(pool=pool)
     filters = Filters(access=access, geofences=fences)
     offsets = await _offsets(settings, stack)
+    announcer = Announcer(producer=producer, clock=clock, entropy=os.urandom)
     subscriptions = Subscriptions(
         store=registrations,
         access=access,
@@ -223,6 +227,22 @@ async def _build(
         attempts_topic=settings.record.topic if settings.record.enabled else None,
         decode=codec.decode,
         clock=clock,
+    )
+    log_ = Log(topics=parts.topics(settings), offsets=offsets, reader=make_reader)
+    replays = Replays(
+        store=PostgresReplays(pool=pool),
+        log=log_,
+        subscriptions=subscriptions,
+        counts=Counts(
+            log=log_,
+            decoder=Decoder(max_bytes=settings.kafka.max_record_bytes),
+            clock=clock,
+            max_body_bytes=settings.deliver.max_body_bytes,
+        ),
+        audit=audit,
+        announcer=announcer,
+        clock=clock,
+        entropy=os.urandom,
     )
     letters, jobs = PostgresDeadLetters(pool=pool), PostgresResends(pool=pool)
     resends = Resends(store=jobs, letters=letters, audit=audit, clock=clock, entropy=os.urandom)
@@ -295,6 +315,7 @@ async def _build(
             Matches(journal=journal, subscriptions=subscriptions, filters=filters),
             clock,
         ),
+        replays=ReplayRoutes(replays, clock=clock),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []

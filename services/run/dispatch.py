@@ -30,6 +30,7 @@ from services.store.geofences import PostgresGeofenceSource
 from services.store.health import PostgresHealth
 from services.store.lanes import PostgresLanes
 from services.store.partitions import PostgresPartitions
+from services.store.replays import PostgresReplays
 from services.store.retries import PostgresRetries
 from services.store.trouble import PostgresTrouble
 
@@ -84,6 +85,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         partitions=PostgresPartitions(pool=pool),
         lanes=PostgresLanes(pool=pool),
         retries=PostgresRetries(pool=pool),
+        replays=PostgresReplays(pool=pool),
         subscriptions=PostgresSubscriptionSource(pool=pool, cipher=cipher, clock=clock),
         geofences=PostgresGeofenceSource(pool=pool, clock=clock),
         health=PostgresHealth(pool=pool),

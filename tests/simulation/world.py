@@ -34,6 +34,7 @@ from tests.support.factories import a_subscription
 from tests.support.fake_geofences import FakeGeofences
 from tests.support.fake_kafka import FakeKafka, FakeLogReader, FakeMember, FakeOffsets, FakeProducer
 from tests.support.fake_receivers import FakeHttp, Internet, Manner, Receiver
+from tests.support.fake_replays import FakeReplays
 from tests.support.fake_store import FakeDatabase, FakeStore
 from tests.support.fake_trouble import FakeTrouble
 from tests.support.processes import Process, current_process
@@ -180,6 +181,7 @@ class World:
             partitions=store,
             lanes=store,
             retries=store,
+            replays=FakeReplays(self.database),
             subscriptions=store,
             geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
             health=store,

@@ -27,6 +27,7 @@ from services.kernel.ports.store import (
     Usage,
     Waits,
 )
+from services.kernel.replay import Replay
 from services.kernel.subscription import Ordered, Status, Subscription
 from tests.support.processes import Process, current_process
 from tests.support.server import GoneError, Server, State, no_time
@@ -88,6 +89,7 @@ class Tables:
     dead: dict[RowKey, DeadRow] = field(default_factory=dict)
     gaps: list[GapRow] = field(default_factory=list)
     subscriptions: dict[SubscriptionId, Subscription] = field(default_factory=dict)
+    replays: dict[str, Replay] = field(default_factory=dict)
     health: dict[tuple[SubscriptionId, str], HealthRow] = field(default_factory=dict)
     trouble: dict[SubscriptionId, Any] = field(default_factory=dict)
     """Rows of `fake_trouble`."""

@@ -21,6 +21,7 @@ from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.projects import ProjectRoutes
+from services.api.replays import ReplayRoutes
 from services.api.routes import Route, native
 from services.api.subscriptions import SubscriptionRoutes
 
@@ -40,6 +41,7 @@ def routes() -> list[Route]:
         history=HistoryRoutes(nothing, nothing),
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
+        replays=ReplayRoutes(nothing, clock=nothing),
     )
 
 

@@ -23,6 +23,7 @@ from services.kernel.registration import (
     Secret,
     Stored,
 )
+from services.kernel.replay import Replay
 from services.kernel.subscription import SigningKey
 
 
@@ -268,3 +269,21 @@ class NameResolver(Protocol):
 
     async def refusal(self, host: str) -> str | None:
         """Say why its addresses may not be called; None if they may, or it has none yet."""
+
+
+class ReplayStore(Protocol):
+    """Tables `replays` and `replay_ranges`."""
+
+    async def add(self, replay: Replay) -> bool:
+        """Store it with its ranges; False where one of the same over its span is under way."""
+
+    async def get(self, id_: str) -> Replay | None:
+        """Return one."""
+
+    async def page(
+        self, *, project_id: ProjectId | None, subscription_id: SubscriptionId | None, page: Page
+    ) -> Sequence[Replay]:
+        """Return those of a project and a subscription (None: of all), newest first."""
+
+    async def cancel(self, id_: str, *, at: datetime) -> bool:
+        """Cancel it; False where it had ended."""

@@ -15,6 +15,7 @@ from services.kernel.event import Partition, Position
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId
 from services.kernel.lane import LaneChange, LaneGap, LaneRow, Start
+from services.kernel.replay import Replay
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
 
@@ -340,3 +341,28 @@ class TroubleStore(Protocol):
 
     async def hopeless(self, after: timedelta) -> Collection[SubscriptionId]:
         """Return what has failed for so long without a success, and failed again since."""
+
+
+class Advance(NamedTuple):
+    """How far a replay is on one partition."""
+
+    replay_id: str
+    partition: Partition
+    epoch: int
+    cursor: int
+    sent: int
+    dead: int
+    waiting: bool
+
+
+class ReplayStore(Protocol):
+    """Tables `replays` and `replay_ranges`."""
+
+    async def active(self, partitions: Collection[Partition]) -> Sequence[Replay]:
+        """Return those that have something left to send on these partitions."""
+
+    async def advance(self, advances: Sequence[Advance], *, at: datetime) -> Sequence[Replay]:
+        """Keep how far ranges are, where the epoch stands; return the replays that are done now."""
+
+    async def fail(self, id_: str, *, error: str, at: datetime) -> Replay | None:
+        """End one that can't go on, and return it; None where it had ended."""

@@ -1,0 +1,178 @@
+"""Part of the log once more, for one subscription, beside its live traffic."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from services.kernel.clock import rfc3339
+from tests.support.cluster import Cluster, Put, Receiver, a_cluster, an_event, receiving
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.timeout(120)
+COUNT = 60
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with a_cluster(kafka, database, tmp_path) as cluster:
+        yield cluster
+
+
+def now() -> str:
+    return rfc3339(datetime.now(UTC))
+
+
+def ago(**how_long: float) -> str:
+    return rfc3339(datetime.now(UTC) - timedelta(**how_long))
+
+
+async def ended(cluster: Cluster, id_: str) -> dict[str, Any]:
+    """Wait for the end of a replay."""
+    found: dict[str, Any] = {}
+
+    async def done() -> bool:
+        found.update(await cluster.call("GET", f"/v1/replays/{id_}"))
+        return found["state"] in ("done", "cancelled", "failed")
+
+    await eventually(done, within=30)
+    return found
+
+
+async def test_a_replay_sends_what_was_asked_for_once_more_beside_what_is_live(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    id_ = await cluster.subscribe(f"{receiver.url}/asked", types=["plan.*"])
+    await cluster.subscribe(f"{receiver.url}/other", types=["plan.*", "webhook.*"])
+    path = f"/v1/subscriptions/{id_}/replays"
+    worker = await cluster.start()
+    began = ago(seconds=1)
+    ids = await cluster.produce(COUNT)
+    await eventually(lambda: receiver.ids("/asked").keys() >= set(ids), within=30)
+    middle = now()
+    live = await cluster.produce(5)
+    await eventually(lambda: receiver.ids("/asked").keys() >= set(live), within=30)
+    counted = await cluster.call("POST", path, {"from": began, "to": middle, "dry_run": True})
+    assert (counted["events"], counted["complete"]) == (COUNT, True)
+    assert counted["bytes"] > COUNT * 600
+    receiver.seen.clear()
+    asked_at = time.time()
+    job = await cluster.call("POST", path, {"from": began, "to": middle}, status=202)
+    refused = await cluster.call("POST", path, {"from": began}, status=422)
+    assert [(f["pointer"], f["code"]) for f in refused["errors"]] == [("/from", "overlap")]
+    done = await ended(cluster, job["id"])
+    assert (done["state"], done["done"], done["sent"]) == ("done", COUNT, COUNT)
+    assert receiver.ids("/asked") == dict.fromkeys(ids, 1)
+    await eventually(lambda: receiver.ids("/other"), within=10)  # the others are told of the end
+    (told,) = [seen for seen in receiver.seen if seen.path == "/other"]
+    assert told.headers["planner-event-type"] == "webhook.replay_finished"
+    data = orjson.loads(told.body)["data"]
+    assert (data["replay_id"], data["state"], data["delivered"]) == (job["id"], "done", COUNT)
+    sent = [seen for seen in receiver.seen if seen.path == "/asked"]
+    assert {seen.headers.get("planner-replay") for seen in sent} == {job["id"]}
+    assert sent[0].at - asked_at < 2
+    # Slowly; the worker dies meanwhile, and another goes on. Then one plan of it.
+    receiver.seen.clear()
+    slow = {"from": began, "to": middle, "rate": 20}
+    job = await cluster.call("POST", path, slow)
+    await eventually(lambda: len(receiver.ids("/asked")) >= 10, within=10)
+    await worker.kill()
+    await cluster.start()
+    done = await ended(cluster, job["id"])
+    counts = receiver.ids("/asked")
+    assert counts.keys() == set(ids)
+    assert sum(counts.values()) <= COUNT + 20 * 1.5 + 8  # since the cursor was last kept
+    receiver.seen.clear()
+    job = await cluster.call("POST", path, {"from": began, "to": middle, "plan_id": ids[7]})
+    await ended(cluster, job["id"])
+    assert receiver.ids("/asked") == {ids[7]: 1}
+    listed = await cluster.call("GET", f"/v1/replays?subscription_id={id_}")
+    assert [row["state"] for row in listed["data"]] == ["done"] * 3
+
+
+async def test_a_failed_event_is_retried_on_its_own_and_a_cancelled_replay_stops(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    id_ = await cluster.subscribe(f"{receiver.url}/ok", retry_schedule=[1, 1])
+    path = f"/v1/subscriptions/{id_}/replays"
+    await cluster.start()
+    began = ago(seconds=1)
+    ids = await cluster.produce(COUNT)
+    await eventually(lambda: receiver.ids("/ok").keys() >= set(ids), within=30)
+    middle = now()
+    receiver.seen.clear()
+    receiver.answers["/ok"] = lambda seen: 500 if seen.id == ids[3] and seen.attempt == 1 else 200
+    job = await cluster.call("POST", path, {"from": began, "to": middle})
+    assert (await ended(cluster, job["id"]))["state"] == "done"
+    again = {**dict.fromkeys(ids, 1), ids[3]: 2}
+    await eventually(lambda: receiver.ids("/ok") == again, within=10)
+    assert {seen.headers.get("planner-replay") for seen in receiver.seen} == {job["id"]}
+    receiver.seen.clear()
+    job = await cluster.call("POST", path, {"from": began, "to": middle, "rate": 10})
+    await eventually(lambda: len(receiver.seen) >= 3, within=10)
+    cancelled = await cluster.call("POST", f"/v1/replays/{job['id']}/cancel", status=202)
+    assert cancelled["state"] == "cancelled"
+    again = await cluster.call("POST", f"/v1/replays/{job['id']}/cancel", status=202)
+    assert again["state"] == "cancelled"
+    await asyncio.sleep(1.0)  # as long as a worker may take to hear of it
+    seen = len(receiver.seen)
+    await cluster.produce(5)
+    await eventually(lambda: len(receiver.seen) >= seen + 5, within=10)
+    assert len(receiver.seen) == seen + 5
+    await cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
+    await cluster.call("POST", path, {"from": began}, status=409)
+
+
+async def test_a_replay_of_an_ordered_subscription_keeps_the_order_past_a_failure(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    fields = {"types": ["plan.*"], "ordered": "key", "retry_schedule": [1, 1, 1]}
+    id_ = await cluster.subscribe(f"{receiver.url}/ok", **fields)
+    await cluster.start()
+    began = ago(seconds=1)
+    ids = await cluster.produce(COUNT)
+    await eventually(lambda: receiver.ids("/ok").keys() >= set(ids), within=30)
+    middle = now()
+    receiver.seen.clear()
+    receiver.answers["/ok"] = lambda seen: 500 if seen.id == ids[7] and seen.attempt == 1 else 200
+    path = f"/v1/subscriptions/{id_}/replays"
+    job = await cluster.call("POST", path, {"from": began, "to": middle})
+    assert (await ended(cluster, job["id"]))["sent"] == COUNT
+    assert receiver.ids("/ok") == {**dict.fromkeys(ids, 1), ids[7]: 2}
+    order = [seen.id for seen in receiver.seen]
+    assert order.index(ids[57]) > len(order) - 1 - order[::-1].index(ids[7])  # of the same key
+
+
+async def test_all_that_is_wrong_is_said_at_once_with_its_place(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    id_ = await cluster.subscribe(f"{receiver.url}/ok")
+    path = f"/v1/subscriptions/{id_}/replays"
+    wrong = {
+        "from": now(),
+        "to": ago(hours=1),
+        "key": "5e208446c97efa37d4830bff:plan",
+        "rate": 0,
+        "speed": -1,
+        "types": ["no.such"],
+        "vehicle": "v1",
+    }
+    refused = await cluster.call("POST", path, wrong, status=422)
+    assert {fault["pointer"] for fault in refused["errors"]} == {
+        "/from", "/key", "/rate", "/speed", "/types/0", "/vehicle",
+    }  # fmt: skip
+    value = an_event(f"{1:024x}", project=cluster.project)
+    await cluster.put(Put(orjson.dumps(orjson.loads(value)), key=b"k"), partition=0)
+    nothing = await cluster.call("POST", path, {"from": ago(days=400), "to": ago(days=399)})
+    assert (nothing["state"], nothing["total"]) == ("done", 0)
