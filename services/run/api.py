@@ -146,10 +146,7 @@ async def _build(
     settings: Settings, stack: AsyncExitStack
 ) -> tuple[web.Application, Pool, Sequence[Background]]:
     clock = SystemClock()
-    admin_key = settings.api.admin_key.get_secret_value() if settings.api.admin_key else None
-    weak = weakness(admin_key) if admin_key is not None else None
-    if weak is not None:
-        raise parts.StartError(f"WEBHOOKS_API__ADMIN_KEY {weak}")
+    admin_key = _admin_key(settings)
     cipher = parts.cipher(settings)
     pool = await parts.pool(settings, stack)
     producer = await parts.producer(settings, stack)
@@ -344,6 +341,17 @@ async def _build(
     evict = partial(_evict, letters, settings.retry.dead_letter_bytes)
     background: list[Background] = [partial(_clean, chores), evict, runner.run, rehearsing.run]
     return app, pool, [*background, *([attempts.run] if attempts else [])]
+
+
+def _admin_key(settings: Settings) -> str | None:
+    """Return the operator's key. Raises StartError where it could be guessed."""
+    if settings.api.admin_key is None:
+        return None
+    key = settings.api.admin_key.get_secret_value()
+    weak = weakness(key)
+    if weak is not None:
+        raise parts.StartError(f"WEBHOOKS_API__ADMIN_KEY {weak}")
+    return key
 
 
 async def _offsets(settings: Settings, stack: AsyncExitStack) -> KafkaOffsets:
