@@ -63,7 +63,9 @@ async def assigned(
 async def test_a_partition_never_owned_begins_with_the_first_epoch(
     store: PostgresPartitions,
 ) -> None:
-    expected = Assignment(epoch=1, committed=None, committed_epoch=0, settled=[], usage={})
+    expected = Assignment(
+        epoch=1, committed=None, committed_epoch=0, settled=[], usage={}, keys=[], lanes=[], starts=[]
+    )
     assert await assigned(store) == expected
 
 
@@ -211,4 +213,4 @@ async def test_a_gap_is_recorded_with_its_range_and_reason(
     async with connected(database) as connection:
         row = await connection.fetchrow("select * from gaps")
     assert row is not None
-    assert tuple(row)[1:] == (*EVENTS, 5, 9, "retention", NOW)
+    assert tuple(row)[1:] == (*EVENTS, 5, 9, "retention", NOW, None, None, False)
