@@ -210,6 +210,7 @@ async def test_whatever_a_receiver_does_ends_as_its_outcome_and_costs_others_not
         slow = await cluster.subscribe(f"{receiver.url}/slow", **once)
         expected[slow] = exhausted("timeout")
         await cluster.start()
+        await cluster.fed_live()
         await cluster.produce(COUNT)
         await all_dead(cluster, expected)
         assert {name: len(got) for name, got in served.items()} == dict.fromkeys(HOSTILE, COUNT)
@@ -248,6 +249,7 @@ async def test_an_answer_that_is_no_success_ends_as_its_status_and_is_not_follow
     await cluster.fetch("update subscriptions set url = 'http://10.0.0.1/' where id = $1", blocked)
     expected[blocked] = exhausted("blocked")
     await cluster.start()
+    await cluster.fed_live()
     await cluster.produce(COUNT)
     await all_dead(cluster, expected)
     await cluster.all_committed()
@@ -329,6 +331,7 @@ async def test_retry_after_holds_the_subscription_and_then_everything_arrives(
         await cluster.subscribe(f"{receiver.url}{path}", retry_schedule=[1], max_in_flight=1)
     await cluster.subscribe(f"{receiver.url}/healthy")
     await cluster.start()
+    await cluster.fed_live()
     await cluster.produce(COUNT)
     await cluster.all_committed()
     await eventually(lambda: none_left(cluster), within=40)
@@ -358,6 +361,7 @@ async def test_a_receiver_that_wants_to_be_left_alone_for_days_is_asked_again_wi
     days = await cluster.subscribe(f"{receiver.url}/days", retry_schedule=[1], max_in_flight=1)
     nonsense = await cluster.subscribe(f"{receiver.url}/nonsense", retry_schedule=[600])
     await cluster.start()
+    await cluster.fed_live()
     await cluster.produce(COUNT)
     await cluster.all_committed()  # those that wait for their turn are rows by now
     rows = await cluster.fetch(
@@ -389,6 +393,7 @@ async def test_gone_disables_at_once_and_nothing_is_lost_for_who_comes_back(
     await cluster.subscribe(f"{receiver.url}/healthy", types=["plan.*"])
     await cluster.subscribe(f"{receiver.url}/operations", types=["webhook.disabled"])
     await cluster.start()
+    await cluster.fed_live()
     await cluster.produce(COUNT)
     await cluster.all_committed()
     assert receiver.ids("/healthy") == dict.fromkeys(cluster.produced, 1)
@@ -419,6 +424,7 @@ async def test_a_slow_receiver_is_written_down_meanwhile_and_gets_everything_onc
     slow = await cluster.subscribe(f"{receiver.url}/slow", timeout_seconds=20)
     await cluster.subscribe(f"{receiver.url}/healthy")
     await cluster.start()
+    await cluster.fed_live()
     await cluster.produce(COUNT)
 
     async def in_flight() -> bool:
@@ -443,6 +449,7 @@ async def test_a_flapping_receiver_gets_everything_with_the_same_id_and_a_growin
     subscription = await cluster.subscribed(f"{receiver.url}/flapping", retry_schedule=[1] * 20)
     await cluster.subscribe(f"{receiver.url}/healthy")
     await cluster.start()
+    await cluster.fed_live()
     await cluster.produce(3 * COUNT, rate=50)
     await cluster.all_committed()
     await eventually(lambda: none_left(cluster), within=60)

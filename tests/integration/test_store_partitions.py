@@ -64,7 +64,14 @@ async def test_a_partition_never_owned_begins_with_the_first_epoch(
     store: PostgresPartitions,
 ) -> None:
     expected = Assignment(
-        epoch=1, committed=None, committed_epoch=0, settled=[], usage={}, keys=[], lanes=[], starts=[]
+        epoch=1,
+        committed=None,
+        committed_epoch=0,
+        settled=[],
+        usage={},
+        keys=[],
+        lanes=[],
+        starts=[],
     )
     assert await assigned(store) == expected
 

@@ -270,6 +270,15 @@ class Cluster:
 
         await eventually(done, within=30)
 
+    async def fed_live(self) -> None:
+        """Wait until new subscriptions have caught up: until then the group's offsets say nothing."""
+
+        async def done() -> bool:
+            waiting = "select from starts union all select from lanes where reason = 'new'"
+            return await self.fetch(waiting) == []
+
+        await eventually(done, within=30)
+
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None
     ) -> dict[str, Any]:
