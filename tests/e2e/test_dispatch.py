@@ -94,6 +94,7 @@ async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
 ) -> None:
     await cluster.subscribe(f"{receiver.url}/ok")
     sleeper = await cluster.start("w0")
+    await cluster.fed_live()
     await cluster.produce(300)
     await all_received(cluster, receiver)
     await cluster.all_committed()
