@@ -287,23 +287,25 @@ async def test_a_certificate_that_does_not_verify_gets_no_event_and_one_that_doe
     }
     served: dict[str, list[bytes]] = {}
     expected = {}
-    await cluster.subscribe(f"{receiver.url}/healthy")
+    once = {"types": ["plan.*"], "retry_schedule": []}
+    await cluster.subscribe(f"{receiver.url}/healthy", types=["plan.*"])
     async with AsyncExitStack() as stack:
         for name, context in (right | wrong).items():
             serving = a_server(saying(FINE), tls=context)
             port, served[name] = await stack.enter_async_context(serving)
-            id_ = await cluster.subscribe(f"https://127.0.0.1:{port}/", retry_schedule=[])
+            id_ = await cluster.subscribe(f"https://127.0.0.1:{port}/", **once)
             if name in wrong:
                 expected[id_] = exhausted("tls")
         plain = receiver.url.replace("http:", "https:")
-        id_ = await cluster.subscribe(f"{plain}/plain", retry_schedule=[])
+        id_ = await cluster.subscribe(f"{plain}/plain", **once)
         expected[id_] = exhausted("tls")
         await cluster.start(WEBHOOKS_DELIVER__CA_FILE=str(trusted.file))
-        await cluster.produce(COUNT)
+        await cluster.fed_live()
+        await cluster.produce(FEW)
         await all_dead(cluster, expected)
         await cluster.all_committed()
     assert {name: len(got) for name, got in served.items()} == {
-        **dict.fromkeys(right, COUNT),
+        **dict.fromkeys(right, FEW),
         **dict.fromkeys(wrong, 0),
     }
     assert receiver.ids("/healthy") == dict.fromkeys(cluster.produced, 1)
