@@ -76,10 +76,18 @@ async def producer(settings: Settings, stack: AsyncExitStack) -> KafkaProducer:
     found = KafkaProducer(
         connection=connection(settings), max_record_bytes=settings.kafka.max_record_bytes
     )
-    stack.push_async_callback(found.stop)
+    stack.push_async_callback(_stop, found)
     seconds = settings.dispatch.start_timeout_seconds
     await waited_for("Kafka", found.start, seconds=seconds)
     return found
+
+
+async def _stop(producer: KafkaProducer) -> None:
+    """Stop *producer*. Who needs to know waited for each record; the end of a role is no failure."""
+    try:
+        await producer.stop()
+    except BrokerGoneError as error:
+        log.warning("producer_stop", error=str(error))
 
 
 def attempts(
