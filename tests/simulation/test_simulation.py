@@ -5,56 +5,15 @@ A seed that fails prints its story and is replayed alone with `WEBHOOKS_TEST_SEE
 """
 
 import os
-from collections.abc import Iterator
 
 import pytest
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
-from services.feed.conform import Conformity
-from services.feed.decode import Decoder
-from tests.simulation.chaos import tell
-from tests.simulation.scenario import Scenario
-from tests.simulation.world import World
-from tests.support.processes import run_with_processes
+from tests.simulation.conftest import Stories
 
 LONG = os.environ.get("WEBHOOKS_TEST_LONG") == "1"
 SEED = os.environ.get("WEBHOOKS_TEST_SEED")
-SEEDS = [int(SEED)] if SEED else range(2_000 if LONG else 150)
+SEEDS = [int(SEED)] if SEED else range(10_000 if LONG else 300)
 LINES = 250
-
-
-class Stories:
-    """Takes what the workers log into the story that is being told."""
-
-    def __init__(self) -> None:
-        self.world: World | None = None
-
-    def __call__(self, _: WrappedLogger, method: str, fields: EventDict) -> EventDict:
-        event = fields.pop("event")
-        if self.world is not None:
-            self.world.note(f"{method} {event} {fields}")
-        raise structlog.DropEvent
-
-    def run(self, seed: int) -> World:
-        """Tell the story of *seed*."""
-
-        async def main() -> World:
-            self.world = world = World(Scenario.of(seed))
-            await tell(world)
-            return world
-
-        return run_with_processes(main())
-
-
-@pytest.fixture
-def stories() -> Iterator[Stories]:
-    Conformity(), Decoder(max_bytes=1)  # read the catalogue, once per process
-    stories = Stories()
-    before = structlog.get_config()
-    structlog.configure(processors=[stories], cache_logger_on_first_use=False)
-    yield stories
-    structlog.configure(**before)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,0 +1,212 @@
+"""Deliberate bugs in the dispatcher: the simulation catches each, or it would not catch an honest one.
+
+A bug is put in for the length of a story; stories are told until one of them breaks a promise. `seed`
+is where that was when this was written; another change may move it a few stories on.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+
+from services.dispatch.detach import Detaching
+from services.dispatch.flow import Flow
+from services.dispatch.lane import Lane
+from services.dispatch.owned import Owned
+from services.dispatch.parking import Parking
+from services.feed.settled_map import SettledMap
+from services.feed.tracker import Progress, Tracker
+from services.kernel.delivery import Delivery, Settlement
+from services.kernel.event import Event, Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import LaneRow, Reason, Start
+from services.kernel.ports.store import Park, RowChange
+from services.lanes.transitions import Input, State
+from tests.simulation.conftest import Stories
+from tests.simulation.oracle import BrokenPromiseError
+from tests.support.fake_store import FakeDatabase
+
+SEEDS = 60
+
+
+class Bug(NamedTuple):
+    """A method in place of another."""
+
+    owner: type
+    method: str
+    wrong: Callable[[Callable[..., Any]], Callable[..., Any]]
+    """Given the right one."""
+    seed: int = 0
+    """Of the story to begin with."""
+
+
+def committed_is_the_highest_read(_: Callable[..., Any]) -> Callable[..., Any]:
+    def progress(self: Tracker) -> Progress:
+        return Progress(self.read_pos, (), self.read_pos)
+
+    return progress
+
+
+def a_hole_is_forgotten(right: Callable[..., Any]) -> Callable[..., Any]:
+    def progress(self: Tracker) -> Progress:
+        found = right(self)
+        return found._replace(open=found.open[:1])
+
+    return progress
+
+
+def settled_before_the_row_is_durable(right: Callable[..., Any]) -> Callable[..., Any]:
+    def put(self: Parking, delivery: Delivery, change: RowChange) -> None:
+        right(self, delivery, change)
+        if isinstance(change, Park):
+            self._settle(delivery, Settlement.PARKED)
+
+    return put
+
+
+def covered_before_the_row_is_durable(right: Callable[..., Any]) -> Callable[..., Any]:
+    def detach(self: Detaching, owned: Owned, id_: SubscriptionId, reason: Reason) -> Lane:
+        lane: Lane = right(self, owned, id_, reason)
+        self.written(owned, [lane])
+        return lane
+
+    return detach
+
+
+def the_store_takes_any_epoch(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, partition, epoch: epoch > 0 and partition in self.tables.partitions
+
+
+def attached_where_the_feed_is_not(right: Callable[..., Any]) -> Callable[..., Any]:
+    def reached(self: Detaching, owned: Owned, lane: Lane) -> None:
+        right(self, owned, lane)
+        if lane.state is State.DRAINING and lane.attach_at is not None:
+            lane.attach_at += 3
+
+    return reached
+
+
+def attached_below_what_an_earlier_epoch_settled(_: Callable[..., Any]) -> Callable[..., Any]:
+    return property(lambda self: self.read_pos)  # type: ignore[return-value]
+
+
+def the_feed_feeds_below_attach_at(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, offset: self.attach_at is None and offset >= 0
+
+
+def the_cursor_passes_an_open_pair(right: Callable[..., Any]) -> Callable[..., Any]:
+    def row(self: Lane, partition: Partition, *, epoch: int) -> LaneRow:
+        found: LaneRow = right(self, partition, epoch=epoch)
+        found.cursor = max(found.cursor, self.position)
+        found.settled = ""
+        return found
+
+    return row
+
+
+def a_placeholder_is_dropped(right: Callable[..., Any]) -> Callable[..., Any]:
+    def offer(self: Flow, owned: Owned, event: Event) -> None:
+        states = [(lane, lane.state) for lane in owned.lanes.values()]
+        for lane, state in states:
+            if state is State.DETACHING and lane.attach_at is None:
+                lane.state = State.DETACHED
+        try:
+            right(self, owned, event)
+        finally:
+            for lane, state in states:
+                if lane.state is State.DETACHED and state is State.DETACHING:
+                    lane.state = state
+
+    return offer
+
+
+def what_flies_is_not_credited(right: Callable[..., Any]) -> Callable[..., Any]:
+    def taken_back(
+        self: Detaching, owned: Owned, id_: SubscriptionId, lane: Lane | None
+    ) -> tuple[SettledMap, dict[int, int]]:
+        return right(self, owned, id_, lane)[0], {}
+
+    return taken_back
+
+
+def a_lane_is_attached_twice(right: Callable[..., Any]) -> Callable[..., Any]:
+    def happens(self: Lane, given: Input) -> None:
+        right(self, given)
+        if given is Input.FLIP:
+            self.state = State.CATCHING_UP
+
+    return happens
+
+
+def the_row_is_deleted_before_the_commit(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, owned, lane: (  # noqa: ARG005
+        lane.state is State.DRAINING and lane.attach_at is not None
+    )
+
+
+def the_map_of_a_lane_is_forgotten(right: Callable[..., Any]) -> Callable[..., Any]:
+    def row(self: Lane, partition: Partition, *, epoch: int) -> LaneRow:
+        found: LaneRow = right(self, partition, epoch=epoch)
+        found.settled = ""
+        return found
+
+    return row
+
+
+def a_start_is_taken_over_before_there_is_a_lane(right: Callable[..., Any]) -> Callable[..., Any]:
+    def begin_at(self: Lane, start: Start | None) -> None:
+        right(self, start)
+        if start is not None:
+            self.pass_to(start.offset + 2)
+
+    return begin_at
+
+
+BUGS = [
+    Bug(Tracker, "progress", committed_is_the_highest_read),
+    Bug(Tracker, "progress", a_hole_is_forgotten),
+    Bug(Parking, "_put", settled_before_the_row_is_durable, seed=14),
+    Bug(Detaching, "detach", covered_before_the_row_is_durable, seed=5),
+    Bug(FakeDatabase, "stands", the_store_takes_any_epoch, seed=11),
+    Bug(Detaching, "reached", attached_where_the_feed_is_not),
+    Bug(Tracker, "known_to", attached_below_what_an_earlier_epoch_settled, seed=22),
+    Bug(Lane, "owns", the_feed_feeds_below_attach_at),
+    Bug(Lane, "row", the_cursor_passes_an_open_pair),
+    Bug(Flow, "_offer", a_placeholder_is_dropped, seed=4),
+    Bug(Detaching, "_taken_back", what_flies_is_not_credited, seed=17),
+    Bug(Lane, "happens", a_lane_is_attached_twice, seed=3),
+    Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
+    Bug(Lane, "row", the_map_of_a_lane_is_forgotten, seed=4),
+    Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
+]
+
+
+@contextmanager
+def put_in(bug: Bug) -> Iterator[None]:
+    right = vars(bug.owner)[bug.method]
+    setattr(bug.owner, bug.method, bug.wrong(right))
+    try:
+        yield
+    finally:
+        setattr(bug.owner, bug.method, right)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.wrong.__name__)
+def test_the_simulation_catches(bug: Bug, stories: Stories) -> None:
+    with put_in(bug):
+        for seed in range(bug.seed, bug.seed + SEEDS):
+            if _breaks(stories, seed):
+                return
+    raise AssertionError(f"{SEEDS} stories told, and nothing was noticed")
+
+
+def _breaks(stories: Stories, seed: int) -> bool:
+    """Tell the story of *seed*; return whether a promise was broken in it."""
+    try:
+        stories.run(seed)
+    except BrokenPromiseError:
+        return True
+    except BaseExceptionGroup as errors:
+        return errors.subgroup(BrokenPromiseError) is not None
+    return False
