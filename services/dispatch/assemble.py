@@ -270,6 +270,7 @@ def assemble(
             committer=committer,
             cursors=cursors,
             starts=starts,
+            subscriptions=subscriptions,
             clock=clock,
             revoke_seconds=limits.revoke,
         ),

@@ -305,7 +305,8 @@ class Detaching:
             if lane.is_ready:  # not read up to its end: what the feed knows above it doesn't join
                 return lane.tracker.known, flying
             own += lane.left
-        return owned.tracker.known_but(own), flying
+        above = 0 if lane is None else lane.attach_at or 0
+        return owned.tracker.known_but(own, above=above), flying
 
     def _withdraw(self, owned: Owned, id_: SubscriptionId) -> None:
         for delivery in self._outboxes.withdraw_from(id_, owned.partition):

@@ -71,7 +71,7 @@ class Owned:
             lane = self.lanes[row.subscription_id] = lane_of(row, moved_below=moved_below)
             if lane.state is State.DRAINING and lane.is_ready:
                 # What is left below where it was attached goes first: the feed must not overtake it.
-                lane.start_over(self.tracker.known_but(lane.left), {})
+                lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
                 lane.state = State.DETACHING
         for promised in assignment.starts:
             if promised.subscription_id not in self.lanes:

@@ -25,6 +25,7 @@ from services.dispatch.cursors import Cursors
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.starts import Starts
+from services.dispatch.subscriptions import Subscriptions
 from services.feed.start import Start, begin, seen_epoch
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
@@ -63,6 +64,7 @@ class Ownership:
         committer: Committer,
         cursors: Cursors,
         starts: Starts,
+        subscriptions: Subscriptions,
         clock: Clock,
         revoke_seconds: float,
     ) -> None:
@@ -77,6 +79,7 @@ class Ownership:
         self._committer = committer
         self._cursors = cursors
         self._starts = starts
+        self._subscriptions = subscriptions
         self._clock = clock
         self._revoke_seconds = revoke_seconds
         self._draining = False
@@ -225,6 +228,7 @@ class Ownership:
         bounds = await self._offsets.bounds(partitions)
         floors = {p: Floor(_floor(commits[p]), seen_epoch(commits[p])) for p in partitions}
         assignments = await self._store.assign(floors, worker=self._worker)
+        await self._subscriptions.catch_up()
         for owned in taken:
             p = owned.partition
             if self._partitions.is_held(owned) and not owned.closing:

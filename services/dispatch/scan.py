@@ -120,7 +120,9 @@ class Scanners:
 
     def _scan_of(self, owned: Owned, slot: int) -> Scan | None:
         """Return the scan of *slot* after who is caught up went, and who is ready joined it."""
-        if not owned.active or not owned.lanes:
+        # A commit that the group took shows that nobody else had the partition since our epoch began:
+        # what one who doesn't know that it was replaced attaches, the owner counts as covered.
+        if not owned.active or not owned.lanes or owned.committed is None:
             self._end_all(owned)
             return None
         ready = [lane for lane in owned.lanes.values() if self._is_ready(lane)]

@@ -19,6 +19,8 @@ from services.match.index import Match, Matcher
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
+SKEW_SECONDS = 60.0
+"""By which clocks of the API and of Postgres may differ."""
 REBUILD_SECONDS = 1.0
 
 
@@ -46,6 +48,8 @@ class Subscriptions:
         self._on_change = on_change
         self._by_id: dict[SubscriptionId, Subscription] = {}
         self._loaded = False
+        self._read_at = clock.monotonic()
+        """When everything was last read."""
         self._to_disable: deque[tuple[Subscription, str]] = deque()
         self._wake = Wake()
         self._reading = asyncio.Lock()
@@ -74,7 +78,9 @@ class Subscriptions:
     async def load(self) -> None:
         """Read all of them. Raises StoreGoneError."""
         async with self._reading:
+            began = self._clock.monotonic()
             everything = await self._source.load_all()
+            self._read_at = began
             await self._learn(everything)
             removed = self._by_id.keys() - {subscription.id for subscription in everything}
             changed = [
@@ -88,6 +94,16 @@ class Subscriptions:
                 self._by_id = {subscription.id: subscription for subscription in everything}
                 self._matcher.replace_all(everything)
                 self._loaded = True
+
+    async def catch_up(self) -> None:
+        """Read what may have changed since everything was read, if word of it was lost on the way.
+
+        Whoever takes a partition may be the only one to tell new subscriptions of its events from now
+        on: it must know all that the owner before knew. Raises StoreGoneError.
+        """
+        seconds = self._clock.monotonic() - self._read_at + SKEW_SECONDS
+        if ids := await self._source.changed_within(seconds):
+            await self._read(ids)
 
     async def follow(self) -> None:
         """Take changes as they are notified, until cancelled."""

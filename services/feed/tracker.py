@@ -137,11 +137,15 @@ class Tracker:
         ahead = {offset for offset in self._settled.open if offset >= self.read_pos}
         return SettledMap(self.lowest - 1, end, frozenset(still | ahead))
 
-    def known_but(self, own: Iterable[int]) -> SettledMap:
-        """Return the same for one of several subscriptions, of which only *own* offsets are open."""
-        ahead = (o for o in self._settled.open if o >= self._matched_to)
+    def known_but(self, own: Iterable[int], *, above: int = 0) -> SettledMap:
+        """Return the same for one of several subscriptions, of which only *own* offsets are open.
+
+        What lies below *above* never was this tracker's.
+        """
+        since = max(self._matched_to, above)
+        ahead = (offset for offset in self._settled.open if offset >= since)
         still = frozenset((*own, *ahead))
-        end = max(self._matched_to, self._settled.end)
+        end = max(since, self._settled.end)
         return SettledMap(min(still, default=end) - 1, end, still)
 
     @property

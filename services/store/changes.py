@@ -48,6 +48,11 @@ class PostgresSubscriptionSource:
         secrets = await self._pool.fetch("signing_secrets", list(ids))
         return await self._subscriptions(rows, secrets)
 
+    async def changed_within(self, seconds: float) -> Collection[SubscriptionId]:
+        """Return which were made, changed or deleted within the last *seconds*."""
+        rows = await self._pool.fetch("recent_subscriptions", seconds)
+        return [row["id"] for row in rows]
+
     async def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
         """Yield ids as they change, bursts together; None after each connection was made."""
         async with aclosing(notifications(self._pool, channel=CHANNEL, clock=self._clock)) as heard:

@@ -206,3 +206,10 @@ async def test_a_gap_is_extended_while_retention_goes_on_and_ends_once(store: La
     assert await store.lanes.end_gap(EVENTS, id_) == (3, 9)
     assert await store.lanes.end_gap(EVENTS, id_) is None
     assert await store.lanes.extend_gap(later, from_time=NOW)
+
+
+async def test_what_changed_lately_is_known_though_word_of_it_was_lost(store: Lanes) -> None:
+    made, deleted = await store.store.subscribe(), await store.store.subscribe()
+    await store.store.unsubscribe(deleted)
+    assert set(await store.store.source.changed_within(1e9)) >= {made, deleted}
+    assert not await store.store.source.changed_within(-1.0)

@@ -128,6 +128,7 @@ class FakeDatabase(Server):
         super().__init__(latency=latency)
         self.clock = clock
         self.tables = Tables()
+        self.changed_at: dict[SubscriptionId, datetime] = {}
         self.watcher = watcher or Watcher()
         self._listeners: list[_Line] = []
 
@@ -180,6 +181,7 @@ class FakeDatabase(Server):
         return True
 
     def _notify(self, id_: SubscriptionId) -> None:
+        self.changed_at[id_] = self.clock.now()
         for line in self._listeners:
             line.ring(id_)
 
@@ -559,6 +561,17 @@ class FakeStore:
         """Return those of *ids* that exist."""
         stored = self._database.tables.subscriptions
         return await self._loaded(lambda: [stored[id_] for id_ in ids if id_ in stored])
+
+    async def changed_within(self, seconds: float) -> Collection[SubscriptionId]:
+        """Return which were made, changed or deleted within the last *seconds*."""
+        database = self._database
+        return await self._ask(
+            lambda: [
+                id_
+                for id_, at in database.changed_at.items()
+                if (database.clock.now() - at).total_seconds() <= seconds
+            ]
+        )
 
     async def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
         """Yield ids as they change; None after each connection was made."""

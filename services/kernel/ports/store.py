@@ -233,6 +233,9 @@ class SubscriptionSource(Protocol):
     async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
         """Return those of *ids* that exist; the others were deleted."""
 
+    async def changed_within(self, seconds: float) -> Collection[SubscriptionId]:
+        """Return which were made, changed or deleted within the last *seconds*."""
+
     def changes(self) -> AsyncIterator[Collection[SubscriptionId] | None]:
         """Yield ids as they change; None whenever notifications may have been missed.
 

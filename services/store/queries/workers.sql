@@ -266,6 +266,10 @@ from subscriptions s
 where s.deleted_at is null and s.id = any ($1::text[])
 order by s.id;
 
+-- name: recent_subscriptions
+-- Those that were made, changed or deleted within the last seconds.
+select id from subscriptions where updated_at >= now() - make_interval(secs => $1);
+
 -- name: signing_secrets
 -- Secrets that still sign, newest first; of all subscriptions where no ids are given.
 select subscription_id, id, scheme, key_id, ciphertext, expires_at
