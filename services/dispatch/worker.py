@@ -145,6 +145,10 @@ class Worker:
             if await self._started(member):
                 await self._poll(member)
                 self._joined = False
+            elif self._stopping.is_set():
+                # A member that is given up while it joins may still be given partitions: lanes would
+                # be read without anybody who lets go of them in the end.
+                await self._ownership.drain(seconds=self._drain_seconds)
             await member.stop()
             if not self._stopping.is_set():
                 self._ownership.abandon()
