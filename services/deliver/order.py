@@ -18,6 +18,7 @@ still has in flight itself from the epoch before. Between partitions nothing is 
 belong to two workers. What has no key has no order.
 """
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -79,7 +80,10 @@ class Line:
 class Order:
     """All lines of a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, barrier: Callable[[LineKey], float] = lambda _: math.inf) -> None:
+        self._barrier = barrier
+        """From which offset on nothing may go out yet: what comes before is still to be read."""
+        self._barred: dict[LineKey, None] = {}
         self._lines: dict[LineKey, Line] = {}
         self._flying: Counter[LineKey] = Counter()
         """Requests in flight, of epochs that are over too."""
@@ -185,8 +189,22 @@ class Order:
         for key in [key for key in self._lines if key.subscription_id == id_]:
             del self._lines[key]
 
+    def pass_barriers(self) -> Iterator[Queued]:
+        """Yield what may go out now that what comes before it has been read."""
+        barred, self._barred = self._barred, {}
+        for key in barred:
+            line = self._lines.get(key)
+            freed = None if line is None else self._next(key, line)
+            if freed is not None:
+                yield freed
+
     def _next(self, key: LineKey, line: Line) -> Queued | None:
-        return None if key in self._flying else line.next()
+        if key in self._flying:
+            return None
+        if line.offsets and line.offsets[0] >= self._barrier(key):
+            self._barred[key] = None
+            return None
+        return line.next()
 
     def _line(self, key: LineKey, epoch: int) -> Line:
         line = self._lines.get(key)

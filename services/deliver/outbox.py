@@ -42,7 +42,7 @@ class Outboxes:
     *on_trouble* is called synchronously, once per spell, when a subscription can't keep up; *on_room*
     when there is room again of a partition where `room` had found none. *may_begin* tells whether an
     ordered request of so many seconds would end while its partition is ours for sure; none takes
-    longer than *ordered_seconds*.
+    longer than *ordered_seconds*. *barrier* is the offset from which on nothing of a key may go out yet.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Outboxes:
         chance: Callable[[], float],
         may_begin: Callable[[float], bool] = lambda _: True,
         ordered_seconds: float = math.inf,
+        barrier: Callable[[LineKey], float] = lambda _: math.inf,
         max_in_flight: int,
         max_in_flight_per_subscription: int,
     ) -> None:
@@ -67,15 +68,15 @@ class Outboxes:
         self._chance = chance
         self._may_begin = may_begin
         self._ordered_seconds = ordered_seconds
-        self._order = Order()
+        self._order = Order(barrier=barrier)
         self._share = 1.0
         self._max_in_flight = max_in_flight
         self._per_subscription = max_in_flight_per_subscription
         self._outboxes: dict[SubscriptionId, Outbox] = {}
         self._rings: dict[str, deque[Outbox]] = {}
         self._projects: deque[str] = deque()
-        self._held: set[SubscriptionId] = set()
-        self._troubled: set[SubscriptionId] = set()
+        self._held: dict[SubscriptionId, None] = {}
+        self._troubled: dict[SubscriptionId, None] = {}
         self._flying: dict[int, Flying] = {}
         self._idle: list[asyncio.Future[None]] = []
         self._couriers = 0
@@ -127,8 +128,8 @@ class Outboxes:
     def forget(self, id_: SubscriptionId) -> list[Delivery]:
         """Drop the outbox; return what was in line. What is in flight goes on."""
         outbox = self._outboxes.pop(id_, None)
-        self._held.discard(id_)
-        self._troubled.discard(id_)
+        self._held.pop(id_, None)
+        self._troubled.pop(id_, None)
         return [] if outbox is None else self._take_out(outbox, lambda _: True)
 
     def forget_keys(self, id_: SubscriptionId) -> None:
@@ -282,6 +283,8 @@ class Outboxes:
                 await self._clock.sleep(TICK_SECONDS)
                 now = self._clock.monotonic()
                 self._release_held(now)
+                for freed in self._order.pass_barriers():
+                    self._release(freed, self._outboxes.get(freed.delivery.subscription_id), now)
                 if now >= look_at:
                     self._look(now)
                     look_at = now + LOOK_SECONDS - TICK_SECONDS
@@ -300,7 +303,7 @@ class Outboxes:
             if delivery.order is not None:
                 self._order.began(delivery)
             if outbox.held_until > now:
-                self._held.add(outbox.subscription.id)
+                self._held[outbox.subscription.id] = None
             self._enter(outbox, now)
             if load.wanting:
                 self._tell_room(outbox, load, delivery.position.partition)
@@ -316,7 +319,7 @@ class Outboxes:
             if delivery.order is not None:
                 self._release(self._order.landed(delivery), outbox, now)
             if outbox.held_until > now:
-                self._held.add(outbox.subscription.id)
+                self._held[outbox.subscription.id] = None
             if outbox.is_broken and Trouble.BREAKER_OPEN not in outbox.troubles:
                 self._look_at(outbox, now, oldest_flying=now)
             self._on_attempt(delivery, attempt)
@@ -344,7 +347,7 @@ class Outboxes:
         if self._may_begin(subscription.timeout_seconds):
             return True
         outbox.held_until = now + LOOK_SECONDS
-        self._held.add(subscription.id)
+        self._held[subscription.id] = None
         return False
 
     def _limited(self, subscription: Subscription) -> Subscription:
@@ -387,13 +390,13 @@ class Outboxes:
         for id_ in list(self._held):
             outbox = self._outboxes.get(id_)
             if outbox is None or outbox.held_until <= now:
-                self._held.discard(id_)
+                self._held.pop(id_, None)
                 if outbox is not None:
                     self._enter(outbox, now)
 
     def _keep_waking(self, outbox: Outbox, now: float) -> None:
         if outbox.held_until > now:
-            self._held.add(outbox.subscription.id)
+            self._held[outbox.subscription.id] = None
 
     # Trouble: looked for where something waits or flies, which costs nothing per idle subscription.
 
@@ -403,7 +406,7 @@ class Outboxes:
             id_ = flying.delivery.subscription_id
             if flying.since < oldest.get(id_, math.inf):
                 oldest[id_] = flying.since
-        for id_ in (*(oldest.keys() | self._held | self._troubled),):
+        for id_ in dict.fromkeys((*oldest, *self._held, *self._troubled)):
             outbox = self._outboxes.get(id_)
             if outbox is not None:
                 self._look_at(outbox, now, oldest_flying=oldest.get(id_, now))
@@ -415,9 +418,9 @@ class Outboxes:
         outbox.troubles = found
         if not found:
             outbox.reason = None
-            self._troubled.discard(outbox.subscription.id)
+            self._troubled.pop(outbox.subscription.id, None)
             return
-        self._troubled.add(outbox.subscription.id)
+        self._troubled[outbox.subscription.id] = None
         for trouble in sorted(new):
             if outbox.reason is None:
                 outbox.reason = trouble

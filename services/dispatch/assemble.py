@@ -115,6 +115,7 @@ def assemble(
         chance=ports.chance,
         may_begin=lambda seconds: membership.member.silence() < limits.session - seconds,
         ordered_seconds=limits.ordered,
+        barrier=partitions.barrier,
         max_in_flight=options.max_in_flight,
         max_in_flight_per_subscription=options.max_in_flight_per_subscription,
     )

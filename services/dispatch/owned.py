@@ -1,5 +1,6 @@
 """One owned partition under one epoch."""
 
+import math
 from datetime import datetime
 
 from services.dispatch.lane import Lane, Scan, lane_of, started
@@ -10,7 +11,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.operation import OPERATIONAL
-from services.kernel.ports.store import Assignment
+from services.kernel.ports.store import Assignment, LineKey
 from services.kernel.subscription import Subscription
 from services.lanes.transitions import State
 
@@ -166,6 +167,18 @@ class OwnedPartitions:
         """Return the partition as it is owned now, if its state is loaded."""
         owned = self._owned.get(partition)
         return owned if owned is not None and owned.loaded else None
+
+    def barrier(self, line: LineKey) -> float:
+        """Return from which offset on nothing of a key may go out yet.
+
+        Where a lane was taken over that the feed had relieved already, the feed goes on from there
+        while what comes before is still to be read for the lane.
+        """
+        owned = self.current(line.partition)
+        lane = owned.lanes.get(line.subscription_id) if owned is not None else None
+        if lane is None or lane.attach_at is None or lane.position >= lane.attach_at:
+            return math.inf
+        return lane.attach_at
 
     def held(self, partition: Partition) -> Owned | None:
         """Return the partition as it is owned now, loaded or not."""
