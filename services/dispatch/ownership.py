@@ -108,7 +108,13 @@ class Ownership:
     async def drain(self, *, seconds: float) -> None:
         """Let go of everything for good: the process ends."""
         self._draining = True
-        await self.let_go(self._partitions.all(), seconds=seconds)
+        held = self._partitions.all()
+        going = [owned for owned in held if owned.closing]
+        await self.let_go([owned for owned in held if not owned.closing], seconds=seconds)
+        # A revoke is under way: what it took back is written down by it alone.
+        until = self._clock.monotonic() + seconds + LAST_SECONDS
+        while any(map(self._partitions.is_held, going)) and self._clock.monotonic() < until:
+            await self._clock.sleep(NAP_SECONDS)
 
     async def let_go(self, held: Sequence[Owned], *, seconds: float) -> None:
         """Drain *held* for up to *seconds*, write down the rest, commit, end the epochs."""
