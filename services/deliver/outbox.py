@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from services.deliver.order import Order
-from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Load, Outbox, Queued
+from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Outbox, Queued
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
 from services.kernel.condition import BreakerState, Condition, Trouble
@@ -39,10 +39,10 @@ LOOK_SECONDS = 0.25
 class Outboxes:
     """All outboxes of a worker.
 
-    *on_trouble* is called synchronously, once per spell, when a subscription can't keep up; *on_room*
-    when there is room again of a partition where `room` had found none. *may_begin* tells whether an
-    ordered request of so many seconds would end while its partition is ours for sure; none takes
-    longer than *ordered_seconds*. *barrier* is the offset from which on nothing of a key may go out yet.
+    *on_trouble* is called synchronously, once per spell, when a subscription can't keep up. *may_begin*
+    tells whether an ordered request of so many seconds would end while its partition is ours for sure;
+    none takes longer than *ordered_seconds*. *barrier* is the offset from which on nothing of a key may
+    go out yet.
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class Outboxes:
         sender: Sender,
         on_attempt: Callable[[Delivery, Attempt], None],
         on_trouble: Callable[[SubscriptionId, Trouble], None] = lambda _, __: None,
-        on_room: Callable[[SubscriptionId, Partition], None] = lambda _, __: None,
         clock: Clock,
         chance: Callable[[], float],
         may_begin: Callable[[float], bool] = lambda _: True,
@@ -63,7 +62,6 @@ class Outboxes:
         self._sender = sender
         self._on_attempt = on_attempt
         self._on_trouble = on_trouble
-        self._on_room = on_room
         self._clock = clock
         self._chance = chance
         self._may_begin = may_begin
@@ -216,15 +214,6 @@ class Outboxes:
         outbox = self._outboxes.get(id_)
         return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
 
-    def room(self, id_: SubscriptionId, partition: Partition) -> int:
-        """Return how many more entries of *partition* may be offered; `on_room` follows a zero."""
-        outbox = self._outboxes.get(id_)
-        if outbox is None:
-            return MAX_ENTRIES
-        load = outbox.load(partition)
-        load.wanting = load.room <= 0
-        return max(0, load.room)
-
     def is_probing(self, id_: SubscriptionId) -> bool:
         """Tell whether a subscription's breaker isn't closed."""
         outbox = self._outboxes.get(id_)
@@ -298,15 +287,13 @@ class Outboxes:
                 await waiting
                 continue
             now = self._clock.monotonic()
-            delivery, since, load = outbox.take()
+            delivery, since, _ = outbox.take()
             flying = self._flying[number] = outbox.began(delivery, now)
             if delivery.order is not None:
                 self._order.began(delivery)
             if outbox.held_until > now:
                 self._held[outbox.subscription.id] = None
             self._enter(outbox, now)
-            if load.wanting:
-                self._tell_room(outbox, load, delivery.position.partition)
             try:
                 attempt = await self._sender.deliver(
                     delivery, outbox.subscription, waited=now - since
@@ -425,11 +412,6 @@ class Outboxes:
             if outbox.reason is None:
                 outbox.reason = trouble
             self._on_trouble(outbox.subscription.id, trouble)
-
-    def _tell_room(self, outbox: Outbox, load: Load, partition: Partition) -> None:
-        if load.room >= MAX_ENTRIES // 2:
-            load.wanting = False
-            self._on_room(outbox.subscription.id, partition)
 
     def _take_back(self, wanted: Callable[[Queued], bool]) -> list[Delivery]:
         taken = [

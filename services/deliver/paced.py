@@ -36,13 +36,11 @@ UNREACHED = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.TLS})
 class Load:
     """What waits of one partition."""
 
-    __slots__ = ("bytes", "entries", "wanting")
+    __slots__ = ("bytes", "entries")
 
     def __init__(self) -> None:
         self.entries = 0
         self.bytes = 0
-        self.wanting = False
-        """Somebody asked for room and found none."""
 
     def leave(self, delivery: Delivery) -> None:
         """Count *delivery* out."""
@@ -50,9 +48,9 @@ class Load:
         self.bytes -= len(delivery.body)
 
     @property
-    def room(self) -> int:
-        """How many more entries may wait."""
-        return MAX_ENTRIES - self.entries if self.bytes < MAX_BYTES else 0
+    def is_full(self) -> bool:
+        """Whether as much waits as may."""
+        return self.entries >= MAX_ENTRIES or self.bytes >= MAX_BYTES
 
 
 class Queued(NamedTuple):
@@ -140,10 +138,6 @@ class Outbox:
             self.queue = deque(kept)
         return taken
 
-    def load(self, partition: Partition) -> Load:
-        """Return what waits of *partition*."""
-        return self._load(partition)
-
     def forget(self, partition: Partition) -> None:
         """Forget a partition that isn't ours any more, and of which nothing waits."""
         self._loads.pop(partition, None)
@@ -151,7 +145,7 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether as much as may wait of some partition does."""
-        return any(load.room <= 0 for load in self._loads.values())
+        return any(load.is_full for load in self._loads.values())
 
     # How fast.
 

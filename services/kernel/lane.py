@@ -95,8 +95,6 @@ class Keep(NamedTuple):
     epoch: int
     row: LaneRow
     takes_start: bool = False
-    skips: tuple[int, int] | None = None
-    """Offsets that a person skipped: a gap that is written along."""
 
 
 class Drop(NamedTuple):

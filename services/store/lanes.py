@@ -44,15 +44,12 @@ class PostgresLanes:
             keeps = [c for c in valid if isinstance(c, Keep)]
             drops = [_key(c) for c in valid if isinstance(c, Drop)]
             taken = [_key(c) for c in valid if isinstance(c, Drop) or c.takes_start]
-            skips = [c for c in keeps if c.skips is not None]
             if keeps:
                 await connection.execute(sql["keep_lanes"], *_columns(keeps, _row))
             if drops:
                 await connection.execute(sql["drop_lanes"], *_columns(drops, tuple))
             if taken:
                 await connection.execute(sql["drop_starts"], *_columns(taken, tuple))
-            if skips:
-                await connection.executemany(sql["skip_gap"], map(_skip, skips))
         return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
 
     async def starts(
@@ -65,24 +62,15 @@ class PostgresLanes:
         return [start_of(row) for row in rows]
 
     async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
-        """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
-        row = await self._pool.fetchrow(
-            "extend_gap",
-            *gap.partition,
-            gap.from_offset,
-            gap.to_offset,
-            gap.at,
-            gap.subscription_id,
-            from_time,
-        )
+        """Keep what retention took from a lane; tell whether it is a new gap."""
+        sql = queries()
+        lane = (*gap.partition, gap.subscription_id)
+        async with self._pool.transaction() as connection:
+            await connection.execute(sql["end_gap"], *lane, gap.from_offset)
+            row = await connection.fetchrow(
+                sql["extend_gap"], *lane, gap.from_offset, gap.to_offset, gap.at, from_time
+            )
         return row is not None and bool(row["is_new"])
-
-    async def end_gap(
-        self, partition: Partition, subscription_id: SubscriptionId
-    ) -> tuple[int, int] | None:
-        """Close the open gap of a lane; return what it spans, None where there was none."""
-        row = await self._pool.fetchrow("end_gap", *partition, subscription_id)
-        return None if row is None else (row["from_offset"], row["to_offset"])
 
 
 def lane_of(row: asyncpg.Record) -> LaneRow:
@@ -145,11 +133,6 @@ def _row(keep: Keep) -> tuple[Any, ...]:
         row.flips,
         row.cursor_at,
     )
-
-
-def _skip(keep: Keep) -> tuple[Any, ...]:
-    assert keep.skips is not None  # noqa: S101 - picked for it
-    return (*keep.row.partition, *keep.skips, keep.row.subscription_id)
 
 
 def _columns(rows: Sequence[Any], row_of: Callable[[Any], tuple[Any, ...]]) -> list[list[Any]]:

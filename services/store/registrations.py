@@ -90,7 +90,6 @@ class PostgresRegistrations:
         *,
         version: int,
         starts: Sequence[Start] = (),
-        gives_up: str | None = None,
     ) -> bool:
         """Overwrite it if it still has *version*, with what begins anew; tell whether it had."""
         sealed = self._sealed_headers(registration)
@@ -110,8 +109,6 @@ class PostgresRegistrations:
             if starts:
                 columns = start_columns({registration.id: starts})
                 await connection.execute(sql["add_starts"], *columns)
-            if gives_up is not None:
-                await connection.execute(sql["give_up_retries"], registration.id, gives_up)
         return True
 
     async def delete(self, id_: SubscriptionId, *, at: datetime) -> bool:

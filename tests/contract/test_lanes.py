@@ -197,15 +197,18 @@ async def test_rows_are_loaded_from_where_the_lane_of_their_subscription_is(stor
     assert settled == sorted([(behind, 6), (behind, 7), (ahead, 7)])
 
 
-async def test_a_gap_is_extended_while_retention_goes_on_and_ends_once(store: Lanes) -> None:
+async def test_a_gap_grows_while_retention_goes_on_and_is_another_after_a_delivery(
+    store: Lanes,
+) -> None:
     id_ = await store.store.subscribe()
     gap = LaneGap(partition=EVENTS, subscription_id=id_, from_offset=3, to_offset=5, at=NOW)
-    later = replace(gap, from_offset=5, to_offset=9, at=after(5))
+    right_after = replace(gap, from_offset=5, to_offset=9, at=after(5))
+    after_a_delivery = replace(gap, from_offset=10, to_offset=12, at=after(9))
     assert await store.lanes.extend_gap(gap, from_time=NOW)
-    assert not await store.lanes.extend_gap(later, from_time=NOW)
-    assert await store.lanes.end_gap(EVENTS, id_) == (3, 9)
-    assert await store.lanes.end_gap(EVENTS, id_) is None
-    assert await store.lanes.extend_gap(later, from_time=NOW)
+    assert not await store.lanes.extend_gap(right_after, from_time=NOW)
+    assert await store.lanes.extend_gap(after_a_delivery, from_time=NOW)
+    still_on = replace(gap, from_offset=12, to_offset=13, at=after(9))
+    assert not await store.lanes.extend_gap(still_on, from_time=NOW)
 
 
 async def test_what_changed_lately_is_known_though_word_of_it_was_lost(store: Lanes) -> None:

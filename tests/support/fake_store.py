@@ -388,8 +388,6 @@ class FakeDatabase(Server):
                 self.tables.lanes[key] = change.row
                 if change.takes_start:
                     self.tables.starts.pop(key, None)
-                if change.skips is not None:
-                    self.tables.gaps.append(GapRow(key[0], *change.skips, "skipped", None, key[1]))
             self.watcher.lane_changed(process, change, before)
         return refused
 
@@ -410,6 +408,9 @@ class FakeDatabase(Server):
             return False
         for n, row in enumerate(self.tables.gaps):
             if row.is_open and (row.partition, row.subscription_id) == key:
+                if row.to_offset < gap.from_offset:  # something was delivered since
+                    self.tables.gaps[n] = row._replace(is_open=False)
+                    break
                 to_offset = max(row.to_offset, gap.to_offset)
                 self.tables.gaps[n] = row._replace(to_offset=to_offset, at=gap.at)
                 return False
@@ -425,14 +426,6 @@ class FakeDatabase(Server):
             )
         )
         return True
-
-    def end_gap(self, partition: Partition, id_: SubscriptionId) -> tuple[int, int] | None:
-        """Close the open gap."""
-        for n, row in enumerate(self.tables.gaps):
-            if row.is_open and (row.partition, row.subscription_id) == (partition, id_):
-                self.tables.gaps[n] = row._replace(is_open=False)
-                return row.from_offset, row.to_offset
-        return None
 
     def report(self, worker: str, rows: Sequence[HealthRow]) -> None:
         """Upsert health."""
@@ -540,12 +533,6 @@ class FakeStore:
     async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:  # noqa: ARG002 - for people
         """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
         return await self._ask(lambda: self._database.extend_gap(gap))
-
-    async def end_gap(
-        self, partition: Partition, subscription_id: SubscriptionId
-    ) -> tuple[int, int] | None:
-        """Close the open gap of a lane; return what it spans, None where there was none."""
-        return await self._ask(lambda: self._database.end_gap(partition, subscription_id))
 
     async def turns(
         self, epochs: Mapping[Partition, int], lines: Sequence[LineKey], *, limit: int

@@ -98,12 +98,10 @@ class RegistrationStore(Protocol):
         *,
         version: int,
         starts: Sequence[Start] = (),
-        gives_up: str | None = None,
     ) -> bool:
         """Overwrite it if it still has *version*; tell whether it had.
 
-        Where there are *starts* its epoch grows. *gives_up* is the reason under which its retry rows
-        become dead letters, all in one transaction.
+        Where there are *starts* its epoch grows, all in one transaction.
         """
 
     async def delete(self, id_: SubscriptionId, *, at: datetime) -> bool:

@@ -216,12 +216,10 @@ class LaneStore(Protocol):
         """Return what was promised to these subscriptions on these partitions."""
 
     async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
-        """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
+        """Keep what retention took from a lane; tell whether it is a new gap.
 
-    async def end_gap(
-        self, partition: Partition, subscription_id: SubscriptionId
-    ) -> tuple[int, int] | None:
-        """Close the open gap of a lane; return what it spans, None where there was none."""
+        The lane's last one grows if nothing was delivered since; else it is over, and this is another.
+        """
 
 
 class SubscriptionSource(Protocol):

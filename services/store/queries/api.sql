@@ -136,17 +136,6 @@ on conflict (topic, partition, subscription_id) do update set
     "offset" = excluded."offset", kind = excluded.kind
 where excluded.kind = 'rewind';
 
--- name: give_up_retries
--- What waits to be tried again becomes dead letters: its owner goes on elsewhere.
-with given_up as (delete from retries where subscription_id = $1 returning *)
-insert into dead_letters (
-    subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, about)
-select subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, number - 1, $2, outcome, status, about
-from given_up
-on conflict do nothing;
-
 -- name: delete_health
 -- Nor to hear of their failures.
 delete from health where subscription_id = any ($1::text[]);

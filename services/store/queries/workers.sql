@@ -96,26 +96,20 @@ delete from starts s
 using unnest($1::text[], $2::int[], $3::text[]) as t (topic, partition, subscription_id)
 where s.topic = t.topic and s.partition = t.partition and s.subscription_id = t.subscription_id;
 
--- name: skip_gap
--- Keep that a person had a subscription leap over a range.
-insert into gaps (topic, partition, from_offset, to_offset, reason, recorded_at, subscription_id)
-values ($1, $2, $3, $4, 'skipped', now(), $5);
+-- name: end_gap
+-- Something was delivered since: the open gap of a lane grows no more.
+update gaps set is_open = false
+where topic = $1 and partition = $2 and subscription_id = $3 and is_open and to_offset < $4;
 
 -- name: extend_gap
 -- Keep what retention took from a subscription: one open gap for as long as it goes on.
-insert into gaps as g (topic, partition, from_offset, to_offset, reason, recorded_at, subscription_id,
+insert into gaps as g (topic, partition, subscription_id, from_offset, to_offset, reason, recorded_at,
     from_time, is_open)
-select $1, $2, $3, $4, 'retention', $5, $6, $7, true
-where exists (select from subscriptions s where s.id = $6 and s.deleted_at is null)
+select $1, $2, $3, $4, $5, 'retention', $6, $7, true
+where exists (select from subscriptions s where s.id = $3 and s.deleted_at is null)
 on conflict (topic, partition, subscription_id) where is_open do update set
     to_offset = greatest(g.to_offset, excluded.to_offset), recorded_at = excluded.recorded_at
 returning (xmax = 0) as is_new;
-
--- name: end_gap
--- Retention no longer passes the cursor.
-update gaps set is_open = false
-where topic = $1 and partition = $2 and subscription_id = $3 and is_open
-returning from_offset, to_offset;
 
 -- name: retry_usage
 -- What the rows of each subscription on these partitions take of its budget.

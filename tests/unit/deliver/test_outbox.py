@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from services.deliver.outbox import Outboxes
+from services.deliver.paced import MAX_ENTRIES
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.condition import BreakerState, Trouble
 from services.kernel.delivery import Delivery
@@ -53,7 +54,6 @@ class Bench:
     sent: list[tuple[float, Delivery]] = field(default_factory=list)
     answers: list[tuple[float, Delivery, Attempt]] = field(default_factory=list)
     troubles: list[tuple[float, SubscriptionId, Trouble]] = field(default_factory=list)
-    rooms: list[tuple[SubscriptionId, Partition]] = field(default_factory=list)
     at_once: Counter[SubscriptionId] = field(default_factory=Counter)
     most_at_once: Counter[SubscriptionId] = field(default_factory=Counter)
 
@@ -72,7 +72,6 @@ class Bench:
             sender=self,
             on_attempt=lambda d, a: self.answers.append((self.clock.monotonic(), d, a)),
             on_trouble=lambda id_, t: self.troubles.append((self.clock.monotonic(), id_, t)),
-            on_room=lambda id_, p: self.rooms.append((id_, p)),
             clock=self.clock,
             chance=lambda: 0.0,
             may_begin=may_begin,
@@ -122,7 +121,8 @@ class Bench:
         offset = len(self.sent) + 100_000
         while self.clock.monotonic() < until:
             for _ in range(max(1, round(rate / 100))):
-                if self.outboxes.room(subscription.id, PARTITION):
+                condition = self.outboxes.condition(subscription.id)
+                if condition is None or condition.queued < MAX_ENTRIES:
                     offset += 1
                     self.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
             await self.clock.sleep(max(0.01, 1 / rate))
@@ -242,23 +242,23 @@ def test_a_full_outbox_is_told_of_only_where_what_is_in_it_waits(bench: Bench) -
     assert [(id_, t) for _, id_, t in bench.troubles] == [(slow.id, Trouble.FULL)]
 
 
-def test_room_is_by_partition_in_count_and_bytes_and_is_told_when_it_is_back(bench: Bench) -> None:
-    subscription, other = a_subscription(max_in_flight=1), Partition("planner.events", 1)
-    room = bench.outboxes.room
+@pytest.mark.parametrize(
+    ("count", "size", "full"), [(258, 1, True), (6, 1 << 20, True), (100, 1 << 10, False)]
+)
+def test_an_outbox_is_full_by_count_or_by_bytes(
+    bench: Bench, count: int, size: int, *, full: bool
+) -> None:
+    subscription = a_subscription(max_in_flight=1)
+    bench.reply = lambda _, __: (0.9, Outcome.OK, 200)
 
     async def story() -> None:
-        for offset in range(256):
-            bench.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
-        assert room(subscription.id, PARTITION) == 0
-        assert room(subscription.id, other) == 256
-        for offset in range(4):
-            large = a_delivery(subscription.id, offset, other, b"x" * (1 << 20))
-            bench.outboxes.deliver(large, subscription)
-        assert room(subscription.id, other) == 0
-        await bench.clock.sleep(30)
+        for offset in range(count):
+            delivery = a_delivery(subscription.id, offset, body=b"x" * size)
+            bench.outboxes.deliver(delivery, subscription)
+        await bench.clock.sleep(1.5)
 
     bench.run(story)
-    assert bench.rooms == [(subscription.id, PARTITION), (subscription.id, other)]
+    assert (Trouble.FULL in {t for _, _, t in bench.troubles}) == full
 
 
 def test_probes_take_one_event_after_the_other_so_that_none_holds_the_breaker_open(
