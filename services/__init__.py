@@ -11,8 +11,9 @@
 one consumer group is the only coordination there is: no leader, no locks, no second queue.
 
 An offset is committed when every delivery below it is settled: acknowledged by the receiver, parked
-as a row in Postgres, or given up as a dead letter with its reason. What is settled out of order goes
-into the commit's metadata, so that a restart repeats almost nothing.
+as a row in Postgres, given up as a dead letter with its reason, or covered by a *lane*: a subscription
+that can't keep up, is paused, or begins elsewhere in time is a cursor of its own in the same log. What
+is settled out of order goes into the commit's metadata, so that a restart repeats almost nothing.
 
 Promises: at least once, with the same `webhook-id` on every repeat; no repeats after a graceful stop;
 every way for an event to end leaves a trace; bounded memory; secrets encrypted at rest; private
@@ -28,5 +29,7 @@ Read next: `dispatch/__init__.py` (the worker), `dispatch/flow.py` (the way of a
     broker     the door to Kafka                      dispatch where the stages meet: the worker
     store      the door to Postgres                   control  what people may do, without HTTP
     feed       records become events; offsets         api      REST presents control
-    cli, run   commands, composition roots            dev      everything on one machine
+    lanes      who is behind, where, what next        record   attempts: from the worker to Postgres
+    replay     part of the log once more: a plan      dev      everything on one machine
+    cli, run   commands, composition roots
 """
