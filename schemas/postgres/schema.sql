@@ -161,6 +161,7 @@ create table lanes (
     flips           integer not null,         -- detachings in a row
     cursor_at       timestamptz not null,     -- about when the record at the cursor was written
     updated_at      timestamptz not null default now(),
+    speed           double precision not null default 0, -- offsets per second, of late
     primary key (topic, partition, subscription_id)
 );
 create index lanes_by_subscription on lanes (subscription_id);

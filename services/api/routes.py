@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
+from services.api.backlog import BacklogRoutes
 from services.api.call import Handler
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
@@ -44,6 +45,7 @@ def native(
     geofences: GeofenceRoutes,
     filters: FilterRoutes,
     replays: ReplayRoutes,
+    backlogs: BacklogRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
@@ -63,6 +65,7 @@ def native(
         Route("DELETE", "/v1/subscriptions/{id}", subscriptions.delete),
         Route("POST", "/v1/subscriptions/{id}/pause", subscriptions.pause),
         Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume),
+        Route("GET", "/v1/subscriptions/{id}/backlog", backlogs.get),
         Route("POST", "/v1/subscriptions/{id}/test", subscriptions.test),
         Route("POST", "/v1/subscriptions/{id}/keys/{key}/release", subscriptions.release_key),
         Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets),

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from services.broker.connection import GONE, Connection
 from services.kernel.errors import BrokerGoneError
@@ -12,6 +14,16 @@ from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
 
 SECONDS = 10.0
+MOST_MS = 10**14
+"""Some thousand years: what is longer is no `timedelta` any more."""
+KEPT = ("cleanup.policy", "retention.ms")
+
+
+def _kept(config: Mapping[str, str | None]) -> timedelta | None:
+    milliseconds = int(config.get("retention.ms") or -1)
+    if "delete" not in (config.get("cleanup.policy") or "") or milliseconds < 0:
+        return None
+    return timedelta(milliseconds=min(milliseconds, MOST_MS))
 
 
 class KafkaOffsets:
@@ -80,6 +92,23 @@ class KafkaOffsets:
         except GONE as error:
             raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
         return {Partition(*tp): Bounds(starts[tp], ends[tp]) for tp in tps}
+
+    async def retention(self, topics: Collection[str]) -> Mapping[str, timedelta | None]:
+        """Return for how long each topic keeps a record; None: for ever, or we may not know."""
+        asked = [
+            ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(KEPT)) for topic in topics
+        ]
+        try:
+            async with asyncio.timeout(SECONDS):
+                answers = await self._admin.describe_configs(asked)
+        except GONE as error:
+            raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
+        found: dict[str, timedelta | None] = dict.fromkeys(topics)
+        for answer in answers:
+            for code, _, _, topic, entries in answer.resources:
+                if not code:
+                    found[topic] = _kept({entry[0]: entry[1] for entry in entries})
+        return found
 
     async def at(
         self, partitions: Collection[Partition], moment_ms: int

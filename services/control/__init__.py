@@ -14,6 +14,7 @@
     resends        sending it again: one, or many as a job
     journal        the log, read forward by pointer or time
     tail           events and deliveries as they happen
+    backlog        where a subscription is: how far behind, why, how near to the edge of the log
     answers        the same answer again under the same Idempotency-Key
 
 The native API, the Planner-compatible API and, one day, the dashboard present these: there is one

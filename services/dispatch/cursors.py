@@ -102,7 +102,8 @@ class Cursors:
             if drops:
                 changes.append(Drop(owned.epoch, owned.partition, id_))
             else:
-                row = lane.row(owned.partition, epoch=owned.epoch)
+                now = self._clock.monotonic()
+                row = lane.row(owned.partition, epoch=owned.epoch, now=now)
                 changes.append(Keep(owned.epoch, row, takes_start=lane.takes_start))
             covers_all = lane.attach_at is None
             made.append(_Written(owned, lane, lane.generation, covers_all, drops))

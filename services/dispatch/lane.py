@@ -16,6 +16,8 @@ from services.lanes.transitions import Input, State, step
 
 MAX_ENTRIES = 256
 MAX_BYTES = 4 << 20
+SMOOTH = 0.3
+"""How much the latest second counts in the speed."""
 PROBES = 2
 """What is offered of a lane whose breaker isn't closed: a head, and another to try in its place."""
 
@@ -38,9 +40,11 @@ class Lane:
         "scan",
         "served",
         "since",
+        "speed",
         "state",
         "subscription_id",
         "takes_start",
+        "told",
         "tracker",
     )
 
@@ -81,6 +85,10 @@ class Lane:
         """Whether its row stands for what the API promised, from when it is written."""
         self.dirty = True
         """Whether its row must be written, moved or not."""
+        self.speed = 0.0
+        """Offsets that its cursor moved by per second, of late."""
+        self.told: tuple[float, int] | None = None
+        """When its row was last made, monotonic seconds, and the cursor then."""
 
     @property
     def position(self) -> int:
@@ -121,6 +129,7 @@ class Lane:
         self.attach_at = None
         self.generation += 1
         self.dirty = True
+        self.speed, self.told = 0.0, None
 
     def begin_at(self, start: Start | None) -> None:
         """Begin where it was promised to; where nothing was, from what it was heard of."""
@@ -169,10 +178,11 @@ class Lane:
             self.scan.members.pop(self.subscription_id, None)
             self.scan = None
 
-    def row(self, partition: Partition, *, epoch: int) -> LaneRow:
-        """Return the row as it is now."""
+    def row(self, partition: Partition, *, epoch: int, now: float) -> LaneRow:
+        """Return the row as it is *now*, monotonic seconds."""
         self.dirty = self.tracker.changed = False
         progress = self.tracker.progress()
+        self._measure(progress.offset, now)
         settled, _ = encode(
             epoch=epoch, base=progress.offset, open_offsets=progress.open, end=progress.end
         )
@@ -189,7 +199,17 @@ class Lane:
             since=self.since,
             flips=self.flips,
             cursor_at=self.cursor_at,
+            speed=self.speed,
         )
+
+    def _measure(self, cursor: int, now: float) -> None:
+        """Smooth the speed over some seconds: a scanner comes by in turns."""
+        if self.told is not None and now > self.told[0]:
+            latest = (cursor - self.told[1]) / (now - self.told[0])
+            self.speed = (
+                latest if self.speed == 0.0 else self.speed + SMOOTH * (latest - self.speed)
+            )
+        self.told = now, cursor
 
     def __repr__(self) -> str:
         end = "∞" if self.attach_at is None else self.attach_at

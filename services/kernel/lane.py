@@ -63,6 +63,8 @@ class LaneRow:
     """Detachings in a row, this one included."""
     cursor_at: datetime
     """About when the record at the cursor was written."""
+    speed: float = 0.0
+    """Offsets that the cursor moved by per second, of late."""
 
     def __repr__(self) -> str:
         end = "∞" if self.attach_at is None else self.attach_at

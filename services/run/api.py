@@ -18,6 +18,7 @@ from aiohttp import web
 from services.api.again import AgainRoutes
 from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
+from services.api.backlog import BacklogRoutes
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES, harden
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
@@ -36,6 +37,7 @@ from services.control.access import Access, weakness
 from services.control.announce import Announcer
 from services.control.answers import Answers
 from services.control.audit import Audit
+from services.control.backlog import Backlogs
 from services.control.dead_letters import DeadLetters
 from services.control.dry_runs import DryRuns
 from services.control.dry_runs import Limits as DryRunLimits
@@ -71,6 +73,7 @@ from services.record import codec
 from services.run import parts
 from services.settings import Settings
 from services.store.audit import PostgresAudit
+from services.store.backlog import PostgresBacklog
 from services.store.dead_letters import PostgresDeadLetters
 from services.store.dry_runs import PostgresDryRuns
 from services.store.geofences import PostgresGeofences
@@ -313,6 +316,16 @@ async def _build(
             clock,
         ),
         replays=ReplayRoutes(replays, clock=clock),
+        backlogs=BacklogRoutes(
+            Backlogs(
+                store=PostgresBacklog(pool=pool),
+                offsets=offsets,
+                topics=parts.topics(settings),
+                readers=readers,
+                subscriptions=subscriptions,
+                clock=clock,
+            )
+        ),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []

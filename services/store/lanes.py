@@ -86,6 +86,7 @@ def lane_of(row: asyncpg.Record) -> LaneRow:
         since=row["since"],
         flips=row["flips"],
         cursor_at=row["cursor_at"],
+        speed=row["speed"],
     )
 
 
@@ -132,6 +133,7 @@ def _row(keep: Keep) -> tuple[Any, ...]:
         row.since,
         row.flips,
         row.cursor_at,
+        row.speed,
     )
 
 

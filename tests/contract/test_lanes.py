@@ -78,6 +78,7 @@ def a_row(id_: SubscriptionId, *, cursor: int = 5, **fields: object) -> LaneRow:
             "reason": Reason.SLOW,
             "since": NOW,
             "cursor_at": NOW,
+            "speed": 1.5,
             **fields,
         }
     )

@@ -20,6 +20,8 @@ from tests.support.group import a_connection, a_topic, offsets_of, transactions
 pytestmark = pytest.mark.timeout(90)
 
 WAIT = timedelta(seconds=5)
+KEPT = timedelta(days=1)
+"""As `a_topic` makes them."""
 MOMENT = timedelta(milliseconds=50)
 NEVER = 4_000_000_000_000
 """Unix milliseconds, long after all records and markers, which have a time of their own."""
@@ -59,6 +61,7 @@ async def log(request: pytest.FixtureRequest, kafka: str) -> AsyncIterator[Writt
 
 def a_fake() -> Written:
     kafka = FakeKafka({"t": 2})
+    kafka.retention = KEPT
     first, second = kafka.logs
     for n in range(10):
         kafka.append(first, b"%d" % n, timestamp_ms=1_000 + n)
@@ -175,6 +178,12 @@ async def test_a_time_is_the_first_offset_at_or_after_it(
     assert values(batch.records) == ([] if first_value is None else [first_value])
     if first_value is None:
         assert found[first] == bounds[first].end
+
+
+async def test_a_topic_says_how_long_it_keeps_a_record(log: Written) -> None:
+    topic = log.partitions[0].topic
+    assert await log.offsets.retention([topic]) == {topic: KEPT}
+    assert await log.offsets.retention([]) == {}
 
 
 async def test_partitions_are_those_of_the_topics_that_exist(log: Written) -> None:

@@ -81,6 +81,9 @@ async def test_pause_and_resume_lose_nothing_and_repeat_nothing(
     assert rows[0][0] == 0
     before = len(receiver.ids())
     assert before < 250
+    backlog = await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog")
+    assert (backlog["state"], backlog["reason"]) == ("paused", "by its owner")
+    assert 0 < 250 - before <= backlog["lag"] <= 250
     await cluster.call("POST", f"/v1/subscriptions/{id_}/resume", {})
     await eventually(lambda: len(receiver.ids()) == 250, within=20)
 

@@ -273,6 +273,8 @@ class FakeKafka(Server):
             watcher=watcher or CommitWatcher(),
         )
         self._readers: list[asyncio.Future[None]] = []
+        self.retention: timedelta | None = None
+        """For how long each topic says that it keeps a record."""
 
     def go(self, state: State) -> None:
         """Go down, or come back as a restarted broker does."""
@@ -599,6 +601,10 @@ class FakeOffsets:
         """Return start and end of each partition."""
         logs = self._kafka.logs
         return await self._ask(lambda: {p: Bounds(logs[p].start, logs[p].end) for p in partitions})
+
+    async def retention(self, topics: Collection[str]) -> Mapping[str, timedelta | None]:
+        """Return for how long each topic keeps a record; None: for ever."""
+        return await self._ask(lambda: dict.fromkeys(topics, self._kafka.retention))
 
     async def at(
         self, partitions: Collection[Partition], moment_ms: int

@@ -14,6 +14,7 @@ import orjson
 
 from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
+from services.api.backlog import BacklogRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
@@ -42,6 +43,7 @@ def routes() -> list[Route]:
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
         replays=ReplayRoutes(nothing, clock=nothing),
+        backlogs=BacklogRoutes(nothing),
     )
 
 

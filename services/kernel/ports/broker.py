@@ -83,6 +83,9 @@ class Offsets(Protocol):
     async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
         """Return start and end of each partition, `read_committed`."""
 
+    async def retention(self, topics: Collection[str]) -> Mapping[str, timedelta | None]:
+        """Return for how long each topic keeps a record; None: for ever, or we may not know."""
+
     async def at(
         self, partitions: Collection[Partition], moment_ms: int
     ) -> Mapping[Partition, int]:

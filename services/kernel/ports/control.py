@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.kernel.audit import Entry, EntryFilter
+from services.kernel.backlog import Waiting
 from services.kernel.dead_letter import Among, Cause, DeadFilter, DeadLetter, JobState, Resend
 from services.kernel.dry_run import DryRun
 from services.kernel.event import Json
@@ -155,6 +156,13 @@ class KeyStore(Protocol):
 
         Returns those events; none where nothing of the key waits.
         """
+
+
+class BacklogStore(Protocol):
+    """Tables `lanes`, `starts` and `retries`, of one subscription."""
+
+    async def waiting(self, id_: SubscriptionId) -> Waiting:
+        """Return what the workers have written down."""
 
 
 class DryRunStore(Protocol):

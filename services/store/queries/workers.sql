@@ -72,17 +72,17 @@ where $3::text[] is null or s.subscription_id = any ($3);
 -- name: keep_lanes
 -- Write or overwrite lanes, but of subscriptions that are deleted.
 insert into lanes as l (topic, partition, subscription_id, cursor, settled, attach_at, state, reason,
-    since, flips, cursor_at)
+    since, flips, cursor_at, speed)
 select t.* from unnest(
     $1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-    $9::timestamptz[], $10::int[], $11::timestamptz[])
+    $9::timestamptz[], $10::int[], $11::timestamptz[], $12::float8[])
     as t (topic, partition, subscription_id, cursor, settled, attach_at, state, reason, since, flips,
-          cursor_at)
+          cursor_at, speed)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, subscription_id) do update set
     cursor = excluded.cursor, settled = excluded.settled, attach_at = excluded.attach_at,
     state = excluded.state, reason = excluded.reason, since = excluded.since,
-    flips = excluded.flips, cursor_at = excluded.cursor_at, updated_at = now();
+    flips = excluded.flips, cursor_at = excluded.cursor_at, speed = excluded.speed, updated_at = now();
 
 -- name: drop_lanes
 -- Delete lanes: their subscriptions are fed live again.

@@ -1,0 +1,19 @@
+-- name: lanes_of_subscription
+-- Its lanes, on whatever partitions.
+select l.* from lanes l where l.subscription_id = $1;
+
+-- name: starts_of_subscription
+-- What was promised to it, and no owner has taken over yet.
+select s.topic, s.partition, s.subscription_id, s."offset", s.kind
+from starts s where s.subscription_id = $1;
+
+-- name: retries_of_subscription
+-- How many of its deliveries wait to be tried again, and from when the oldest is.
+select count(*) as retries, min(timestamp_ms) as oldest_ms from retries where subscription_id = $1;
+
+-- name: held_keys
+-- Keys of an ordered subscription whose event failed and waits for its time, or for a person.
+select r.order_key from retries r
+join subscriptions s on s.id = r.subscription_id and s.ordered = 'key'
+where r.subscription_id = $1 and r.order_key is not null and r.waits_for is distinct from 'turn'
+group by r.order_key order by min(r.timestamp_ms) limit $2;
