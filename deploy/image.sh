@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the service into a folder of its own: the wheel, and what .ci/constraints.txt pins, without
-# extras, pip or compilers. The same sources give the same files.
+# pip, compilers or extras but that of traces. The same sources give the same files.
 # usage, in the root of the sources: sh deploy/image.sh PREFIX
 set -eu
 prefix=$1
@@ -14,7 +14,7 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-315532800}
 
 "$python" -m pip wheel --quiet --no-deps --wheel-dir "$scratch" .
 "$python" -m venv --without-pip "$prefix"
-"$python" -m pip --python "$prefix/bin/python" install --quiet --no-compile --only-binary=:all: "$scratch"/*.whl
+"$python" -m pip --python "$prefix/bin/python" install --quiet --no-compile --only-binary=:all: "$(echo "$scratch"/*.whl)[otlp]"
 
 # Bytecode that doesn't carry the time of the build, and is never looked at again.
 "$prefix/bin/python" -m compileall -q --invalidation-mode unchecked-hash "$prefix/lib"

@@ -22,7 +22,9 @@ class EventRoutes:
     async def ingest(self, call: Call) -> Answer:
         """Take one event or many; answered when Kafka has them all."""
         call.caller.require("ingest")
-        ingested = await self._ingest.ingest(call.caller, call.body)
+        ingested = await self._ingest.ingest(
+            call.caller, call.body, traceparent=call.headers.get("traceparent")
+        )
         events = [
             {
                 "id": event.id,

@@ -12,7 +12,7 @@ from services.control.access import ADMIN, Access, Caller
 from services.control.checks import kind, near, parse_moment
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, escape
-from services.kernel.event import Json, Position
+from services.kernel.event import Json, Position, is_traceparent
 from services.kernel.ids import Entropy, ProjectId, new_id
 from services.kernel.operation import OPERATIONAL
 from services.kernel.ports.broker import Producer
@@ -55,8 +55,13 @@ class Ingest:
             for type_, schema in catalogue.data_schemas().items()
         }
 
-    async def ingest(self, caller: Caller, body: object) -> list[Ingested]:
-        """Check one event, or `{"events": […]}`, and produce. Raises FaultsError, BrokerGoneError."""
+    async def ingest(
+        self, caller: Caller, body: object, *, traceparent: str | None = None
+    ) -> list[Ingested]:
+        """Check one event, or `{"events": […]}`, and produce. Raises FaultsError, BrokerGoneError.
+
+        *traceparent* is the caller's: the events go on with that trace.
+        """
         events, pointers = _listed(body)
         faults: list[Fault] = []
         ready = []
@@ -80,7 +85,7 @@ class Ingest:
                 faults.append(Fault("limit", message, pointer))
         if faults:
             raise FaultsError(INVALID, faults[:MAX_FAULTS])
-        positions = await asyncio.gather(*(self._produce(event) for event in ready))
+        positions = await asyncio.gather(*(self._produce(event, traceparent) for event in ready))
         return [
             Ingested(event["id"], position)
             for event, position in zip(ready, positions, strict=True)
@@ -95,9 +100,10 @@ class Ingest:
             "project_id": project,
         }
 
-    async def _produce(self, event: Json) -> Position:
+    async def _produce(self, event: Json, traceparent: str | None) -> Position:
         known = catalogue.event_types()[event["type"]]
         key = catalogue.record_key(event)
+        trace = [("traceparent", traceparent.encode())] if is_traceparent(traceparent) else []
         return await self._producer.produce(
             known.topic,
             key=key.encode() if key else None,
@@ -106,6 +112,7 @@ class Ingest:
                 ("project_id", event["project_id"].encode()),
                 ("type", event["type"].encode()),
                 ("id", event["id"].encode()),
+                *trace,
             ],
         )
 

@@ -26,6 +26,7 @@ from services.dispatch.retries import Retries
 from services.dispatch.scan import Scanners
 from services.dispatch.starts import Starts
 from services.dispatch.subscriptions import Subscriptions
+from services.dispatch.traced import TracedMatcher, TracedSender
 from services.dispatch.trouble import Troubles
 from services.dispatch.watchdog import Watchdog
 from services.dispatch.worker import Membership, Worker
@@ -45,6 +46,8 @@ from services.kernel.ports.store import (
     SubscriptionSource,
     TroubleStore,
 )
+from services.kernel.ports.trace import Tracer
+from services.kernel.subscription import Subscription
 from services.kernel.value import value
 from services.match.index import Matcher
 
@@ -72,6 +75,8 @@ class Ports:
     attempts: AttemptLog
     clock: Clock
     chance: Callable[[], float]
+    tracer: Tracer | None = None
+    """None: nobody asked for traces, and nothing on the way of an event knows of them."""
 
 
 @value
@@ -108,7 +113,7 @@ def assemble(
         ordered_seconds=limits.ordered,
     )
     outboxes = Outboxes(
-        sender=ports.sender,
+        sender=_sender(ports),
         on_attempt=lambda delivery, attempt: flow.settle(delivery, attempt),  # noqa: PLW0108 - made below
         on_trouble=lambda id_, trouble: detaching.trouble(id_, trouble),  # noqa: PLW0108 - made below
         clock=clock,
@@ -139,7 +144,9 @@ def assemble(
         budget=budget,
         health=health,
     )
-    matcher = Matcher(on_broken=lambda broken: subscriptions.disable(broken, reason=FILTER_BROKEN))
+    matcher = _matcher(
+        ports, on_broken=lambda broken: subscriptions.disable(broken, reason=FILTER_BROKEN)
+    )
     geofences = Geofences(
         source=ports.geofences,
         clock=clock,
@@ -317,3 +324,15 @@ def assemble(
         drain_seconds=options.drain_seconds,
     )
     return worker
+
+
+def _sender(ports: Ports) -> Sender:
+    if ports.tracer is None:
+        return ports.sender
+    return TracedSender(sender=ports.sender, tracer=ports.tracer)
+
+
+def _matcher(ports: Ports, *, on_broken: Callable[[Subscription], None]) -> Matcher:
+    if ports.tracer is None:
+        return Matcher(on_broken=on_broken)
+    return TracedMatcher(on_broken=on_broken, tracer=ports.tracer, clock=ports.clock)

@@ -13,14 +13,21 @@ from typing import Any, NamedTuple
 import orjson
 
 from services import catalogue
-from services.kernel.event import MAX_DEPTH, Event, Json, Poison, Record, is_too_deep
+from services.kernel.event import (
+    MAX_DEPTH,
+    Event,
+    Json,
+    Poison,
+    Record,
+    is_too_deep,
+    is_traceparent,
+)
 from services.observe import metrics
 
 TOMBSTONE_TOPICS = frozenset({"planner.master"})
 MAX_TEXT = 256
 """Characters of an id, a type, a project: they become headers."""
 CLOUDEVENTS_JSON = b"application/cloudevents+json"
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _PROJECT_SOURCE = re.compile(r"(?:.*/)?projects/([^/]+)/?\Z")
 
 
@@ -205,7 +212,7 @@ def _compare(headers: Mapping[str, bytes], **values: str) -> None:
 
 def _traceparent(headers: Mapping[str, bytes]) -> str | None:
     text = headers.get("traceparent", b"").decode("ascii", "replace")
-    return text if _TRACEPARENT.match(text) else None
+    return text if is_traceparent(text) else None
 
 
 def _mend_report(data: Json) -> None:

@@ -1,13 +1,15 @@
 """Records of the log and the events they become."""
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 from services.kernel.value import value
 
 Json: TypeAlias = dict[str, Any]
 """A decoded JSON object."""
 
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 MAX_DEPTH = 200
 """Objects and arrays within each other: beyond 254 orjson reads what it then can't write."""
 
@@ -92,6 +94,11 @@ class Poison:
     """JSON pointer into the value; empty for the whole of it."""
     message: str
     """A sentence for people."""
+
+
+def is_traceparent(text: str | None) -> TypeGuard[str]:
+    """Tell whether *text* is one of version 00 (W3C Trace Context)."""
+    return text is not None and _TRACEPARENT.match(text) is not None
 
 
 def is_too_deep(text: bytes, body: object) -> bool:

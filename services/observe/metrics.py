@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.samples import Exemplar
 
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery, Settlement
@@ -40,12 +41,13 @@ class Tally:
 
 
 class Spread:
-    """A histogram of seconds without labels."""
+    """A histogram of seconds without labels; an example of a bucket is a trace that fell into it."""
 
     def __init__(self, name: str, meaning: str, bounds: Sequence[float]) -> None:
         self._name, self._meaning, self._bounds = name, meaning, bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._examples: dict[int, Exemplar] = {}
         REGISTRY.register(self)
 
     def observe(self, seconds: float) -> None:
@@ -53,12 +55,20 @@ class Spread:
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
+    def exemplify(self, seconds: float, *, trace: str, at: float) -> None:
+        """Note the latest *trace* of a bucket; *at* is Unix seconds. The duration is observed already."""
+        bucket = bisect_left(self._bounds, seconds)
+        self._examples[bucket] = Exemplar({"trace_id": trace}, seconds, at)
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Return the buckets, each with what lies below it, for the library."""
-        buckets, total = [], 0
-        for bound, count in zip((*map(float, self._bounds), "+Inf"), self._counts, strict=True):
+        buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+        total = 0
+        bounds = (*map(float, self._bounds), "+Inf")
+        for n, (bound, count) in enumerate(zip(bounds, self._counts, strict=True)):
             total += count
-            buckets.append((str(bound), total))
+            example = self._examples.get(n)
+            buckets.append((str(bound), total, example) if example else (str(bound), total))
         family = HistogramMetricFamily(self._name, self._meaning)
         family.add_metric([], buckets, self._sum)
         yield family
@@ -165,3 +175,12 @@ def acknowledged(delivery: Delivery, *, at: float) -> None:
     """Measure the whole way of a delivery that needed one attempt; *at* is Unix seconds."""
     if delivery.number == 1 and delivery.replay is None:
         END_TO_END_SECONDS.observe(max(0.0, at - delivery.timestamp_ms / 1000))
+
+
+def exemplify(delivery: Delivery, attempt: Attempt, *, trace: str) -> None:
+    """Note *trace* as an example of how long an attempt takes, and of the whole way."""
+    at = attempt.started_at + attempt.seconds
+    ATTEMPT_SECONDS.exemplify(attempt.seconds, trace=trace, at=at)
+    if attempt.outcome is Outcome.OK and delivery.number == 1 and delivery.replay is None:
+        whole = max(0.0, at - delivery.timestamp_ms / 1000)
+        END_TO_END_SECONDS.exemplify(whole, trace=trace, at=at)

@@ -6,7 +6,8 @@
 
 A transaction moves the partition's offset from where it was read to where reading goes on. If it stands
 elsewhere, another recorder has it, or our last transaction took effect though we never heard so: nothing
-is stored, and Postgres is asked again. The group only shares out partitions; its offsets are not used.
+is stored, and Postgres is asked again. The group shares out partitions. Its offsets are a copy, a second
+late, for those who measure lag; nothing is read by them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,9 +16,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError, MembershipLostError, StoreGoneError
+from services.kernel.errors import (
+    BrokerGoneError,
+    CommitRefusedError,
+    MembershipLostError,
+    StoreGoneError,
+)
 from services.kernel.event import Batch, Partition, Record
-from services.kernel.ports.broker import Member, Offsets
+from services.kernel.ports.broker import Commit, Member, Offsets
 from services.kernel.ports.history import AttemptStore, Written
 from services.observe import metrics
 from services.record.codec import UnreadableError, decode
@@ -30,6 +36,9 @@ WAIT = timedelta(seconds=0.5)
 LINGER_SECONDS = 0.2
 """Between polls that found little: a transaction for many records costs what one for few does."""
 AGAIN_SECONDS = 1.0
+TELL_SECONDS = 1.0
+METADATA = "v1"
+"""Of the group's offsets, which nobody but us sets: those of a tool have none."""
 DAY = timedelta(days=1)
 AHEAD = 2
 """Days whose tables are made ahead."""
@@ -56,6 +65,8 @@ class Recorder:
         self._clock = clock
         self._stands: dict[Partition, int | None] = {}
         """Where each partition goes on; None: to be asked for."""
+        self._told: dict[Partition, int] = {}
+        self._told_at = 0.0
         self._stopping = False
         self._waits: str | None = "has no partitions yet"
 
@@ -99,8 +110,21 @@ class Recorder:
             batches = await self._member.poll(limit=RECORDS, wait=WAIT)
             for partition, batch in batches.items():
                 await self._take(partition, batch)
+            await self._tell()
             if sum(len(batch.records) for batch in batches.values()) < RECORDS:
                 await self._clock.sleep(LINGER_SECONDS)
+
+    async def _tell(self) -> None:
+        """Copy where we stand to the group, once a second: an autoscaler goes by its lag."""
+        now = self._clock.monotonic()
+        stands = {p: offset for p, offset in self._stands.items() if offset is not None}
+        if stands == self._told or now - self._told_at < TELL_SECONDS:
+            return
+        self._told, self._told_at = stands, now
+        try:
+            await self._member.commit({p: Commit(at, METADATA) for p, at in stands.items()})
+        except (CommitRefusedError, BrokerGoneError) as error:  # the next one says as much
+            log.debug("recorder_offsets_not_told", error=str(error))
 
     async def keep(self) -> None:
         """Make the tables of days to come, drop those of days long gone; until cancelled."""

@@ -99,6 +99,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         attempts=attempts or Unrecorded(),
         clock=clock,
         chance=random.Random(os.urandom(16)).random,  # noqa: S311 - jitter, no secrets
+        tracer=parts.tracer(settings, stack, instance=instance(settings)),
     )
     extras = [attempts.run] if attempts else []
     return assemble(ports, _options(settings), limits(settings), extras=extras)

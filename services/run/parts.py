@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.broker import Producer
+from services.kernel.ports.trace import Tracer
 from services.record.buffer import Attempts, Bounds
 from services.settings import Settings
 from services.store.cipher import Cipher, parse_key
@@ -154,6 +156,34 @@ def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
     except OSError as error:
         names = "WEBHOOKS_DELIVER__CA_FILE"
         raise StartError(f"{names} is no PEM file that can be read: {error}") from error
+
+
+def tracer(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Tracer | None:
+    """Return who is told of traces; None: nobody wants to know. *stack* sends what is left.
+
+    Raises StartError where the packages are missing.
+    """
+    endpoint = settings.observe.otlp_endpoint
+    if endpoint is None:
+        return None
+    try:
+        # Part of the extra `otlp`; who wants no traces loads none of it.
+        from services.observe.tracing import SpanTracer, batches, described  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"WEBHOOKS_OBSERVE__OTLP_ENDPOINT is set, and {error.name} is not installed:"
+            " install planner-webhooks[otlp]"
+        ) from error
+    ids = random.Random(os.urandom(16))  # noqa: S311 - ids of spans, no secrets
+    found = SpanTracer(
+        processor=batches(endpoint),
+        resource=described(instance),
+        share=settings.observe.trace_share,
+        chance=ids.random,
+        randbits=ids.getrandbits,
+    )
+    stack.push_async_callback(asyncio.to_thread, found.close)
+    return found
 
 
 def user_agent(settings: Settings) -> str:

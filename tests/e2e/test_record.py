@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from services.dev.postgres import EmbeddedPostgres
+from services.kernel.event import Partition
 from services.run.probes import postgres_answers
 from services.store.migrate import migrate
 from tests.support.cluster import Cluster, Receiver, a_cluster, create_topics, receiving
 from tests.support.eventually import eventually
+from tests.support.group import offsets_of
 
 ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 2
 RATE = 200.0
@@ -105,6 +107,17 @@ async def test_each_attempt_is_stored_once_through_kill_9_of_recorders(
     await cluster.all_committed()
     await whole(cluster, receiver)
     assert len(receiver.ids()) == len(cluster.produced)
+    await eventually(lambda: no_lag(cluster), within=30)
+
+
+async def no_lag(cluster: Cluster) -> bool:
+    """Tell whether the recorders' group says, to whoever measures lag, that all is stored."""
+    (group, topic) = (cluster.environment["WEBHOOKS_KAFKA__GROUP"], f"{cluster.topic}.attempts")
+    partitions = [Partition(topic, number) for number in range(4)]
+    async with offsets_of(cluster.bootstrap, f"{group}.record") as offsets:
+        told = await offsets.committed(partitions)
+        ends = await offsets.bounds(partitions)
+    return all((at := told[p]) is not None and at.offset == ends[p].end for p in partitions)
 
 
 async def test_history_is_late_while_postgres_is_down_and_complete_afterwards(

@@ -178,3 +178,10 @@ livenessProbe: # the loop moves; a poll that doesn't ends the process by itself
   timeoutSeconds: 5
   failureThreshold: 6
 {{- end }}
+
+{{/* scaling: how fast replicas come and go. Each step down moves partitions: rarely, one at a time. */}}
+{{- define "webhooks.scaling" -}}
+scaleDown:
+  stabilizationWindowSeconds: 600
+  policies: [{ type: Pods, value: 1, periodSeconds: 120 }]
+{{- end }}

@@ -46,6 +46,7 @@ SETS: dict[str, Object] = {
         "settings": {"WEBHOOKS_RETRY__BUDGET_ROWS": "20000"},
         "api": {"ingress": {"enabled": True, "host": "hooks.example.com", "tlsSecret": "cert"}},
         "dispatch": {"drainSeconds": 40, "autoscaling": {"kind": "keda", "partitions": 24}},
+        "record": {"autoscaling": {"kind": "keda", "partitions": 4}},
         "podMonitor": {"enabled": True},
         "resetOffsets": {"arguments": ["--to-earliest"]},
         "networkPolicy": {
@@ -56,7 +57,12 @@ SETS: dict[str, Object] = {
         "tolerations": [{"key": "webhooks", "operator": "Exists"}],
         "priorityClassName": "high",
     },
-    "scaled without KEDA": {**LEAST, "dispatch": {"autoscaling": {"kind": "hpa"}}},
+    "scaled without KEDA": {
+        **LEAST,
+        "dispatch": {"autoscaling": {"kind": "hpa"}},
+        "record": {"autoscaling": {"kind": "hpa", "partitions": 4}},
+        "networkPolicy": {"collector": {"ports": [4318]}},
+    },
 }
 CUSTOM = ("keda.sh/", "monitoring.coreos.com/")
 """Kinds that Kubernetes itself doesn't have."""
@@ -210,19 +216,53 @@ def test_receivers_may_be_anywhere_public() -> None:
         assert not any(allows(block, a) for block in at_443 for a in private)
 
 
-def test_there_are_never_more_dispatchers_than_partitions() -> None:
-    (scaled,) = kind(rendered(SETS["all of it"]), "ScaledObject")
-    assert scaled["spec"]["maxReplicaCount"] == 24
-    assert {trigger["metadata"]["topic"] for trigger in scaled["spec"]["triggers"]} == {
-        "planner.events", "planner.master", "planner.positions",
+def test_what_is_scaled_by_lag_ends_at_the_number_of_partitions() -> None:
+    scaled = {
+        one["metadata"]["name"]: one["spec"]
+        for one in kind(rendered(SETS["all of it"]), "ScaledObject")
+    }
+    dispatch, record = (
+        scaled["rel-planner-webhooks-dispatch"],
+        scaled["rel-planner-webhooks-record"],
+    )
+    assert (dispatch["maxReplicaCount"], record["maxReplicaCount"]) == (24, 4)
+    assert watched(dispatch) == {
+        ("webhooks", "planner.events"), ("webhooks", "planner.master"),
+        ("webhooks", "planner.positions"),
     }  # fmt: skip
-    (hpa,) = kind(rendered(SETS["scaled without KEDA"]), "HorizontalPodAutoscaler")
-    assert hpa["spec"]["maxReplicas"] == 8
+    assert watched(record) == {("webhooks.record", "webhooks.attempts")}
+    found = rendered(SETS["scaled without KEDA"])
+    hpas = {one["metadata"]["name"]: one["spec"] for one in kind(found, "HorizontalPodAutoscaler")}
+    ceilings = {name.rpartition("-")[2]: hpa["maxReplicas"] for name, hpa in hpas.items()}
+    assert ceilings == {"dispatch": 8, "record": 4}
+    groups = {
+        name.rpartition("-")[2]: hpa["metrics"][0]["external"]["metric"]["selector"]["matchLabels"]
+        for name, hpa in hpas.items()
+    }
+    assert groups == {
+        "dispatch": {"consumergroup": "webhooks"}, "record": {"consumergroup": "webhooks.record"},
+    }  # fmt: skip
+
+
+def test_what_is_scaled_has_no_number_of_its_own() -> None:
+    """An upgrade would undo what was scaled."""
     for name in ("all of it", "scaled without KEDA"):
-        workload = dispatchers(rendered(SETS[name]))
-        assert "replicas" not in workload["spec"]  # an upgrade would undo what was scaled
+        for workload in kind(rendered(SETS[name]), "StatefulSet"):
+            if workload["metadata"]["name"].endswith(("-dispatch", "-record")):
+                assert "replicas" not in workload["spec"]
+
+
+@pytest.mark.parametrize("role", ["dispatch", "record"])
+def test_more_at_least_than_at_most_is_refused(role: str) -> None:
     too_many = {"autoscaling": {"kind": "keda", "min": 9, "partitions": 8}}
-    assert "more than" in refused({**LEAST, "dispatch": too_many})
+    assert f"{role}.autoscaling.min is more than" in refused({**LEAST, role: too_many})
+
+
+def watched(scaled: Object) -> set[tuple[str, str]]:
+    return {
+        (trigger["metadata"]["consumerGroup"], trigger["metadata"]["topic"])
+        for trigger in scaled["triggers"]
+    }
 
 
 def test_keda_signs_in_to_kafka_as_we_do() -> None:
