@@ -24,8 +24,9 @@ MAX_BYTES = 4 << 20
 """Of one partition: what waits, not what is in flight, which `max_in_flight` bounds."""
 BUSY_QUEUE = 100
 """With so many in line no rows are fetched: they wait as well where they are."""
-FULL_SECONDS = 1.0
-"""One that is full for a moment keeps up: what one poll brings is more than fits."""
+FULL_SECONDS = 1.5
+"""One that is full for a moment keeps up: what one poll brings is more than fits, and a backlog after a
+start fills every outbox while concurrency still grows."""
 SLOW_SECONDS = 1.0
 WAITED_SECONDS = 4.75
 """Looked at four times a second: it is told of within 5 s."""

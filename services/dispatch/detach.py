@@ -37,6 +37,8 @@ log = structlog.get_logger()
 LOOK_SECONDS = 0.1
 RESUME_SECONDS = 1.0
 """From a resume to the first read: rows go first."""
+HELD_SECONDS = 1.5
+"""So long the same offsets have to hold half of a window open: a burst that flows off is none."""
 MAX_AT_ONCE = 50
 """Subscriptions detached in one look because a window is half full."""
 UNREACHED = (Outcome.CONNECT, Outcome.DNS)
@@ -68,7 +70,6 @@ class Detaching:
         self._troubled: dict[SubscriptionId, Reason] = {}
         self._flips: dict[SubscriptionId, tuple[int, float]] = {}
         """How often in a row, and since when it is attached."""
-        self._half_full: set[Owned] = set()
         self.outage = Outage(now=clock.monotonic())
         self.wake = Wake()
         """Rung when there is a row to write at once."""
@@ -256,15 +257,19 @@ class Detaching:
     def _relieve(self, owned: Owned) -> None:
         """Detach who has the oldest open pair, and the next, where half of the window is open.
 
-        Not at the first sight: what was just polled is open too, and gone by the next look.
+        Not while it moves: a backlog that is delivered as fast as it is read fills a window too, and
+        whoever is detached for it is read twice.
         """
-        was_full = owned in self._half_full
-        self._half_full.discard(owned)
-        if owned.tracker.open_count < self._half:
+        now, tracker = self._clock.monotonic(), owned.tracker
+        if tracker.open_count < self._half:
+            owned.half_full = None
             return
-        self._half_full.add(owned)
+        since, read = owned.half_full or (now, tracker.read_pos)
+        if now - since >= HELD_SECONDS and tracker.lowest >= read:
+            since, read = now, tracker.read_pos
+        owned.half_full = since, read
         waits = any(lane.state is State.DETACHING for lane in owned.lanes.values())
-        if not was_full or waits:
+        if now - since < HELD_SECONDS or waits:
             return
         for id_ in owned.tracker.holders(self._half, most=MAX_AT_ONCE):
             found = SubscriptionId(id_)

@@ -34,8 +34,8 @@ class Owned:
         """Being let go of: nothing new is taken in, and queued deliveries aren't sent."""
         self.paused = False
         """The consumer fetches no more of it, since its window is full."""
-        self.full_since: float | None = None
-        """Since when the window has been full, monotonic seconds."""
+        self.half_full: tuple[float, int] | None = None
+        """Since when half of the window has been open, monotonic, and what had been read by then."""
         self.held_bytes = 0
         """Of the bodies of open deliveries."""
         self.committed: int | None = None

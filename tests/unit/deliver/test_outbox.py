@@ -255,7 +255,7 @@ def test_an_outbox_is_full_by_count_or_by_bytes(
         for offset in range(count):
             delivery = a_delivery(subscription.id, offset, body=b"x" * size)
             bench.outboxes.deliver(delivery, subscription)
-        await bench.clock.sleep(1.5)
+        await bench.clock.sleep(1.75)
 
     bench.run(story)
     assert (Trouble.FULL in {t for _, _, t in bench.troubles}) == full
