@@ -119,9 +119,11 @@ async def test_kafka_restarted_under_load_loses_nothing_and_the_worker_lives_on(
         for _ in range(ROUNDS):
             for end in (own_kafka.stop, own_kafka.kill):
                 await caught_up(cluster, receiver)
+                await cluster.commits_go_on()  # the coordinator is back later than the log is
                 await end()
                 await own_kafka.start()
         await caught_up(cluster, receiver)
+        await cluster.commits_go_on()
         assert worker.process.returncode is None
         # A worker that ends while Kafka is gone ends in time; one that begins then waits for it.
         await own_kafka.kill()

@@ -270,6 +270,15 @@ class Cluster:
 
         await eventually(done, within=30)
 
+    async def commits_go_on(self) -> None:
+        """Wait until the group's offsets are behind what has been produced by now, under load too."""
+        by_now = len(self.produced)
+
+        async def done() -> bool:
+            return await self.committed() >= by_now
+
+        await eventually(done, within=60)
+
     async def fed_live(self) -> None:
         """Wait until new subscriptions have caught up: until then the group's offsets say nothing."""
 
