@@ -1,10 +1,12 @@
 # Two commands matter: `make dev` and `make test`. Both set up .venv by themselves; nothing needs root.
+# `make test` runs JOBS files at a time, each job with a Kafka and a Postgres of its own.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -38,10 +40,10 @@ lint: $(STAMP) ## ruff, mypy, layers, and a table of sizes
 	@$(BIN)/python .ci/secrets.py
 
 check: lint ## lint and unit tests: under a minute
-	$(PYTEST) tests/unit $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/unit $(ARGS)
 
 test: lint ## everything but the long counts: under 15 minutes on 2 cores
-	$(PYTEST) -m 'not long' -ra $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long' -ra $(ARGS)
 
 test-long: lint audit ## full counts and figures
 	WEBHOOKS_TEST_LONG=1 $(PYTEST) -ra $(ARGS)
