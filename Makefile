@@ -50,7 +50,7 @@ test-long: lint audit ## full counts and figures
 
 audit: $(STAMP) ## known holes of the pinned packages; asks the index for advisories
 	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet pip-audit==2.10.1; }
-	$(VENV)/audit/bin/pip-audit --disable-pip --no-deps -r .ci/constraints.txt
+	@$(BIN)/python .ci/audit.py $(VENV)/audit/bin/pip-audit .ci/constraints.txt
 
 bench: $(STAMP) ## figures, compared within one run
 	$(BIN)/planner-webhooks bench match

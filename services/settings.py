@@ -8,10 +8,11 @@ import base64
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -183,11 +184,46 @@ class Deliver(_Section):
     """Kept-alive connections are closed after so long without a request."""
     ca_file: str | None = None
     """PEM file of further authorities that may sign receivers' certificates."""
+    client_cert_file: str | None = None
+    """PEM file of our own certificate, for receivers who ask for one (mTLS)."""
+    client_key_file: str | None = None
+    """PEM file of its key."""
+    source_addresses: Annotated[Words, Field(max_length=2)] = ()
+    """Of this machine, one IPv4 and one IPv6: requests leave from them; default: the system's choice."""
+    egress_addresses: Words = ()
+    """What receivers see us come from, addresses or networks, told by `GET /v1/egress`; default: the
+    source addresses."""
+    egress_next_addresses: Words = ()
+    """What they will see after a planned change."""
+    egress_next_from: AwareDatetime | None = None
+    """When that will be, like 2026-03-17T09:00:00Z."""
     user_agent_url: str = "https://github.com/planner-webhooks"
 
-    _split = field_validator("allow_networks", mode="before")(_words)
+    _split = field_validator(
+        "allow_networks", "source_addresses", "egress_addresses", "egress_next_addresses",
+        mode="before",
+    )(_words)  # fmt: skip
 
-    @field_validator("allow_networks")
+    @field_validator("source_addresses")
+    @classmethod
+    def _sources(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            versions = [ip_address(word).version for word in words]
+        except ValueError as error:
+            raise ValueError(f"{error}, like 192.0.2.7") from error
+        if len(set(versions)) < len(versions):
+            raise ValueError("one IPv4 and one IPv6 address at most")
+        return words
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.client_cert_file is None) != (self.client_key_file is None):
+            raise ValueError("CLIENT_CERT_FILE and CLIENT_KEY_FILE go together")
+        if bool(self.egress_next_addresses) != (self.egress_next_from is not None):
+            raise ValueError("EGRESS_NEXT_ADDRESSES and EGRESS_NEXT_FROM go together")
+        return self
+
+    @field_validator("allow_networks", "egress_addresses", "egress_next_addresses")
     @classmethod
     def _networks(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:

@@ -6,6 +6,7 @@ from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
 from services.api.backlog import BacklogRoutes
 from services.api.call import Handler
+from services.api.egress import EgressRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
@@ -46,6 +47,7 @@ def native(
     filters: FilterRoutes,
     replays: ReplayRoutes,
     backlogs: BacklogRoutes,
+    egress: EgressRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
@@ -106,5 +108,6 @@ def native(
         Route("GET", "/v1/geofences/{id}", geofences.get),
         Route("PATCH", "/v1/geofences/{id}", geofences.update),
         Route("DELETE", "/v1/geofences/{id}", geofences.delete),
+        Route("GET", "/v1/egress", egress.get),
         Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
     ]

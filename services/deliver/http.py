@@ -11,7 +11,7 @@ One sweep, ten times a second, cancels requests whose time is up.
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
@@ -45,8 +45,18 @@ class GuardedClient:
         idle_seconds: float,
         response_bytes: int,
         ca_file: str | None = None,
+        certificate: tuple[str, str] | None = None,
+        sources: Sequence[str] = (),
     ) -> None:
+        """*certificate* and its key (PEM files) are shown to receivers who ask for one.
+
+        From *sources* requests leave: at most one IPv4 and one IPv6 address of this machine. Where one
+        kind alone is given, receivers of the other can't be reached: it would leave from elsewhere.
+
+        Raises OSError for files that are no PEM.
+        """
         self._policy = policy
+        self._sources = {_family(address): address for address in sources}
         context = _TimedContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_default_certs()
         context.verify_flags = (
@@ -55,6 +65,8 @@ class GuardedClient:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if ca_file is not None:
             context.load_verify_locations(ca_file)
+        if certificate is not None:
+            context.load_cert_chain(*certificate)
         connector = aiohttp.TCPConnector(
             limit=MAX_SOCKETS,
             keepalive_timeout=idle_seconds,
@@ -144,7 +156,35 @@ class GuardedClient:
         trip = _TRIP.get()
         if trip is not None:
             trip.address = shown(address[0], address[1])
-        return socket.socket(family=family, type=kind, proto=protocol)
+        made = socket.socket(family=family, type=kind, proto=protocol)
+        if self._sources:
+            try:
+                _leave_from(made, self._sources[family])
+            except (KeyError, OSError) as error:
+                made.close()
+                raise OSError(f"no address to send from reaches {address[0]}: {error}") from error
+        return made
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _leave_from(made: socket.socket, address: str) -> None:
+    # The port is chosen on connecting, when the peer is known: else 28,000 sockets are the end of it.
+    if hasattr(socket, "IP_BIND_ADDRESS_NO_PORT"):
+        made.setsockopt(socket.SOL_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+    made.bind((address, 0))
+
+
+def check_sources(sources: Sequence[str]) -> None:
+    """Raise OSError where one of *sources* is no address of this machine."""
+    for address in sources:
+        with socket.socket(_family(address)) as made:
+            try:
+                made.bind((address, 0))
+            except OSError as error:
+                raise OSError(f"{address}: {error.strerror}") from error
 
 
 class _TimedContext(ssl.SSLContext):

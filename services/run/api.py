@@ -20,6 +20,7 @@ from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
 from services.api.backlog import BacklogRoutes
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES, harden
+from services.api.egress import EgressRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
@@ -325,6 +326,11 @@ async def _build(
                 subscriptions=subscriptions,
                 clock=clock,
             )
+        ),
+        egress=EgressRoutes(
+            addresses=settings.deliver.egress_addresses or settings.deliver.source_addresses,
+            next_addresses=settings.deliver.egress_next_addresses,
+            next_from=settings.deliver.egress_next_from,
         ),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)

@@ -12,7 +12,7 @@ import structlog
 from services.broker.connection import Connection
 from services.broker.producer import KafkaProducer
 from services.deliver.addresses import AddressPolicy
-from services.deliver.http import GuardedClient
+from services.deliver.http import GuardedClient, check_sources
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
 from services.kernel.operation import OPS_TOPIC
@@ -145,6 +145,13 @@ def policy(settings: Settings) -> AddressPolicy:
 def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
     """Return the door to the network; inside of the running loop. Raises StartError."""
     deliver = settings.deliver
+    own = (deliver.client_cert_file, deliver.client_key_file)
+    try:
+        check_sources(deliver.source_addresses)
+    except OSError as error:
+        raise StartError(
+            f"WEBHOOKS_DELIVER__SOURCE_ADDRESSES: not an address of this machine: {error}"
+        ) from error
     try:
         return GuardedClient(
             policy=policy,
@@ -152,9 +159,11 @@ def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
             idle_seconds=deliver.idle_seconds,
             response_bytes=deliver.response_bytes,
             ca_file=deliver.ca_file,
+            certificate=(own[0], own[1]) if own[0] and own[1] else None,
+            sources=deliver.source_addresses,
         )
     except OSError as error:
-        names = "WEBHOOKS_DELIVER__CA_FILE"
+        names = "WEBHOOKS_DELIVER__CA_FILE, __CLIENT_CERT_FILE or __CLIENT_KEY_FILE"
         raise StartError(f"{names} is no PEM file that can be read: {error}") from error
 
 

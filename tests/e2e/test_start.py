@@ -118,9 +118,15 @@ async def test_who_is_not_let_in_by_postgres_is_told_why(
         ),
         ({"DELIVER__CA_FILE": "/nowhere.pem"}, "WEBHOOKS_DELIVER__CA_FILE"),
         ({"DELIVER__CA_FILE": __file__}, "WEBHOOKS_DELIVER__CA_FILE"),
+        (
+            {"DELIVER__CLIENT_CERT_FILE": __file__, "DELIVER__CLIENT_KEY_FILE": __file__},
+            "__CLIENT_CERT_FILE",
+        ),
+        ({"DELIVER__SOURCE_ADDRESSES": "192.0.2.7"}, "WEBHOOKS_DELIVER__SOURCE_ADDRESSES"),
+        ({"API__ADMIN_KEY": "changeme-changeme"}, "WEBHOOKS_API__ADMIN_KEY"),
     ],
 )
-async def test_a_certificate_file_that_is_none_is_named(
+async def test_what_settings_name_and_can_not_be_used_is_named(
     environment: dict[str, str], variables: dict[str, str], named: str
 ) -> None:
     set_ = {f"WEBHOOKS_{name}": text for name, text in variables.items()}

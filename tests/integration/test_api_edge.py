@@ -8,6 +8,8 @@ import pytest
 from aiohttp import web
 
 from services.api.edge import HEADERS, MAX_LINE_BYTES, read_body
+from services.settings import Deliver
+from tests.support import openapi
 from tests.support.api import ServedApi, an_api
 
 
@@ -48,6 +50,26 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_back(api: ServedAp
     assert "rate.limited" in {
         answer.json["messageId"] for answer in planner if answer.status == 429
     }
+
+
+async def test_who_lets_only_known_addresses_in_is_told_them_and_a_planned_change(
+    kafka: str, database: str
+) -> None:
+    deliver = Deliver(
+        egress_addresses="192.0.2.7, 2001:db8::/64",
+        egress_next_addresses="192.0.2.8",
+        egress_next_from="2026-03-17T09:00:00Z",
+    )
+    async with an_api(kafka, database, deliver=deliver) as api:
+        _, key = await api.new_project("read")
+        answered = await api.ask("GET", "/v1/egress", key=key)
+    assert answered.json == {
+        "addresses": ["192.0.2.7", "2001:db8::/64"],
+        "next": {"addresses": ["192.0.2.8"], "from": "2026-03-17T09:00:00.000Z"},
+    }
+    assert (
+        openapi.faults("GET", "/v1/egress", 200, "application/json", answered.text.encode()) == []
+    )
 
 
 async def test_more_header_than_anybody_needs_is_refused(api: ServedApi) -> None:

@@ -1,9 +1,12 @@
 """Requests on the wire, against servers that answer byte by byte what a test tells them."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient
 from services.kernel.attempt import Outcome
 from services.kernel.ports.network import Answer
+from tests.support.certificates import Authority
 
 CAP = 4_096
 
@@ -21,11 +25,13 @@ class Server:
 
     answer: bytes
     port: int = 0
+    peers: list[str] = field(default_factory=list)
     connections: list[list[bytes]] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         got: list[bytes] = []
         self.connections.append(got)
+        self.peers.append(writer.get_extra_info("peername")[0])
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -38,9 +44,9 @@ class Server:
 
 
 @asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[Server]:
+async def answering(answer: bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(answer)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
@@ -48,19 +54,25 @@ async def answering(answer: bytes) -> AsyncIterator[Server]:
         listening.close()
 
 
+def a_client(**options: Any) -> GuardedClient:  # noqa: ANN401 - as it takes them
+    policy = AddressPolicy(allow_networks=["127.0.0.0/8"], allow_http=True)
+    return GuardedClient(
+        policy=policy, connect_seconds=5, idle_seconds=30, response_bytes=CAP, **options
+    )
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[GuardedClient]:
-    policy = AddressPolicy(allow_networks=["127.0.0.0/8"], allow_http=True)
-    async with GuardedClient(
-        policy=policy, connect_seconds=5, idle_seconds=30, response_bytes=CAP
-    ) as client:
+    async with a_client() as client:
         yield client
 
 
-async def post(client: GuardedClient, server: Server, **headers: str) -> Answer:
+async def post(
+    client: GuardedClient, server: Server, *, scheme: str = "http", **headers: str
+) -> Answer:
     return await client.request(
         "POST",
-        f"http://127.0.0.1:{server.port}/hooks?a=%20b",
+        f"{scheme}://127.0.0.1:{server.port}/hooks?a=%20b",
         headers={"webhook-id": "evt_1", **headers},
         body=b'{"a":1}',
         timeout_seconds=5,
@@ -159,3 +171,30 @@ async def test_bodies_of_a_megabyte_pass_whole_while_others_wait(client: Guarded
     assert {answer.outcome for answer in answers} == {Outcome.OK}
     got = {request.split(b"\r\n\r\n", 1)[1] for each in server.connections for request in each}
     assert got == set(bodies)
+
+
+async def test_requests_leave_from_the_address_that_was_chosen() -> None:
+    async with answering(FINE) as server, a_client(sources=["127.0.0.9"]) as client:
+        assert (await post(client, server)).outcome is Outcome.OK
+        assert server.peers == ["127.0.0.9"]
+
+
+async def test_where_no_chosen_address_reaches_a_receiver_nothing_leaves() -> None:
+    async with answering(FINE) as server, a_client(sources=["::1"]) as client:
+        answered = await post(client, server)
+        assert answered.outcome is not Outcome.OK
+        assert server.connections == []
+
+
+async def test_a_receiver_who_asks_for_our_certificate_is_shown_it(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "receivers")
+    asks = authority.server()
+    asks.verify_mode = ssl.CERT_REQUIRED
+    asks.load_verify_locations(authority.file)
+    ours = str(authority.pem("hooks.example.com"))
+    async with answering(FINE, tls=asks) as server:
+        async with a_client(ca_file=str(authority.file), certificate=(ours, ours)) as client:
+            assert (await post(client, server, scheme="https")).outcome is Outcome.OK
+        async with a_client(ca_file=str(authority.file)) as client:
+            assert (await post(client, server, scheme="https")).outcome is not Outcome.OK
+    assert [len(requests) for requests in server.connections if requests] == [1]

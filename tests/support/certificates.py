@@ -24,8 +24,8 @@ class Authority:
         )
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, subject: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
-        """Return the context of a server with a fresh certificate for *subject*."""
+    def pem(self, subject: str = "127.0.0.1", *, expired: bool = False) -> Path:
+        """Return the file of a fresh certificate for *subject*, with its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
         alternative = (
@@ -40,8 +40,12 @@ class Authority:
             key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             + made.public_bytes(pem)
         )
+        return file
+
+    def server(self, subject: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
+        """Return the context of a server with a fresh certificate for *subject*."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        context.load_cert_chain(self.pem(subject, expired=expired))
         return context
 
     def _certificate(

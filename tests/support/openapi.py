@@ -15,6 +15,7 @@ import orjson
 from services.api.again import AgainRoutes
 from services.api.audit import AuditRoutes
 from services.api.backlog import BacklogRoutes
+from services.api.egress import EgressRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
@@ -44,6 +45,7 @@ def routes() -> list[Route]:
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
         replays=ReplayRoutes(nothing, clock=nothing),
         backlogs=BacklogRoutes(nothing),
+        egress=EgressRoutes(addresses=(), next_addresses=(), next_from=None),
     )
 
 

@@ -84,6 +84,12 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 {{ include "webhooks.fromSecret" (dict "secret" $secret "key" "secrets-key" "variable" "WEBHOOKS_SECRETS__KEY") }}
 {{ include "webhooks.fromSecret" (dict "secret" $secret "key" "secrets-previous-keys" "variable" "WEBHOOKS_SECRETS__PREVIOUS_KEYS" "optional" true) }}
 {{- end }}
+{{- if and .encrypts $values.receivers.tls.secret }}
+- name: WEBHOOKS_DELIVER__CLIENT_CERT_FILE
+  value: /etc/webhooks/receivers/tls.crt
+- name: WEBHOOKS_DELIVER__CLIENT_KEY_FILE
+  value: /etc/webhooks/receivers/tls.key
+{{- end }}
 {{- if .admin }}
 {{ include "webhooks.fromSecret" (dict "secret" $secret "key" "api-admin-key" "variable" "WEBHOOKS_API__ADMIN_KEY") }}
 {{- end }}
@@ -93,12 +99,16 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 {{- end }}
 {{- end }}
 
+{{/* mounts, volumes: certificates. Take (dict "Values" … "receivers" bool): whether it calls receivers. */}}
 {{- define "webhooks.mounts" -}}
 {{- if .Values.kafka.tls.secret }}
 - { name: kafka-tls, mountPath: /etc/webhooks/kafka, readOnly: true }
 {{- end }}
 {{- if .Values.postgres.tls.secret }}
 - { name: postgres-tls, mountPath: /etc/webhooks/postgres, readOnly: true }
+{{- end }}
+{{- if and .receivers .Values.receivers.tls.secret }}
+- { name: receivers-tls, mountPath: /etc/webhooks/receivers, readOnly: true }
 {{- end }}
 {{- end }}
 
@@ -110,6 +120,10 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 {{- if .Values.postgres.tls.secret }}
 - name: postgres-tls
   secret: { secretName: {{ .Values.postgres.tls.secret }}, defaultMode: 0440 }
+{{- end }}
+{{- if and .receivers .Values.receivers.tls.secret }}
+- name: receivers-tls
+  secret: { secretName: {{ .Values.receivers.tls.secret }}, defaultMode: 0440 }
 {{- end }}
 {{- end }}
 

@@ -41,6 +41,7 @@ SETS: dict[str, Object] = {
             "tls": {"secret": "kafka-tls", "clientCertificate": True},
         },
         "postgres": {"tls": {"secret": "postgres-tls"}},
+        "receivers": {"tls": {"secret": "our-certificate"}},
         "secrets": {"create": CREATED},
         "image": {"repository": "registry.example/webhooks", "tag": "1.2.3", "pullSecrets": ["p"]},
         "settings": {"WEBHOOKS_RETRY__BUDGET_ROWS": "20000"},
@@ -173,6 +174,22 @@ def test_each_role_gets_the_secrets_it_uses(objects: list[Object]) -> None:
     assert {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_POSTGRES__DSN"} <= found["api"] & found["dispatch"]
     for role in {"migrate", "reset-offsets"} & set(found):
         assert not {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_API__ADMIN_KEY"} & found[role]
+
+
+def test_our_certificate_is_where_receivers_are_called_and_nowhere_else() -> None:
+    for role, pod in pods(rendered(SETS["all of it"])).items():
+        calls = role in ("api", "dispatch")
+        mounted = [m["mountPath"] for m in pod["containers"][0].get("volumeMounts", ())]
+        given = environment(pod)
+        assert ("/etc/webhooks/receivers" in mounted) is calls, role
+        assert ("WEBHOOKS_DELIVER__CLIENT_CERT_FILE" in given) is calls
+        if calls:
+            folder = given["WEBHOOKS_DELIVER__CLIENT_CERT_FILE"].rpartition("/")[0]
+            assert folder in mounted
+            (name,) = (
+                v["name"] for v in pod["volumes"] if v["secret"]["secretName"] == "our-certificate"
+            )
+            assert name in [m["name"] for m in pod["containers"][0]["volumeMounts"]]
 
 
 def test_every_setting_of_the_chart_exists(objects: list[Object]) -> None:
