@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from services.dev.kafka import EmbeddedKafka
 from services.dev.postgres import EmbeddedPostgres
@@ -23,6 +24,9 @@ OUTSIDE_KAFKA = os.environ.get("WEBHOOKS_TEST_KAFKA")
 OUTSIDE_POSTGRES = os.environ.get("WEBHOOKS_TEST_POSTGRES")
 LONG = os.environ.get("WEBHOOKS_TEST_LONG") == "1"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+settings.register_profile("ours", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("ours")
 
 for _name in [name for name in os.environ if name.startswith("WEBHOOKS_")]:
     if not _name.startswith("WEBHOOKS_TEST_"):
