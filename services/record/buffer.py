@@ -80,8 +80,13 @@ class Attempts:
         try:
             while True:
                 await self._clock.sleep(self._bounds.seconds)
-                while self._rows or self._record:
-                    if not await self._write():
+                some = bool(self._rows or self._record)
+                while some:
+                    if await self._write():
+                        # What came meanwhile waits its tenth of a second too: a record for every
+                        # few attempts would cost more than all else about them.
+                        some = self._bytes >= RECORD_BYTES
+                    else:
                         await self._clock.sleep(AGAIN_SECONDS)
         finally:
             await self._close()

@@ -25,6 +25,8 @@ class Log:
         self.away = False
         self.silent = 0
         """So many records are taken without word of it."""
+        self.seconds = 0.001
+        """Until a record is acknowledged."""
 
     async def produce(
         self,
@@ -36,7 +38,7 @@ class Log:
     ) -> Position:
         assert (topic, list(headers)) == ("attempts", [])
         assert value is not None
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.seconds)
         if self.away:
             raise BrokerGoneError
         self.keys.add(key)
@@ -85,6 +87,24 @@ def test_attempts_of_a_tenth_of_a_second_share_a_record_under_the_workers_key() 
         assert 4 <= len(log.values) <= 6
         assert log.offsets() == list(range(100))
         assert log.keys == {b"w0"}
+
+    run_virtually(story())
+
+
+def test_a_kafka_that_takes_its_time_gets_no_more_records_for_it() -> None:
+    async def story() -> None:
+        log = Log()
+        log.seconds = 0.03
+        buffer = a_buffer(log)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(buffer.run())
+            for offset in range(1_000):
+                add(buffer, offset)
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.3)
+            running.cancel()
+        assert 7 <= len(log.values) <= 9
+        assert log.offsets() == list(range(1_000))
 
     run_virtually(story())
 
