@@ -395,16 +395,16 @@ create table attempt_words (
     word text not null unique
 );
 
--- Every request that was made. A table a day, made ahead and dropped after the retention; an id begins
--- with the start, so it is the time too. Wide to narrow: no bytes are lost between columns.
+-- Every request that was made. A table a day, made ahead and dropped after the retention. Wide to narrow:
+-- no bytes are lost between columns.
 create table attempts (
-    id            bytea not null,             -- 12 bytes: 7 of the start (Unix seconds * 2^24)
+    at            bigint not null,            -- the start, Unix seconds * 2^24: an id's first 7 bytes
     event         bigint not null,            -- the first 6 bytes of its delivery's id
     produced_ms   bigint not null,            -- the record's timestamp
     "offset"      bigint,
     next_at       timestamptz,
     source        integer not null,           -- attempt_sources
-    type          integer not null,           -- this and the next seven: attempt_words
+    type          integer not null,           -- this and the next six: attempt_words
     trigger       integer not null,
     outcome       integer not null,
     verdict       integer,
@@ -420,8 +420,9 @@ create table attempts (
     first_byte_ms real,
     total_ms      real not null,
     status        smallint,
+    tail          bytea not null,             -- the last 5 bytes of its id
     event_id      bytea not null,             -- 12 bytes of 24 hex; of other ids UTF-8 after a zero byte
-    key           bytea,
+    key           bytea,                      -- one byte where it is the 1st to 4th of these
     plan_id       bytea,
     route_id      bytea,
     stop_id       bytea,
@@ -432,9 +433,12 @@ create table attempts (
     headers       text,                       -- of the answer, as JSON
     excerpt       text,
     error         text
-) partition by range (id);
-create index attempts_by_id on attempts (id);
-create index attempts_by_source on attempts (source, id);
+) partition by range (at);
+-- Rows lie about in this order: ranges of it tell where to look, at no cost.
+create index attempts_by_start on attempts using brin (at)
+    with (pages_per_range = 16, autosummarize = on);
+-- 16 bytes at most: Postgres fills pages of such entries to the end, where rows come by subscription.
+create index attempts_by_source on attempts (source, at);
 create index attempts_by_event on attempts (event);
 create index attempts_by_plan on attempts (plan_id) where plan_id is not null;
 create index attempts_by_route on attempts (route_id) where route_id is not null;

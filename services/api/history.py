@@ -99,21 +99,24 @@ def attempt_shown(attempt: Recorded) -> Json:
         "delivery_id": attempt.delivery_id,
         **_position(attempt),
         "number": attempt.number,
-        "trigger": attempt.trigger.value,
-        "started_at": rfc3339_ms(int(attempt.started_ms)),
+        "trigger": attempt.trigger,
+        "started_at": _moment(attempt.started_at),
         "phases": {
-            "queue_ms": attempt.queue_ms,
-            "connect_ms": attempt.connect_ms,
-            "tls_ms": attempt.tls_ms,
-            "first_byte_ms": attempt.first_byte_ms,
-            "total_ms": attempt.total_ms,
+            "queue_ms": _ms(attempt.waited),
+            "connect_ms": _ms(attempt.connect),
+            "tls_ms": _ms(attempt.tls),
+            "first_byte_ms": _ms(attempt.first_byte),
+            "total_ms": _ms(attempt.seconds),
         },
         "address": attempt.address,
-        "outcome": attempt.outcome.value,
+        "outcome": attempt.outcome,
         "status": attempt.status,
-        "response": {"headers": dict(attempt.headers), "excerpt": attempt.excerpt},
+        "response": {
+            "headers": {name: text for name, text in attempt.headers},
+            "excerpt": attempt.excerpt,
+        },
         "verdict": attempt.verdict,
-        "next_attempt_at": _moment(attempt.next_ms),
+        "next_attempt_at": _moment(attempt.next_at),
         "trace_id": attempt.trace_id,
     }
 
@@ -126,12 +129,12 @@ def delivery_shown(newest: Recorded) -> Json:
         "state": state.value,
         **_position(newest),
         "number": newest.number,
-        "attempted_at": rfc3339_ms(int(newest.started_ms)),
+        "attempted_at": _moment(newest.started_at),
         "attempt_id": newest.id,
-        "outcome": newest.outcome.value,
+        "outcome": newest.outcome,
         "status": newest.status,
         "reason": newest.reason,
-        "next_attempt_at": _moment(newest.next_ms) if state is DeliveryState.PARKED else None,
+        "next_attempt_at": _moment(newest.next_at) if state is DeliveryState.PARKED else None,
     }
 
 
@@ -148,7 +151,7 @@ def _position(attempt: Recorded) -> Json:
     position = attempt.position
     return {
         "event_id": attempt.event_id,
-        "type": attempt.about.type,
+        "type": attempt.type,
         "topic": position.partition.topic if position else None,
         "partition": position.partition.number if position else None,
         "offset": position.offset if position else None,
@@ -158,8 +161,13 @@ def _position(attempt: Recorded) -> Json:
     }
 
 
-def _moment(unix_ms: float | None) -> str | None:
-    return None if unix_ms is None else rfc3339_ms(int(unix_ms))
+def _moment(unix: float | None) -> str | None:
+    return None if unix is None else rfc3339_ms(int(unix * 1000))
+
+
+def _ms(seconds: float | None) -> float | None:
+    """Return milliseconds, to the microsecond."""
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def _point(at: datetime, sums: Sums) -> Json:

@@ -77,17 +77,17 @@ class Requests:
             project_id=newest.project_id,
             timestamp_ms=newest.produced_ms,
             number=newest.number,
-            trigger=newest.trigger,
+            trigger=Trigger(newest.trigger),
             replay=newest.replay,
             retry_reason=attempts[-2].outcome if len(attempts) > 1 else None,
         )
         subscription = await self._subscriptions.as_sent_to(registration)
-        headers = dict(self._headers(delivery, subscription, newest.started_ms / 1000))
+        headers = dict(self._headers(delivery, subscription, newest.started_at))
         headers |= {name: mask(text) for name, text in registration.headers}
         return event, Request(registration.url, headers, body)
 
     async def _event(self, caller: Caller, attempt: Recorded) -> Event | None:
-        if attempt.position is None or attempt.trigger is Trigger.TEST:
+        if attempt.position is None or attempt.trigger == Trigger.TEST:
             return None
         partition, offset = attempt.position
         try:

@@ -180,7 +180,7 @@ def _wants(caller: Caller, wanted: Wanted, attempt: Recorded) -> bool:
             return False
     return (
         asked.subscription in (None, attempt.subscription_id)
-        and asked.type in (None, attempt.about.type)
+        and asked.type in (None, attempt.type)
         and asked.key in (None, attempt.key)
         and wanted.outcome in (None, attempt.outcome)
     )

@@ -6,7 +6,6 @@ Only buckets that were hit are kept: a minute of one subscription has a handful.
 
 import math
 from array import array
-from collections import Counter
 from collections.abc import Mapping
 
 GROWTH = math.log(1.1)
@@ -20,6 +19,18 @@ def bucket(ms: float) -> int:
     if ms <= LEAST_MS:
         return 0
     return min(TOP, 1 + int(math.log(ms / LEAST_MS) / GROWTH))
+
+
+def count(counts: dict[int, int], ms: float) -> None:
+    """Count one duration."""
+    number = bucket(ms)
+    counts[number] = counts.get(number, 0) + 1
+
+
+def merge(counts: dict[int, int], others: Mapping[int, int]) -> None:
+    """Take in what was counted elsewhere."""
+    for number, more in others.items():
+        counts[number] = counts.get(number, 0) + more
 
 
 def quantile(counts: Mapping[int, int], part: float) -> float | None:
@@ -43,8 +54,8 @@ def packed(counts: Mapping[int, int]) -> bytes:
     return flat.tobytes()
 
 
-def unpacked(data: bytes) -> Counter[int]:
+def unpacked(data: bytes) -> dict[int, int]:
     """Return what `packed` made bytes of."""
     flat = array("I")
     flat.frombytes(data)
-    return Counter(dict(zip(flat[::2], flat[1::2], strict=True)))
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -29,11 +29,12 @@ def new_id(*, now: float, entropy: Entropy) -> str:
 
 def delivery_id(event_id: str, subscription_id: str) -> str:
     """Return 24 hex that name the pair: 12 of the event, which all its deliveries begin with, 12 more."""
-    return _half(event_id) + _half(subscription_id)
+    return half(event_id).hex() + half(subscription_id).hex()
 
 
-def _half(id_: str) -> str:
-    return hashlib.blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+def half(id_: str) -> bytes:
+    """Return the 6 bytes that an id gives to the ids of deliveries."""
+    return hashlib.blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=6).digest()
 
 
 def is_id(text: str) -> bool:

@@ -1,54 +1,102 @@
 """An attempt as it is kept and shown: what was sent to whom, what came back, what follows."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from services.kernel.about import About
-from services.kernel.attempt import Outcome
-from services.kernel.delivery import Trigger
-from services.kernel.event import Position
-from services.kernel.value import value
+from services.kernel.event import Partition, Position
+from services.kernel.ids import delivery_id
+
+_TRACE = slice(3, 35)
 
 
-@value
-class Recorded:
-    """One attempt of the history."""
+class Recorded(NamedTuple):
+    """One attempt of the history.
 
-    id: str
-    """24 hex that sort by the start; the same however often the log is read."""
-    delivery_id: str
-    """24 hex of event and subscription; see `ids.delivery_id`."""
+    Its fields are those of an attempt in the log, in the same order, and then the id: tens of
+    thousands a second become a `Recorded` in one call each, and nothing is computed before it is
+    asked for.
+    """
+
     event_id: str
     """Empty for a probe."""
-    about: About
+    type: str
+    """Today's name; see `About`, as for the next five."""
+    plan_id: str | None
+    route_id: str | None
+    stop_id: str | None
+    vehicle_id: str | None
+    external_id: str | None
     subscription_id: str
     """Empty for a probe."""
     project_id: str
     """Empty where the operator probed for no project."""
-    position: Position | None
-    """None for what is no event of the log: a test call, a probe."""
+    topic: str
+    """Empty for what is no event of the log: a test call, a probe."""
+    partition: int
+    offset: int
     key: str | None
     number: int
-    trigger: Trigger
+    trigger: str
+    """A `Trigger`."""
     replay: str | None
     produced_ms: int
     """The record's timestamp: produced to acknowledged is measured from here."""
     size: int
     """Bytes of the request's body."""
-    started_ms: float
-    """Unix milliseconds, to the microsecond."""
-    queue_ms: float
-    connect_ms: float | None
-    tls_ms: float | None
-    first_byte_ms: float | None
-    total_ms: float
+    started_at: float
+    """Unix seconds."""
+    waited: float
+    """This and the next four in seconds; see `Attempt`."""
+    connect: float | None
+    tls: float | None
+    first_byte: float | None
+    seconds: float
     address: str | None
-    outcome: Outcome
+    outcome: str
+    """An `Outcome`."""
     status: int | None
-    headers: tuple[tuple[str, str], ...]
+    headers: Sequence[Sequence[str]]
+    """Pairs."""
     excerpt: str
     error: str | None
     verdict: str | None
     """`acknowledged` `retry` `dead` `disable`; None: nothing follows from it."""
     reason: str | None
     """Of a dead letter."""
-    next_ms: float | None
-    """When the next attempt is due."""
-    trace_id: str | None
+    next_at: float | None
+    """When the next attempt is due, in Unix seconds."""
+    traceparent: str | None
+    id: str
+    """24 hex that sort by the start; the same however often the log is read."""
+
+    @property
+    def delivery_id(self) -> str:
+        """24 hex of event and subscription; see `ids.delivery_id`."""
+        return delivery_id(self.event_id, self.subscription_id)
+
+    @property
+    def about(self) -> About:
+        """What people look for it by."""
+        return About(
+            self.type,
+            self.plan_id,
+            self.route_id,
+            self.stop_id,
+            self.vehicle_id,
+            self.external_id,
+        )
+
+    @property
+    def position(self) -> Position | None:
+        """Where its event stands; None for what is no event of the log."""
+        return Position(Partition(self.topic, self.partition), self.offset) if self.topic else None
+
+    @property
+    def trace_id(self) -> str | None:
+        """32 hex, as they were sent."""
+        return self.traceparent[_TRACE] if self.traceparent else None
+
+
+WIDTH = len(Recorded._fields) - 1
+"""Of an attempt in the log: its id is made where it is read."""

@@ -1,6 +1,5 @@
 """What became of deliveries within a minute, an hour, a day: sums that can be added up further."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from services.kernel.delivery import Trigger
-from services.kernel.histogram import bucket
+from services.kernel.histogram import count, merge
 from services.kernel.recorded import Recorded
 
 UNCOUNTED = frozenset((Trigger.TEST, Trigger.PROBE))
@@ -53,10 +52,10 @@ class Sums:
     """Deliveries that were given up."""
     bytes: int = 0
     """Of the bodies of all requests."""
-    receiver: Counter[int] = field(default_factory=Counter)
-    """Milliseconds from the request's last byte to the head of the answer."""
-    end_to_end: Counter[int] = field(default_factory=Counter)
-    """Milliseconds from produced to acknowledged."""
+    receiver: dict[int, int] = field(default_factory=dict)
+    """Of milliseconds from the request's last byte to the head of the answer."""
+    end_to_end: dict[int, int] = field(default_factory=dict)
+    """Of milliseconds from produced to acknowledged."""
 
     def add(self, other: "Sums") -> None:
         """Take in what was counted elsewhere."""
@@ -65,21 +64,22 @@ class Sums:
         self.retried += other.retried
         self.dead += other.dead
         self.bytes += other.bytes
-        self.receiver.update(other.receiver)
-        self.end_to_end.update(other.end_to_end)
+        merge(self.receiver, other.receiver)
+        merge(self.end_to_end, other.end_to_end)
 
     def take(self, attempt: Recorded) -> None:
         """Count one attempt."""
         self.bytes += attempt.size
-        if attempt.trigger is Trigger.RETRY:
+        trigger, first_byte = attempt.trigger, attempt.first_byte
+        if trigger == "retry":
             self.retried += 1
-        if attempt.first_byte_ms is not None:
-            self.receiver[bucket(attempt.first_byte_ms)] += 1
+        if first_byte is not None:
+            count(self.receiver, first_byte * 1000)
         if attempt.verdict == "acknowledged":
             self.delivered += 1
-            if attempt.trigger not in AGAIN:
-                ended = attempt.started_ms + attempt.total_ms
-                self.end_to_end[bucket(ended - attempt.produced_ms)] += 1
+            if trigger not in AGAIN:
+                ended = attempt.started_at + attempt.seconds
+                count(self.end_to_end, ended * 1000 - attempt.produced_ms)
             return
         self.failed += 1
         if attempt.verdict in ("dead", "disable"):
@@ -92,15 +92,16 @@ def rolled_up(attempts: Iterable[Recorded]) -> Mapping[Slot, Sums]:
     for attempt in attempts:
         if attempt.trigger in UNCOUNTED:
             continue
-        minute = int(attempt.started_ms // 60_000)
-        key = (attempt.project_id, attempt.subscription_id, attempt.about.type, minute)
+        minute = int(attempt.started_at // 60)
+        key = (attempt.project_id, attempt.subscription_id, attempt.type, minute)
         sums = minutes.get(key)
         if sums is None:
             sums = minutes[key] = Sums()
         sums.take(attempt)
+    steps = {minute: list(_steps(minute * 60)) for minute in {key[3] for key in minutes}}
     found: dict[Slot, Sums] = {}
     for (project, subscription, type_, minute), sums in minutes.items():
-        for step, at in _steps(minute * 60):
+        for step, at in steps[minute]:
             found.setdefault(Slot(project, subscription, type_, step, at), Sums()).add(sums)
     return found
 

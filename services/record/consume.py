@@ -200,8 +200,8 @@ class Recorder:
         """Return what is ours and can be kept; all else is counted."""
         found = []
         now = self._clock.now()
-        first = (now - self._retention).timestamp() * 1000
-        last = (_day(now) + DAY * AHEAD).timestamp() * 1000
+        first = (now - self._retention).timestamp()
+        last = (_day(now) + DAY * AHEAD).timestamp()
         for record in records:
             try:
                 written = decode(record.value or b"")
@@ -209,7 +209,7 @@ class Recorder:
                 metrics.RECORDER_SKIPPED["unreadable"].inc()
                 log.warning("attempts_unreadable", position=str(record.position), error=str(error))
                 continue
-            kept = [a for a in written.attempts if first <= a.started_ms < last]
+            kept = [a for a in written.attempts if first <= a.started_at < last]
             if len(kept) < len(written.attempts):
                 metrics.RECORDER_SKIPPED["time"].inc(len(written.attempts) - len(kept))
                 log.warning("attempts_out_of_time", position=str(record.position))
@@ -218,7 +218,7 @@ class Recorder:
 
     async def _make_days(self, records: Sequence[Written]) -> None:
         """Make the tables that *records* need: they may be of days when no recorder ran."""
-        days = {a.started_ms // 86_400_000 for record in records for a in record.attempts}
+        days = {a.started_at // 86_400 for record in records for a in record.attempts}
         today = _day(self._clock.now())
         wanted = {today + DAY * (day - today.timestamp() // 86_400) for day in days}
         if wanted:

@@ -1,24 +1,33 @@
 """A row of `attempts`: to and from a `Recorded`."""
 
-import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeAlias
 
+import asyncpg
 import orjson
 
+from services.kernel.ids import half
 from services.kernel.recorded import Recorded
 
-_HEX = re.compile(r"(?:[0-9a-f]{2})+\Z")
+Row: TypeAlias = tuple[Any, ...]
+
 _ID_HEX = 24
+_AT_HEX = 14
 _TRACE_HEX = 32
 FRACTIONS = 1 << 24
 
 COLUMNS = (
-    "id", "event", "produced_ms", "offset", "next_at", "source", "type", "trigger", "outcome",
+    "source", "at", "tail", "event", "produced_ms", "offset", "next_at", "type", "trigger", "outcome",
     "verdict", "reason", "topic", "address", "partition", "number", "size", "queue_ms", "connect_ms",
     "tls_ms", "first_byte_ms", "total_ms", "status", "event_id", "key", "plan_id", "route_id",
     "stop_id", "vehicle_id", "trace_id", "external_id", "replay", "headers", "excerpt", "error",
 )  # fmt: skip
+WORDS = ("type", "trigger", "outcome", "verdict", "reason", "topic", "address")
+"""Columns that hold a number of `attempt_words`."""
+ENTITIES = ("plan_id", "route_id", "stop_id", "vehicle_id")
+"""Ids of what an attempt is about. The key of an event is one of these, nearly always."""
 
 
 def packed(text: str) -> bytes:
@@ -26,8 +35,10 @@ def packed(text: str) -> bytes:
 
     A text of 12 such bytes gets a second zero at its end, so that the length tells the two apart.
     """
-    if len(text) == _ID_HEX and _HEX.match(text):
-        return bytes.fromhex(text)
+    if len(text) == _ID_HEX:
+        found = _bytes(text)
+        if found is not None:
+            return found
     data = b"\0" + text.encode("utf-8", "surrogatepass")
     return data + b"\0" if len(data) == _ID_HEX // 2 else data
 
@@ -39,82 +50,158 @@ def unpacked(data: bytes) -> str:
     return data[1:].rstrip(b"\0").decode("utf-8", "replace")
 
 
-def event_number(delivery_id: str) -> int:
-    """Return the part of a delivery's id that its event gave it."""
-    return int(delivery_id[:12], 16)
+def event_number(half_id: bytes) -> int:
+    """Return what an event is looked up by: the half of its deliveries' ids that it gave them."""
+    return int.from_bytes(half_id, "big")
 
 
-def first_id(moment: datetime) -> bytes:
-    """Return what no id of an attempt that began at *moment* or later is below."""
-    return int(moment.timestamp() * FRACTIONS).to_bytes(7, "big") + bytes(5)
+def edge(id_: str) -> tuple[int, bytes]:
+    """Return columns `at` and `tail` of an attempt: its id in two."""
+    return int(id_[:_AT_HEX], 16), bytes.fromhex(id_[_AT_HEX:])
 
 
-def started(id_: bytes) -> datetime:
+def first_at(moment: datetime) -> int:
+    """Return what no `at` of an attempt that began at *moment* or later is below."""
+    return int(moment.timestamp() * FRACTIONS)
+
+
+def started(at: int) -> datetime:
     """Return when an attempt began."""
-    return datetime.fromtimestamp(int.from_bytes(id_[:7], "big") / FRACTIONS, UTC)
+    return datetime.fromtimestamp(at / FRACTIONS, UTC)
 
 
-def words(attempt: Recorded) -> tuple[str | None, ...]:
-    """Return what is stored as numbers of `attempt_words`, in the order of the columns."""
-    position = attempt.position
+def words(attempts: Sequence[Recorded]) -> set[str | None]:
+    """Return what is stored as numbers of `attempt_words`, and None for null."""
+    found: set[str | None] = set()
+    for name in WORDS:
+        found.update(map(attrgetter(name), attempts))
+    return found
+
+
+def row(attempt: Recorded, source: int, number_of: Mapping[str | None, int | None]) -> Row:
+    """Return the values of COLUMNS; *number_of* has the numbers of words, None for null."""
+    (
+        event_id, type_, plan, route, stop, vehicle, external, _, _, topic, partition, offset, key,
+        number, trigger, replay, produced_ms, size, _, waited, connect, tls, first_byte, seconds,
+        address, outcome, status, headers, excerpt, error, verdict, reason, next_at, traceparent, id_,
+    ) = attempt  # fmt: skip
+    entities = (plan, route, stop, vehicle)
     return (
-        attempt.about.type,
-        attempt.trigger,
-        attempt.outcome,
-        attempt.verdict,
-        attempt.reason,
-        position.partition.topic if position else None,
-        attempt.address,
-    )
-
-
-def row(attempt: Recorded, source: int, number_of: dict[str | None, int | None]) -> tuple[Any, ...]:
-    """Return the values of COLUMNS; *number_of* has the word's numbers, None for None."""
-    position = attempt.position
-    about = attempt.about
-    next_ms = attempt.next_ms
-    return (
-        bytes.fromhex(attempt.id),
-        event_number(attempt.delivery_id),
-        attempt.produced_ms,
-        position.offset if position else None,
-        None if next_ms is None else datetime.fromtimestamp(next_ms / 1000, UTC),
         source,
-        *(number_of[word] for word in words(attempt)),
-        position.partition.number if position else None,
-        attempt.number,
-        attempt.size,
-        attempt.queue_ms,
-        attempt.connect_ms,
-        attempt.tls_ms,
-        attempt.first_byte_ms,
-        attempt.total_ms,
-        attempt.status,
-        packed(attempt.event_id),
-        _packed(attempt.key),
-        _packed(about.plan_id),
-        _packed(about.route_id),
-        _packed(about.stop_id),
-        _packed(about.vehicle_id),
-        _trace(attempt.trace_id),
-        _text(about.external_id),
-        _text(attempt.replay),
-        _text(orjson.dumps(attempt.headers).decode()) if attempt.headers else None,
-        _text(attempt.excerpt) or None,
-        _text(attempt.error),
+        *edge(id_),
+        event_number(half(event_id)),
+        produced_ms,
+        offset if topic else None,
+        None if next_at is None else datetime.fromtimestamp(next_at, UTC),
+        number_of[type_],
+        number_of[trigger],
+        number_of[outcome],
+        number_of[verdict],
+        number_of[reason],
+        number_of[topic] if topic else None,
+        number_of[address],
+        partition if topic else None,
+        number,
+        size,
+        waited * 1000,
+        None if connect is None else connect * 1000,
+        None if tls is None else tls * 1000,
+        None if first_byte is None else first_byte * 1000,
+        seconds * 1000,
+        status,
+        packed(event_id),
+        None if key is None else _key(key, entities),
+        None if plan is None else packed(plan),
+        None if route is None else packed(route),
+        None if stop is None else packed(stop),
+        None if vehicle is None else packed(vehicle),
+        None if traceparent is None else _trace(traceparent[3:35]),
+        _text(external) if external else external,
+        _text(replay) if replay else replay,
+        _text(orjson.dumps(headers).decode()) if headers else None,
+        _text(excerpt) if excerpt else None,
+        _text(error) if error else error,
     )
 
 
-def _packed(id_: str | None) -> bytes | None:
-    return None if id_ is None else packed(id_)
+def recorded(
+    found: asyncpg.Record, word_of: Mapping[int | None, str], source: tuple[str, str]
+) -> Recorded:
+    """Return a row of the table as an attempt; *source* is its project and its subscription."""
+    entities = plan, route, stop, vehicle = [_unpacked(found[name]) for name in ENTITIES]
+    trace, next_at, headers = found["trace_id"], found["next_at"], found["headers"]
+    return Recorded(
+        event_id=unpacked(found["event_id"]),
+        type=word_of[found["type"]],
+        plan_id=plan,
+        route_id=route,
+        stop_id=stop,
+        vehicle_id=vehicle,
+        external_id=found["external_id"],
+        subscription_id=source[1],
+        project_id=source[0],
+        topic=word_of.get(found["topic"], ""),
+        partition=found["partition"] or 0,
+        offset=found["offset"] or 0,
+        key=_key_of(found["key"], entities),
+        number=found["number"],
+        trigger=word_of[found["trigger"]],
+        replay=found["replay"],
+        produced_ms=found["produced_ms"],
+        size=found["size"],
+        started_at=found["at"] / FRACTIONS,
+        waited=found["queue_ms"] / 1000,
+        connect=_seconds(found["connect_ms"]),
+        tls=_seconds(found["tls_ms"]),
+        first_byte=_seconds(found["first_byte_ms"]),
+        seconds=found["total_ms"] / 1000,
+        address=word_of.get(found["address"]),
+        outcome=word_of[found["outcome"]],
+        status=found["status"],
+        headers=orjson.loads(headers) if headers else (),
+        excerpt=found["excerpt"] or "",
+        error=found["error"],
+        verdict=word_of.get(found["verdict"]),
+        reason=word_of.get(found["reason"]),
+        next_at=None if next_at is None else next_at.timestamp(),
+        traceparent=None if trace is None else f"00-{trace.hex()}",
+        id=f"{found['at']:014x}{found['tail'].hex()}",
+    )
 
 
-def _trace(trace_id: str | None) -> bytes | None:
-    if trace_id is None or len(trace_id) != _TRACE_HEX or not _HEX.match(trace_id):
+def _unpacked(data: bytes | None) -> str | None:
+    return None if data is None else unpacked(data)
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+def _key_of(data: bytes | None, entities: Sequence[str | None]) -> str | None:
+    """Return what `_key` made bytes of."""
+    if data is not None and len(data) == 1 and data[0]:
+        return entities[data[0] - 1]
+    return _unpacked(data)
+
+
+def _key(key: str, entities: Sequence[str | None]) -> bytes:
+    """Return a key in few bytes: one, where it is one of the ids beside it."""
+    return bytes((entities.index(key) + 1,)) if key in entities else packed(key)
+
+
+def _bytes(text: str) -> bytes | None:
+    """Return what *text* is the hex of, in lower case; None: it is none."""
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
         return None
-    return bytes.fromhex(trace_id)
+    return data if data.hex() == text else None
 
 
-def _text(text: str | None) -> str | None:
+def _trace(trace_id: str) -> bytes | None:
+    return _bytes(trace_id) if len(trace_id) == _TRACE_HEX else None
+
+
+def _text(text: str) -> str:
     """Return a text as Postgres can keep it: a receiver may have answered anything."""
-    return text.replace("\x00", "\ufffd") if text else text
+    return text.replace("\x00", "\ufffd")

@@ -2,32 +2,40 @@
 
 A list goes day by day, newest first, until the page is full: each statement reads the table of one day,
 and no lock is ever held on the others. Where few rows fit (an event, a vehicle) they are all found first
-and then put in order; else the index by id, or by subscription and id, gives them in order.
+and then put in order; else the index by subscription and start gives them in order. Over all
+subscriptions no index does: a day is read in spans, from its end on, each twice as long as the one
+before, so that few rows too many are put in order, and a day that has none is read in a few steps.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 import asyncpg
-import orjson
 
-from services.kernel.about import About
-from services.kernel.attempt import Outcome
-from services.kernel.delivery import Trigger
-from services.kernel.event import Partition, Position
 from services.kernel.history import STATES, DeliveryState, HistoryFilter
-from services.kernel.ids import delivery_id
+from services.kernel.ids import half
 from services.kernel.recorded import Recorded
 from services.kernel.rollup import UNCOUNTED, Step, Sums
-from services.store.attempt_rows import FRACTIONS, event_number, first_id, packed, started, unpacked
-from services.store.attempts import day_table, sums_of
+from services.store.attempt_rows import (
+    ENTITIES,
+    FRACTIONS,
+    WORDS,
+    edge,
+    event_number,
+    first_at,
+    packed,
+    recorded,
+    started,
+)
+from services.store.attempts import DAY, day_table, sums_of
 from services.store.pool import Pool, queries
 
-HIGHEST = b"\xff" * 12
+Edge: TypeAlias = tuple[int, bytes]
+"""Above an attempt: `at` and `tail`."""
+HIGHEST: Edge = ((1 << 56) - 1, b"")
 MANY_SOURCES = 200
 """Subscriptions whose newest attempts are looked up one by one; for more, the day is read in order."""
-ENTITIES = ("plan_id", "route_id", "stop_id", "vehicle_id")
 
 
 class _Nothing(Exception):  # noqa: N818 - it ends a search, and is no error
@@ -46,10 +54,10 @@ class PostgresHistory:
         self, asked: HistoryFilter, *, before: str | None, limit: int
     ) -> Sequence[Recorded]:
         """Return those that fit, newest first, below the id *before*."""
-        top = HIGHEST if before is None else bytes.fromhex(before)
+        top = HIGHEST if before is None else edge(before)
         if asked.until is not None:
-            top = min(top, first_id(asked.until))
-        bottom = bytes(12) if asked.since is None else first_id(asked.since)
+            top = min(top, (first_at(asked.until), b""))
+        bottom = 0 if asked.since is None else first_at(asked.since)
         try:
             search = await self._search(asked)
         except _Nothing:
@@ -62,27 +70,30 @@ class PostgresHistory:
                 break
         return await self._recorded(found)
 
-    async def _days(self, bottom: bytes, top: bytes) -> Sequence[str]:
+    async def _days(self, bottom: int, top: Edge) -> Sequence[str]:
         first = day_table(started(bottom))
-        last = "attempts_99999999" if top == HIGHEST else day_table(started(top))
+        last = "attempts_99999999" if top == HIGHEST else day_table(started(top[0]))
         rows = await self._pool.fetch("attempt_days")
         return [row["relname"] for row in rows if first <= row["relname"] <= last]
 
     async def _of_day(
-        self, search: "_Search", table: str, bottom: bytes, top: bytes, limit: int
+        self, search: "_Search", table: str, bottom: int, top: Edge, limit: int
     ) -> AsyncGenerator[Sequence[asyncpg.Record], None]:
         """Yield up to *limit* rows of a day; of deliveries those that no later day has again."""
-        while limit > 0:
-            async with self._pool.connection() as connection:
-                rows = await connection.fetch(
-                    search.sql(table), bottom, top, limit, *search.arguments
-                )
-                kept = await _newest(connection, table, rows) if search.deliveries else rows
-            yield kept
-            if len(rows) < limit:
-                return
-            limit -= len(kept)
-            top = rows[-1]["id"]
+        spans = _spans(table, bottom, top) if search.is_wide else iter([(bottom, top)])
+        for low, high in spans:
+            below, is_more = high, True
+            while limit > 0 and is_more:
+                async with self._pool.connection() as connection:
+                    rows = await connection.fetch(
+                        search.sql(table), low, *below, limit, *search.arguments
+                    )
+                    kept = await _newest(connection, table, rows) if search.deliveries else rows
+                yield kept
+                is_more = len(rows) == limit
+                limit -= len(kept)
+                if is_more:
+                    below = (rows[-1]["at"], rows[-1]["tail"])
 
     async def _search(self, asked: HistoryFilter) -> "_Search":
         """Return how to look. Raises _Nothing where a name that is asked for is in no row."""
@@ -122,22 +133,21 @@ class PostgresHistory:
 
     async def get(self, id_: str) -> Recorded | None:
         """Return one attempt."""
-        number = bytes.fromhex(id_)
-        if number[0] == HIGHEST[0]:
-            return None  # of a time that no calendar has
         async with self._pool.connection() as connection:
-            rows = await connection.fetch("select * from attempts where id = $1", number)
+            rows = await connection.fetch(
+                "select * from attempts where at = $1 and tail = $2", *edge(id_)
+            )
         found = await self._recorded(rows)
         return found[0] if found else None
 
     async def of_delivery(self, delivery_id: str) -> Sequence[Recorded]:
         """Return all attempts of a delivery, oldest first."""
-        half = bytes.fromhex(delivery_id[12:])
-        sources = await self._pool.fetch("attempt_sources_of", None, None, half)
+        receiver = bytes.fromhex(delivery_id[12:])
+        sources = await self._pool.fetch("attempt_sources_of", None, None, receiver)
         async with self._pool.connection() as connection:
             rows = await connection.fetch(
-                "select * from attempts where event = $1 and source = any($2) order by id",
-                event_number(delivery_id),
+                "select * from attempts where event = $1 and source = any($2) order by at, tail",
+                event_number(bytes.fromhex(delivery_id[:12])),
                 [row["id"] for row in sources],
             )
         return await self._recorded(rows)
@@ -177,8 +187,7 @@ class PostgresHistory:
 
     async def _recorded(self, rows: Sequence[asyncpg.Record]) -> Sequence[Recorded]:
         """Return the rows with their words and ids."""
-        columns = ("type", "trigger", "outcome", "verdict", "reason", "topic", "address")
-        numbers = {row[name] for row in rows for name in columns}
+        numbers = {row[name] for row in rows for name in WORDS}
         missing = [n for n in numbers if n is not None and n not in self._words]
         if missing:
             for word in await self._pool.fetch("attempt_words_by_id", missing):
@@ -187,11 +196,11 @@ class PostgresHistory:
         if unknown:
             for one in await self._pool.fetch("attempt_sources_by_id", unknown):
                 self._sources[one["id"]] = (one["project_id"], one["subscription_id"])
-        return [_of_row(row, self._words, self._sources[row["source"]]) for row in rows]
+        return [recorded(row, self._words, self._sources[row["source"]]) for row in rows]
 
 
 class _Search:
-    """A statement over the table of a day: $1 and $2 are ids, $3 how many, more as needed."""
+    """A statement over the table of a day: $1 to $3 say from where to where, $4 how many."""
 
     def __init__(self, *, deliveries: bool) -> None:
         self.deliveries = deliveries
@@ -201,10 +210,15 @@ class _Search:
         """What so few rows fit that all are found first."""
         self.arguments: list[Any] = []
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether no index gives what fits, or gives it in order."""
+        return self.sources is None and not self.few
+
     def argument(self, value: object) -> str:
         """Take in a value; return what stands for it."""
         self.arguments.append(value)
-        return f"${len(self.arguments) + 3}"
+        return f"${len(self.arguments) + 4}"
 
     def narrow(self, asked: HistoryFilter) -> None:
         """Take in what columns say as it is; last the subscriptions."""
@@ -228,7 +242,7 @@ class _Search:
     def _find_few(self, asked: HistoryFilter) -> None:
         """Take in what is looked for by an index of its own."""
         if asked.event_id is not None:
-            number = event_number(delivery_id(asked.event_id, ""))
+            number = event_number(half(asked.event_id))
             self.few.append(f"event = {self.argument(number)}")
             self.where.append(f"event_id = {self.argument(packed(asked.event_id))}")
         for name in ENTITIES:
@@ -242,22 +256,40 @@ class _Search:
         """Return the statement for one day: names of ours, values as arguments."""
         newest = (
             f" and not exists (select from {table} n where n.event = a.event"
-            " and n.source = a.source and n.id > a.id)"
+            " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
             if self.deliveries
             else ""
         )
         clauses = "".join(f" and {clause}" for clause in self.where)
-        order = f"id >= $1 and id < $2{clauses}{newest} order by id desc limit $3"
+        span = "at >= $1 and (at, tail) < ($2, $3)"
+        order = f"{span}{clauses}{newest} order by at desc, tail desc limit $4"
         if self.few:
             few = " and ".join(self.few)
             found = f"with few as materialized (select * from {table} where {few})"  # noqa: S608
             return f"{found} select * from few a where {order}"  # noqa: S608
         if self.sources is not None:
-            number = len(self.arguments) + 3
+            number = len(self.arguments) + 4
             each = f"select * from {table} a where source = s.source_id and {order}"  # noqa: S608
             found = f"select found.* from unnest(${number}::integer[]) as s (source_id)"  # noqa: S608
-            return f"{found}, lateral ({each}) found order by id desc limit $3"
+            return f"{found}, lateral ({each}) found order by at desc, tail desc limit $4"
         return f"select * from {table} a where {order}"  # noqa: S608
+
+
+def _spans(table: str, bottom: int, top: Edge) -> Iterator[tuple[int, Edge]]:
+    """Yield spans of a day that follow each other, the newest first."""
+    day = _day(table)
+    bottom = max(bottom, first_at(day))
+    top = min(top, (first_at(day + DAY), b""))
+    length = FRACTIONS
+    while top[0] >= bottom and top > (bottom, b""):
+        low = max(bottom, top[0] - length)
+        yield low, top
+        top = (low, b"")
+        length *= 2
+
+
+def _day(table: str) -> datetime:
+    return datetime.strptime(table[-8:], "%Y%m%d").replace(tzinfo=UTC)
 
 
 async def _newest(
@@ -266,64 +298,10 @@ async def _newest(
     """Return the rows of a day whose deliveries have no attempt on a later day."""
     if not rows:
         return rows
-    midnight = datetime.strptime(table[-8:], "%Y%m%d").replace(tzinfo=UTC) + timedelta(days=1)
     later = await connection.fetch(
-        queries()["attempts_since"], list({row["event"] for row in rows}), first_id(midnight)
+        queries()["attempts_since"],
+        list({row["event"] for row in rows}),
+        first_at(_day(table) + DAY),
     )
     again = {(row["event"], row["source"]) for row in later}
     return [row for row in rows if (row["event"], row["source"]) not in again]
-
-
-def _of_row(
-    row: asyncpg.Record, words: Mapping[int | None, str], source: tuple[str, str]
-) -> Recorded:
-    project_id, subscription_id = source
-    event_id = unpacked(row["event_id"])
-    topic = words.get(row["topic"])
-    return Recorded(
-        id=row["id"].hex(),
-        delivery_id=delivery_id(event_id, subscription_id),
-        event_id=event_id,
-        about=About(
-            words[row["type"]],
-            **{name: _unpacked(row[name]) for name in ENTITIES},
-            external_id=row["external_id"],
-        ),
-        subscription_id=subscription_id,
-        project_id=project_id,
-        position=Position(Partition(topic, row["partition"]), row["offset"]) if topic else None,
-        key=_unpacked(row["key"]),
-        number=row["number"],
-        trigger=Trigger(words[row["trigger"]]),
-        replay=row["replay"],
-        produced_ms=row["produced_ms"],
-        size=row["size"],
-        started_ms=int.from_bytes(row["id"][:7], "big") * 1000 / FRACTIONS,
-        **{name: _ms(row[name]) for name in _PHASES},
-        address=words.get(row["address"]),
-        outcome=Outcome(words[row["outcome"]]),
-        status=row["status"],
-        headers=_headers(row["headers"]),
-        excerpt=row["excerpt"] or "",
-        error=row["error"],
-        verdict=words.get(row["verdict"]),
-        reason=words.get(row["reason"]),
-        next_ms=None if row["next_at"] is None else row["next_at"].timestamp() * 1000,
-        trace_id=None if row["trace_id"] is None else row["trace_id"].hex(),
-    )
-
-
-_PHASES = ("queue_ms", "connect_ms", "tls_ms", "first_byte_ms", "total_ms")
-
-
-def _ms(value: float | None) -> Any:  # noqa: ANN401 - None where the column may be
-    return None if value is None else round(value, 3)
-
-
-def _unpacked(data: bytes | None) -> str | None:
-    return None if data is None else unpacked(data)
-
-
-def _headers(text: str | None) -> tuple[tuple[str, str], ...]:
-    pairs: Iterable[Sequence[str]] = orjson.loads(text) if text else ()
-    return tuple((name, value) for name, value in pairs)

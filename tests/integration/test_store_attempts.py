@@ -51,7 +51,7 @@ async def test_what_is_stored_moves_the_offset_and_counts(
 
 
 async def test_statistics_grow_by_what_is_stored_later(pool: Pool, store: PostgresAttempts) -> None:
-    attempts = [a_recorded(n, total_ms=float(n)) for n in range(20)]
+    attempts = [a_recorded(n, seconds=n / 1000) for n in range(20)]
     for n in range(4):
         part = attempts[n * 5 : n * 5 + 5]
         await store.store(LOG, [a_record(*part, number=n)], before=n, after=n + 1)

@@ -4,10 +4,8 @@ import os
 from datetime import datetime
 
 from services.kernel.about import About
-from services.kernel.attempt import Outcome
-from services.kernel.delivery import Trigger
-from services.kernel.event import Partition, Position
-from services.kernel.ids import delivery_id, new_id
+from services.kernel.event import Partition
+from services.kernel.ids import new_id
 from services.kernel.ports.history import Written
 from services.kernel.recorded import Recorded
 from tests.support.rows import NOW, PROJECT
@@ -19,39 +17,40 @@ LOG = Partition("webhooks.attempts", 0)
 def a_recorded(n: int = 0, *, at: datetime = NOW, **fields: object) -> Recorded:
     """Return an attempt that was acknowledged, *n* milliseconds after *at*."""
     seconds = at.timestamp() + n / 1000
-    event_id = str(fields.pop("event_id", f"{n:024x}"))
-    subscription_id = str(fields.pop("subscription_id", SUBSCRIPTION))
+    about = fields.pop("about", About("plan.created"))
+    assert isinstance(about, About)
     return Recorded(
         **{
+            **about._asdict(),
             "id": new_id(now=seconds, entropy=os.urandom),
-            "delivery_id": delivery_id(event_id, subscription_id),
-            "event_id": event_id,
-            "about": About("plan.created"),
-            "subscription_id": subscription_id,
+            "event_id": f"{n:024x}",
+            "subscription_id": SUBSCRIPTION,
             "project_id": PROJECT,
-            "position": Position(Partition("planner.events", 0), n),
+            "topic": "planner.events",
+            "partition": 0,
+            "offset": n,
             "key": None,
             "number": 1,
-            "trigger": Trigger.LIVE,
+            "trigger": "live",
             "replay": None,
             "produced_ms": int(seconds * 1000) - 30,
             "size": 100,
-            "started_ms": seconds * 1000,
-            "queue_ms": 0.5,
-            "connect_ms": None,
-            "tls_ms": None,
-            "first_byte_ms": 20.0,
-            "total_ms": 25.0,
+            "started_at": seconds,
+            "waited": 0.0005,
+            "connect": None,
+            "tls": None,
+            "first_byte": 0.02,
+            "seconds": 0.025,
             "address": "127.0.0.1:9000",
-            "outcome": Outcome.OK,
+            "outcome": "ok",
             "status": 200,
             "headers": (),
             "excerpt": "",
             "error": None,
             "verdict": "acknowledged",
             "reason": None,
-            "next_ms": None,
-            "trace_id": None,
+            "next_at": None,
+            "traceparent": None,
             **fields,
         }
     )

@@ -91,8 +91,8 @@ where step = $1 and source = any($2::integer[]) and at >= $3 and at < $4
 and ($5::integer is null or type = $5)
 
 -- name: attempts_since
--- Which of some events were attempted from an id on, and for whom.
-select distinct event, source from attempts where event = any($1::bigint[]) and id >= $2
+-- Which of some events were attempted from a start on, and for whom.
+select distinct event, source from attempts where event = any($1::bigint[]) and at >= $2
 
 -- name: delivery_body
 -- The body of a delivery that failed: it is stored as it goes out.
