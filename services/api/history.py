@@ -111,10 +111,7 @@ def attempt_shown(attempt: Recorded) -> Json:
         "address": attempt.address,
         "outcome": attempt.outcome,
         "status": attempt.status,
-        "response": {
-            "headers": {name: text for name, text in attempt.headers},
-            "excerpt": attempt.excerpt,
-        },
+        "response": {"headers": dict(attempt.headers), "excerpt": attempt.excerpt},
         "verdict": attempt.verdict,
         "next_attempt_at": _moment(attempt.next_at),
         "trace_id": attempt.trace_id,

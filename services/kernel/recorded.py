@@ -56,8 +56,8 @@ class Recorded(NamedTuple):
     outcome: str
     """An `Outcome`."""
     status: int | None
-    headers: Sequence[Sequence[str]]
-    """Pairs."""
+    headers: Sequence[tuple[str, str]]
+    """Of the answer."""
     excerpt: str
     error: str | None
     verdict: str | None

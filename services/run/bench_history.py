@@ -37,6 +37,10 @@ IN_RECORD = 500
 RECORDS = 32
 """In one transaction, as the recorder reads them."""
 DAYS = 30
+A_DAY = 100_000
+"""Attempts a day at least: with fewer, what is measured is how empty the pages of 30 tables are."""
+A_SECOND = 5_000
+"""Attempts, as long as a transaction's worth of them lasts: as a dispatcher under load makes them."""
 LOOKS = 20
 LIMIT = 50
 TYPES = ("stop.report.completed", "stop.report.failed", "route.started", "vehicle.position")
@@ -133,17 +137,25 @@ def _batches(attempts: int, *, until: datetime) -> Iterator[Sequence[bytes]]:
     """Yield values of records, as many as the recorder takes at once."""
     chance = random.Random(7)  # noqa: S311 - the same attempts in each run
     records = -(-attempts // (IN_RECORD * RECORDS)) * RECORDS
-    step = DAYS * 86_400 / (records * IN_RECORD)
-    first = until.timestamp() - DAYS * 86_400
+    last = until.timestamp() - RECORDS * IN_RECORD / A_SECOND
+    step = _days(attempts) * 86_400 / max(1, records // RECORDS)
+    first = last - step * (records // RECORDS - 1)
     run = os.urandom(5).hex()
     some: list[bytes] = []
     for number in range(records):
         base = number * IN_RECORD
-        rows = [_row(chance, base + n, first + (base + n) * step) for n in range(IN_RECORD)]
+        batch, within = divmod(number, RECORDS)
+        begins = first + batch * step + within * IN_RECORD / A_SECOND
+        rows = [_row(chance, base + n, begins + n / A_SECOND) for n in range(IN_RECORD)]
         some.append(encode(rows, run=run, number=number, first=base))
         if len(some) == RECORDS:
             yield some
             some = []
+
+
+def _days(attempts: int) -> int:
+    """Return over how many days they are spread."""
+    return max(1, min(DAYS, attempts // A_DAY))
 
 
 def _row(chance: random.Random, n: int, at: float) -> Row:

@@ -9,6 +9,7 @@ from services.kernel.about import About
 from services.kernel.rollup import Step, Sums, rolled_up
 from services.store.attempt_rows import packed, unpacked
 from services.store.attempts import PostgresAttempts, sums_of
+from services.store.history import PostgresHistory
 from services.store.pool import Pool
 from tests.support.databases import connected
 from tests.support.recorded import LOG, a_record, a_recorded
@@ -48,6 +49,24 @@ async def test_what_is_stored_moves_the_offset_and_counts(
         rows = await connection.fetch("select * from attempt_stats where step = 'day'")
     expected = next(sums for slot, sums in rolled_up(attempts).items() if slot.step is Step.DAY)
     assert [sums_of(row) for row in rows] == [expected]
+
+
+@pytest.mark.parametrize("key", ["r" * 30, f"{2:024x}", None])
+async def test_an_attempt_is_read_as_it_was_stored(
+    pool: Pool, store: PostgresAttempts, key: str | None
+) -> None:
+    about = About("stop.created", f"{1:024x}", f"{2:024x}", "stop 3", None, "order 4")
+    stored = a_recorded(
+        about=about, key=key, connect=0.5, status=503, headers=[["A", "b"]], next_at=1.5e9,
+        traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01", verdict="dead", reason="exhausted",
+    )  # fmt: skip
+    await store.store(LOG, [a_record(stored)], before=0, after=1)
+    found = await PostgresHistory(pool=pool).get(stored.id)
+    assert found is not None
+    assert found.trace_id == stored.trace_id
+    for name, value in found._replace(traceparent=stored.traceparent)._asdict().items():
+        expected = getattr(stored, name)
+        assert value == (pytest.approx(expected) if isinstance(value, float) else expected), name
 
 
 async def test_statistics_grow_by_what_is_stored_later(pool: Pool, store: PostgresAttempts) -> None:

@@ -9,6 +9,16 @@ alter index attempts_by_route rename to attempts_before_by_route;
 alter index attempts_by_stop rename to attempts_before_by_stop;
 alter index attempts_by_vehicle rename to attempts_before_by_vehicle;
 alter index attempts_by_external rename to attempts_before_by_external;
+do $$ -- newer versions of Postgres name what is not null, after the table
+declare
+    name text;
+begin
+    for name in select conname from pg_constraint
+        where conrelid = 'attempts_before'::regclass and contype = 'n'
+    loop
+        execute format('alter table attempts_before rename constraint %I to %I', name, name || '_before');
+    end loop;
+end $$;
 
 create table attempts (
     at            bigint not null,
