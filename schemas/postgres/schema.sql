@@ -162,6 +162,7 @@ create table lanes (
     cursor_at       timestamptz not null,     -- about when the record at the cursor was written
     updated_at      timestamptz not null default now(),
     speed           double precision not null default 0, -- offsets per second, of late
+    replay_below    bigint,                   -- what lies below is sent again since a person asked for it
     primary key (topic, partition, subscription_id)
 );
 create index lanes_by_subscription on lanes (subscription_id);
@@ -255,7 +256,8 @@ create table gaps (
     recorded_at     timestamptz not null,
     subscription_id text,                     -- null: of the partition, whoever was to get it
     from_time       timestamptz,
-    is_open         boolean not null default false -- retention still passes the cursor
+    is_open         boolean not null default false, -- retention still passes the cursor
+    told_at         timestamptz               -- of the operational event; null: not yet, or nobody's
 );
 create unique index gaps_open on gaps (topic, partition, subscription_id) where is_open;
 create index gaps_by_subscription on gaps (subscription_id, id desc) where subscription_id is not null;

@@ -1,4 +1,4 @@
-"""Where a new subscription begins: offsets that are taken before the API answers.
+"""Where a subscription begins, or begins anew: offsets that are taken before the API answers.
 
 Whatever is produced after the answer lies at or above them, so it misses nothing. `start_from` may
 lie in the past: then the log is read from there, as far as it goes back.
@@ -41,6 +41,15 @@ class Starts:
             ]
             for registration in registrations
         }
+
+    async def anew(self, id_: SubscriptionId, asked: str, *, kind: StartKind) -> Sequence[Start]:
+        """Return where one goes on, on every partition: at `now` or a time. Raises BrokerGoneError."""
+        partitions = await self._offsets.partitions(self._topics)
+        found = await self._from(asked, partitions)
+        return [
+            Start(partition=partition, subscription_id=id_, offset=offset, kind=kind)
+            for partition, offset in found.items()
+        ]
 
     async def _from(self, asked: str, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         if asked not in ("now", "earliest"):

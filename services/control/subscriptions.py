@@ -10,7 +10,7 @@ import orjson
 from services.control.access import Access, Caller
 from services.control.announce import Announcer, about
 from services.control.audit import Audit, Change
-from services.control.checks import Checker
+from services.control.checks import Checker, parse_moment
 from services.control.fields import (
     CREATABLE,
     READ_ONLY,
@@ -32,6 +32,7 @@ from services.kernel.errors import (
 )
 from services.kernel.event import Json
 from services.kernel.ids import Entropy, ProjectId, SecretId, SubscriptionId, is_id, new_id
+from services.kernel.lane import Start, StartKind
 from services.kernel.operation import secret_rotated
 from services.kernel.ports.control import RegistrationStore
 from services.kernel.registration import NewSecret, Page, Registration, Secret
@@ -212,15 +213,23 @@ class Subscriptions:
         )
 
     async def resume(self, caller: Caller, id_: str, body: Json | None = None) -> Registration:
-        """Send again, from where it stopped; re-enables a disabled one too."""
+        """Send again; re-enables a disabled one too. Raises FaultsError.
+
+        From where it stopped, or from now or a time on: then what lies before and wasn't delivered is
+        given up, and what lies behind was maybe delivered and is sent again.
+        """
         before = await self.get(caller, id_)
-        check = Checker("The request to resume is not valid", body or {}, known=("from",))
-        if check.body.get("from", "where_it_stopped") != "where_it_stopped":
-            message = 'only "where_it_stopped" is available in this version'
-            check.fault("from", "unsupported", message)
-        check.finish()
+        asked = _resumed_from(body, now=self._clock.now())
+        starts: Sequence[Start] = ()
+        if asked is not None:
+            starts = await self._starts.anew(before.id, asked, kind=StartKind.REWIND)
         return await self._change(
-            caller, "resume", before, lambda now: self._with_status(now, Status.ACTIVE)
+            caller,
+            "resume",
+            before,
+            lambda now: self._with_status(now, Status.ACTIVE),
+            starts=starts,
+            noted={"from": asked} if asked is not None else None,
         )
 
     async def delete(self, caller: Caller, id_: str, *, if_version: int | None = None) -> Deleted:
@@ -375,18 +384,27 @@ class Subscriptions:
         before: Registration,
         change: Callable[[Registration], Registration],
         if_version: int | None = None,
+        *,
+        starts: Sequence[Start] = (),
+        noted: Json | None = None,
     ) -> Registration:
-        """Apply *change* to what is stored, again where somebody else was faster."""
+        """Apply *change* to what is stored, again where somebody else was faster.
+
+        Where there are *starts*, it begins anew there; where types come to it, from the present ends.
+        *noted* is what the audit says beside what differs.
+        """
         for _ in range(TRIES):
             if if_version is not None and before.version != if_version:
                 raise StaleError
             after = change(before)
-            if after == before:
+            if after == before and not starts:
                 return before
+            if not starts and set(after.types) - set(before.types):
+                starts = await self._starts.anew(before.id, "now", kind=StartKind.TYPES)
             after = replace(after, updated_at=self._clock.now())
-            async with self._audit.change(caller, NOUN) as noted:
-                if await self._store.replace(after, version=before.version):
-                    _note(noted, action, before, after)
+            async with self._audit.change(caller, NOUN) as entry:
+                if await self._store.replace(after, version=before.version, starts=starts):
+                    _note(entry, action, before, after, noted)
                     return replace(after, version=before.version + 1)
             again = await self._store.get(before.id)
             if again is None:
@@ -438,12 +456,35 @@ class Subscriptions:
         return new_id(now=self._clock.time(), entropy=self._entropy)
 
 
+def _resumed_from(body: Json | None, *, now: datetime) -> str | None:
+    """Return from where to send again: `now` or a time; None: from where it stopped."""
+    check = Checker("The request to resume is not valid", body or {}, known=("from",))
+    asked = check.body.get("from")
+    moment = parse_moment(asked) if isinstance(asked, str) else None
+    if asked in (None, "where_it_stopped"):
+        return None
+    if asked == "now":
+        return "now"
+    if moment is None:
+        check.fault("from", "time", 'expected "where_it_stopped", "now" or a time')
+    elif moment > now:
+        check.fault("from", "range", "from lies in the future: nothing is there yet")
+    check.finish()
+    return rfc3339(moment or now)
+
+
 def _note(
-    change: Change, action: str, before: Registration | None, after: Registration | None
+    change: Change,
+    action: str,
+    before: Registration | None,
+    after: Registration | None,
+    beside: Json | None = None,
 ) -> None:
     known = after or before
     assert known is not None  # noqa: S101 - one of them is there
     was, is_ = compared(before, after)
+    if beside is not None:
+        is_ = {**(is_ or {}), **beside}
     change.note(action, known.id, project_id=known.project_id, before=was, after=is_)
 
 

@@ -19,7 +19,9 @@
     overdue        what is in flight for too long is parked
     detach         out of the feed and back into it: the steps that must not await
     lane           one subscription that isn't fed live on a partition: its cursor, its state
-    starts         a new subscription begins where the API promised it to
+    starts         a subscription begins where the API promised it to, or begins anew
+    passed         what a lane reads past, since it was settled before it began anew
+    gaps           what a subscription will not get is kept and told, before its cursor moves
     cursors        lanes become rows: new ones at once, those that moved once a second
     scan           readers outside of the group feed the lanes, two at most for each partition
     subscriptions  all of them in memory: loaded, notified, re-read

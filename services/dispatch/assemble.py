@@ -11,6 +11,7 @@ from services.dispatch.consume import Consumer
 from services.dispatch.cursors import Cursors
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
+from services.dispatch.gaps import Gaps
 from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
 from services.dispatch.limits import Limits
@@ -135,7 +136,16 @@ def assemble(
         window_open=limits.window_open,
         hold_seconds=limits.hold,
     )
-    starts = Starts(store=ports.lanes, partitions=partitions, detaching=detaching, clock=clock)
+    operations = Operations(producer=ports.producer, clock=clock, chance=ports.chance)
+    gaps = Gaps(
+        store=ports.lanes,
+        known=lambda id_: subscriptions.get(id_),  # noqa: PLW0108 - made below
+        operations=operations,
+        clock=clock,
+    )
+    starts = Starts(
+        store=ports.lanes, gaps=gaps, partitions=partitions, detaching=detaching, clock=clock
+    )
     changes = Changes(
         outboxes=outboxes,
         parking=parking,
@@ -160,7 +170,6 @@ def assemble(
         reload_seconds=limits.reload,
         on_change=changes,
     )
-    operations = Operations(producer=ports.producer, clock=clock, chance=ports.chance)
     masters = Masters(
         store=ports.geofences,
         partitions=partitions,
@@ -243,13 +252,12 @@ def assemble(
     scanners = Scanners(
         make_reader=ports.make_reader,
         offsets=ports.offsets,
-        store=ports.lanes,
         partitions=partitions,
         subscriptions=subscriptions,
         outboxes=outboxes,
         flow=flow,
         detaching=detaching,
-        tell=operations.tell,
+        gaps=gaps,
         clock=clock,
     )
     watchdog = Watchdog(

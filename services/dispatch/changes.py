@@ -45,7 +45,10 @@ class Changes:
             self._detaching.forget(before.id)
             self._budget.forget(before.id)
             self._health.forget(before.id)
-        elif after.status is Status.ACTIVE:
+            return
+        if after.epoch != before.epoch:
+            self._starts.begins_anew(before)
+        if after.status is Status.ACTIVE:
             self._outboxes.update(after)
             if before.status is not Status.ACTIVE:
                 self._detaching.resume(after.id)

@@ -21,7 +21,13 @@ from services.feed.decode import Decoder
 from services.kernel.about import NOTHING, About, about
 from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, Outcome, RetryAt
 from services.kernel.clock import Clock
-from services.kernel.delivery import REWOUND, Delivery, Settlement, Trigger
+from services.kernel.delivery import (
+    RESUMED_EARLIER,
+    REWOUND,
+    Delivery,
+    Settlement,
+    Trigger,
+)
 from services.kernel.event import Event, Partition, Poison, Record
 from services.kernel.ports.history import AttemptLog
 from services.kernel.retry import decide, ordered_schedule
@@ -132,7 +138,7 @@ class Flow:
             lane = scan.members.get(subscription.id)
             if lane is None or offset < lane.position or not lane.owns(offset):
                 continue
-            if not owned.is_due(event, subscription):
+            if not owned.is_due(event, subscription) or (lane.passed and lane.has_passed(event)):
                 continue
             if lane.is_full:
                 lane.pass_to(offset)
@@ -141,20 +147,27 @@ class Flow:
             if renderings is None:
                 renderings = Renderings(event, max_bytes=self._max_body_bytes)
                 subject = about(event)
-            delivery = self._delivery(owned, event, match, renderings, subject)
+            again = RESUMED_EARLIER if lane.is_again(offset) else None
+            delivery = self._delivery(owned, event, match, renderings, subject, again)
             is_new = lane.take(offset, len(delivery.body))
             # What flies since before it was detached, or is to be a row, isn't sent a second time.
             if is_new and offset not in lane.flying and not self._parking.holds(delivery):
                 self._outboxes.deliver(delivery, subscription)
 
-    def _delivery(
-        self, owned: Owned, event: Event, match: Match, renderings: Renderings, subject: About
+    def _delivery(  # noqa: PLR0917 - per event: by position it is faster
+        self,
+        owned: Owned,
+        event: Event,
+        match: Match,
+        renderings: Renderings,
+        subject: About,
+        again: str | None = None,
     ) -> Delivery:
         subscription = match.subscription
         body, content_type = renderings.get(
             profile=subscription.profile, asked=match.asked, expand=subscription.expand
         )
-        replays = owned.replays(event.position.offset)
+        replay = REWOUND if owned.replays(event.position.offset) else again
         return Delivery(
             position=event.position,
             epoch=owned.epoch,
@@ -166,8 +179,8 @@ class Flow:
             key=event.key,
             project_id=event.project_id,
             timestamp_ms=event.timestamp_ms,
-            trigger=Trigger.REPLAY if replays else Trigger.LIVE,
-            replay=REWOUND if replays else None,
+            trigger=Trigger.LIVE if replay is None else Trigger.REPLAY,
+            replay=replay,
             traceparent=event.traceparent,
             about=subject,
             order=order_of(event, subscription),

@@ -4,14 +4,17 @@ Its own tracker says what is open: the lowest of it is the cursor, `position` is
 `detaching` its row isn't durable yet, and what the feed reads meanwhile waits in the feed's tracker.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from services.dispatch.passed import Passed
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
 from services.feed.tracker import Tracker
-from services.kernel.event import Partition
+from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import LaneRow, Reason, Start
+from services.kernel.lane import LaneRow, Reason, Start, StartKind
+from services.kernel.subscription import Subscription
 from services.lanes.transitions import Input, State, step
 
 MAX_ENTRIES = 256
@@ -28,6 +31,7 @@ class Lane:
     __slots__ = (
         "attach_at",
         "awaits_start",
+        "before",
         "cursor_at",
         "dirty",
         "flips",
@@ -35,10 +39,13 @@ class Lane:
         "generation",
         "held_bytes",
         "most",
+        "passed",
         "reason",
+        "replay_below",
         "rests_until",
         "scan",
         "served",
+        "settled_since",
         "since",
         "speed",
         "state",
@@ -81,6 +88,14 @@ class Lane:
         """Grows when it starts over: a row written before says nothing of it any more."""
         self.awaits_start = False
         """Where it begins is being looked up: there is nothing to write yet."""
+        self.before: Subscription | None = None
+        """What its subscription was before it began anew."""
+        self.settled_since: set[int] | None = None
+        """What was settled since it is known that it begins anew, until it is known where."""
+        self.passed: list[Passed] = []
+        """What it reads past, since it was settled before it began anew."""
+        self.replay_below: int | None = None
+        """What lies below is sent again, since a person asked for it."""
         self.takes_start = False
         """Whether its row stands for what the API promised, from when it is written."""
         self.dirty = True
@@ -106,6 +121,8 @@ class Lane:
     @property
     def is_ready(self) -> bool:
         """Whether there is something that may be read, as far as its state says."""
+        if self.awaits_start:
+            return False
         if self.state is State.DRAINING:
             return self.attach_at is not None and self.position < self.attach_at
         return self.state in (State.DETACHED, State.CATCHING_UP)
@@ -131,13 +148,44 @@ class Lane:
         self.dirty = True
         self.speed, self.told = 0.0, None
 
-    def begin_at(self, start: Start | None) -> None:
-        """Begin where it was promised to; where nothing was, from what it was heard of."""
+    def await_start(self, before: Subscription | None) -> None:
+        """Begin elsewhere, as soon as it is known where; *before* is its subscription until now."""
+        self.awaits_start = True
+        self.before = before
+        self.settled_since = set()
+
+    def begin_at(self, start: Start | None, *, rows: Iterable[int] = ()) -> None:
+        """Begin where it was promised to; where nothing was, go on where it is.
+
+        *rows* are offsets that a retry row stands for.
+        """
         self.awaits_start = False
-        if start is not None:
-            at = start.offset
-            self.start_over(SettledMap(at - 1, at, frozenset()), {})
-            self.takes_start = True
+        settled, self.settled_since = self.settled_since or (), None
+        if start is None:
+            return
+        self.takes_start = self.dirty = True
+        at, known = start.offset, self.tracker.known
+        match start.kind:
+            case StartKind.NEW:
+                self.start_over(known_below(known, at, all_of_it=True), {})
+            case StartKind.REWIND:
+                self.reason = Reason.REWOUND
+                self.replay_below = known.end if known.end > at else None
+                self.passed = [Passed(also={*rows, *settled})]
+                flying = {offset: size for offset, size in self.flying.items() if offset >= at}
+                self.start_over(known_below(known, at, all_of_it=True), flying)
+            case StartKind.TYPES if at < known.end:
+                if self.before is not None:
+                    self.passed.append(Passed(known, was=self.before))
+                self.start_over(known_below(known, at), self.flying)
+
+    def has_passed(self, event: Event) -> bool:
+        """Tell whether *event*, which matches, was settled before it began anew."""
+        return any(passed.holds(event) for passed in self.passed)
+
+    def is_again(self, offset: int) -> bool:
+        """Tell whether *offset* is sent once more since a person asked for it."""
+        return self.replay_below is not None and offset < self.replay_below
 
     def take(self, offset: int, size: int) -> bool:
         """Open *offset*, which matches; tell whether it isn't settled already."""
@@ -157,6 +205,10 @@ class Lane:
 
     def settle(self, offset: int, size: int) -> bool:
         """Settle *offset*; tell whether it was open."""
+        if self.settled_since is not None:
+            self.settled_since.add(offset)
+        for passed in self.passed:
+            passed.add(offset)
         flew = self.flying.pop(offset, None)
         was_open = self.tracker.settle(offset, self.subscription_id)
         if was_open or flew is not None:
@@ -183,6 +235,8 @@ class Lane:
         self.dirty = self.tracker.changed = False
         progress = self.tracker.progress()
         self._measure(progress.offset, now)
+        if self.passed:
+            self.passed = [passed for passed in self.passed if passed.end > progress.offset]
         settled, _ = encode(
             epoch=epoch, base=progress.offset, open_offsets=progress.open, end=progress.end
         )
@@ -200,6 +254,7 @@ class Lane:
             flips=self.flips,
             cursor_at=self.cursor_at,
             speed=self.speed,
+            replay_below=self.replay_below,
         )
 
     def _measure(self, cursor: int, now: float) -> None:
@@ -260,9 +315,21 @@ def lane_of(row: LaneRow, *, moved_below: int | None) -> Lane:
         attach_at=attached,
         cursor_at=row.cursor_at,
     )
+    lane.replay_below = row.replay_below
     lane.dirty = state is State.DETACHING
     lane.tracker.changed = False
     return lane
+
+
+def known_below(known: SettledMap, at: int, *, all_of_it: bool = False) -> SettledMap:
+    """Return what *known* says of what lies below *at*: nothing is known from there on.
+
+    Where *all_of_it* is settled below, nothing below is open.
+    """
+    if all_of_it:
+        return SettledMap(at - 1, at, frozenset())
+    still = frozenset(offset for offset in known.open if offset < at)
+    return SettledMap(min(known.base, at - 1), at, still)
 
 
 def started(start: Start, *, now: datetime) -> Lane:

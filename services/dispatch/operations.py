@@ -46,21 +46,20 @@ class Operations:
         while True:
             await self._wake.wait()
             while self._queue:
-                if await self._write(self._queue[0]):
+                try:
+                    await self.write(self._queue[0])
                     self._queue.popleft()
-                else:
+                except BrokerGoneError as error:
+                    log.warning("operation_waits", type=self._queue[0].type, error=str(error))
                     await self._clock.sleep(RETRY_SECONDS)
 
-    async def _write(self, operation: Operation) -> bool:
+    async def write(self, operation: Operation) -> None:
+        """Write *operation* now, or raise BrokerGoneError."""
+
         def entropy(count: int) -> bytes:
             return int(self._chance() * (1 << 8 * count)).to_bytes(count, "big")
 
         event = operation.event(
             id_=new_id(now=self._clock.time(), entropy=entropy), now=self._clock.now()
         )
-        try:
-            await self._producer.produce(OPS_TOPIC, key=operation.key, value=orjson.dumps(event))
-        except BrokerGoneError as error:
-            log.warning("operation_waits", type=operation.type, error=str(error))
-            return False
-        return True
+        await self._producer.produce(OPS_TOPIC, key=operation.key, value=orjson.dumps(event))

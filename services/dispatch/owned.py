@@ -10,6 +10,8 @@ from services.feed.tracker import Tracker
 from services.kernel.delivery import Delivery
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Reason, StartKind
+from services.kernel.lane import Start as Promise
 from services.kernel.operation import OPERATIONAL
 from services.kernel.ports.store import Assignment, LineKey
 from services.kernel.subscription import Subscription
@@ -48,6 +50,8 @@ class Owned:
         self.turn = 0
         self.arrived: list[SubscriptionId] = []
         """Subscriptions that were heard of while this was loading."""
+        self.begin_anew: list[Subscription] = []
+        """Those that begin elsewhere, as they were before, heard of while this was loading."""
         self._replay_below = 0
         self._settled: dict[tuple[int, str], str] = {}
         self._bytes: dict[int, int] = {}
@@ -61,11 +65,12 @@ class Owned:
         # Commit at once: after a person's reset the metadata becomes ours again.
         self.tracker.changed = True
         self._replay_below = start.replay_below or 0
+        rewound = {s.subscription_id for s in assignment.starts if s.kind is StartKind.REWIND}
         if start.trust_rows:
             self._settled = {
                 (row.offset, row.subscription_id): row.event_id
                 for row in assignment.settled
-                if start.trust_dead or not row.dead
+                if not row.dead or (start.trust_dead and row.subscription_id not in rewound)
             }
         moved_below = start.offset if start.why is Why.RESET_BACK or not start.trust_rows else None
         for row in assignment.lanes:
@@ -75,10 +80,24 @@ class Owned:
                 lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
                 lane.state = State.DETACHING
         for promised in assignment.starts:
-            if promised.subscription_id not in self.lanes:
+            if promised.kind is not StartKind.NEW:
+                self._begins_anew(promised, now)
+            elif promised.subscription_id not in self.lanes:
                 self.lanes[promised.subscription_id] = started(promised, now=now)
         self.refused = False
         self.loaded = True
+
+    def _begins_anew(self, promised: Promise, now: datetime) -> None:
+        """Hold back a subscription until it is looked up where it begins, and what that skips is kept."""
+        id_ = promised.subscription_id
+        lane = self.lanes.get(id_)
+        if lane is None:
+            known = self.tracker.known_but(())
+            lane = self.lanes[id_] = Lane(id_, known=known, reason=Reason.CHANGED, since=now)
+        elif lane.state is State.DRAINING:
+            lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
+            lane.state = State.DETACHING
+        lane.await_start(None)
 
     @property
     def active(self) -> bool:

@@ -14,6 +14,7 @@ import structlog
 from services.deliver.outbox import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
+from services.dispatch.gaps import Gaps
 from services.dispatch.lane import MAX_ENTRIES, PROBES, Lane, Scan
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.subscriptions import Subscriptions
@@ -21,11 +22,8 @@ from services.feed.settled_map import SettledMap
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, OutOfLogError, StoreGoneError
 from services.kernel.event import Batch, Partition
-from services.kernel.lane import LaneGap
-from services.kernel.operation import About
-from services.kernel.operation import gap as gap_operation
+from services.kernel.lane import LaneGapReason
 from services.kernel.ports.broker import LogReader, Offsets
-from services.kernel.ports.store import LaneStore
 from services.kernel.subscription import Status
 from services.lanes import scan as decisions
 from services.lanes.budget import SLICE_SECONDS, Share
@@ -50,24 +48,22 @@ class Scanners:
         *,
         make_reader: Callable[[], LogReader],
         offsets: Offsets,
-        store: LaneStore,
         partitions: OwnedPartitions,
         subscriptions: Subscriptions,
         outboxes: Outboxes,
         flow: Flow,
         detaching: Detaching,
-        tell: Callable[..., None],
+        gaps: Gaps,
         clock: Clock,
     ) -> None:
         self._make_reader = make_reader
         self._offsets = offsets
-        self._store = store
         self._partitions = partitions
         self._subscriptions = subscriptions
         self._outboxes = outboxes
         self._flow = flow
         self._detaching = detaching
-        self._tell = tell
+        self._gaps = gaps
         self._clock = clock
         self._share = Share()
 
@@ -235,30 +231,10 @@ class Scanners:
                     await self._lose(owned, lane, bounds.start)
 
     async def _lose(self, owned: Owned, lane: Lane, start: int) -> None:
-        subscription = self._subscriptions.get(lane.subscription_id)
         generation = lane.generation
-        gap = LaneGap(
-            partition=owned.partition,
-            subscription_id=lane.subscription_id,
-            from_offset=lane.position,
-            to_offset=start,
-            at=self._clock.now(),
+        await self._gaps.keep(
+            owned, lane, since=lane.position, to=start, reason=LaneGapReason.RETENTION
         )
-        is_new = await self._store.extend_gap(gap, from_time=lane.cursor_at)
-        metrics.GAPS["retention"].inc()
-        log.error("lane_gap", subscription_id=lane.subscription_id, partition=str(owned.partition))
-        if is_new and subscription is not None:
-            self._tell(
-                gap_operation(
-                    About.of(subscription),
-                    owned.partition,
-                    from_offset=gap.from_offset,
-                    to_offset=gap.to_offset,
-                    from_time=lane.cursor_at,
-                    to_time=None,
-                    reason="retention",
-                )
-            )
         if lane.generation == generation and lane.position < start:
             known = lane.tracker.known
             kept = frozenset(offset for offset in known.open if offset >= start)

@@ -3,26 +3,38 @@
 As soon as a worker hears of one, the feed only adds placeholders for it; then the promise is looked
 up, and a lane from there takes over. It is attached when it has read to where the feed is. Partitions
 that are taken later come with what was promised on them.
+
+The same where a subscription begins anew. *Types were added*: from the offset that was promised on, the
+lane reads again, and past what was settled of the types from before. *Rewound*: it goes to that offset,
+forward or back. What is settled afterwards counts; what has a retry row is left to it; what is left out
+is a gap, kept before the lane moves.
 """
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import structlog
 
 from services.dispatch.detach import Detaching
+from services.dispatch.gaps import Gaps
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.wake import Wake
 from services.feed.settled_map import SettledMap
 from services.kernel.clock import Clock
-from services.kernel.errors import StoreGoneError
+from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import Reason, Start
+from services.kernel.lane import LaneGapReason, Reason, Start, StartKind
 from services.kernel.ports.store import LaneStore
 from services.kernel.subscription import Subscription
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
+
+_Lane: TypeAlias = tuple[Partition, SubscriptionId]
 
 
 class Starts:
@@ -32,11 +44,13 @@ class Starts:
         self,
         *,
         store: LaneStore,
+        gaps: Gaps,
         partitions: OwnedPartitions,
         detaching: Detaching,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._gaps = gaps
         self._partitions = partitions
         self._detaching = detaching
         self._clock = clock
@@ -51,11 +65,25 @@ class Starts:
             else:
                 owned.arrived.append(subscription.id)
 
+    def begins_anew(self, before: Subscription) -> None:
+        """Hold back what matches a subscription that begins elsewhere; *before* is what it was."""
+        for owned in self._partitions.all():
+            if not owned.loaded:
+                owned.begin_anew.append(before)
+            elif not owned.closing:
+                self._hold_anew(owned, before)
+
     def begun(self, owned: Owned) -> None:
         """Hold back what matches those that were heard of while the partition was loading."""
+        for id_, lane in owned.lanes.items():
+            if lane.awaits_start:
+                self._ask(id_)
         for id_ in owned.arrived:
             self._hold_back(owned, id_)
+        for before in owned.begin_anew:
+            self._hold_anew(owned, before)
         owned.arrived.clear()
+        owned.begin_anew.clear()
 
     async def run(self) -> None:
         """Look up what is asked for, until cancelled. Waits out a lost Postgres."""
@@ -64,12 +92,12 @@ class Starts:
             while self._asked:
                 try:
                     await self.look_up()
-                except StoreGoneError as error:
+                except (StoreGoneError, BrokerGoneError) as error:
                     log.warning("starts_wait", error=str(error))
                     await self._clock.sleep(RETRY_SECONDS)
 
     async def look_up(self) -> None:
-        """Turn promises into lanes. Raises StoreGoneError."""
+        """Turn promises into lanes. Raises StoreGoneError, BrokerGoneError."""
         ids = list(self._asked)
         waiting = [
             (owned, lane)
@@ -77,17 +105,41 @@ class Starts:
             for id_ in ids
             if (lane := owned.lanes.get(id_)) is not None and lane.awaits_start
         ]
-        found: dict[tuple[Partition, SubscriptionId], Start] = {}
-        if waiting:
-            partitions = list(dict.fromkeys(owned.partition for owned, _ in waiting))
-            starts = await self._store.starts(partitions, ids)
-            found = {(start.partition, start.subscription_id): start for start in starts}
+        found, rows = await self._found(list(dict.fromkeys(o.partition for o, _ in waiting)), ids)
+        for owned, lane in waiting:
+            start = found.get((owned.partition, lane.subscription_id))
+            if start is not None and start.kind is StartKind.REWIND:
+                await self._leap(owned, lane, start)
         for id_ in ids:
             self._asked.pop(id_, None)
         for owned, lane in waiting:
-            if owned.lanes.get(lane.subscription_id) is lane:
-                lane.begin_at(found.get((owned.partition, lane.subscription_id)))
+            id_ = lane.subscription_id
+            if owned.lanes.get(id_) is lane and lane.awaits_start:
+                start = found.get((owned.partition, id_))
+                lane.begin_at(start, rows=rows[owned.partition, id_])
         self._detaching.wake.set()
+
+    async def _found(
+        self, partitions: Sequence[Partition], ids: Sequence[SubscriptionId]
+    ) -> tuple[dict[_Lane, Start], dict[_Lane, list[int]]]:
+        """Return what was promised, and which offsets a row stands for where that matters."""
+        rows: dict[_Lane, list[int]] = defaultdict(list)
+        if not partitions:
+            return {}, rows
+        starts = await self._store.starts(partitions, ids)
+        rewound = [s.subscription_id for s in starts if s.kind is StartKind.REWIND]
+        if rewound:
+            for position, id_ in await self._store.rows(partitions, rewound):
+                rows[position.partition, id_].append(position.offset)
+        return {(start.partition, start.subscription_id): start for start in starts}, rows
+
+    async def _leap(self, owned: Owned, lane: Lane, start: Start) -> None:
+        """Keep what is left out where a person has a subscription go on further up."""
+        since = lane.tracker.lowest
+        if since < start.offset and owned.lanes.get(lane.subscription_id) is lane:
+            await self._gaps.keep(
+                owned, lane, since=since, to=start.offset, reason=LaneGapReason.SKIPPED
+            )
 
     def _hold_back(self, owned: Owned, id_: SubscriptionId) -> None:
         if id_ in owned.lanes:
@@ -99,6 +151,16 @@ class Starts:
             reason=Reason.NEW,
             since=self._clock.now(),
         )
-        lane.awaits_start = True
+        lane.await_start(None)
+        self._ask(id_)
+
+    def _hold_anew(self, owned: Owned, before: Subscription) -> None:
+        lane = owned.lanes.get(before.id)
+        if lane is None or not lane.awaits_start:
+            lane = self._detaching.detach(owned, before.id, Reason.CHANGED)
+            lane.await_start(before)
+        self._ask(before.id)
+
+    def _ask(self, id_: SubscriptionId) -> None:
         self._asked[id_] = None
         self._wake.set()

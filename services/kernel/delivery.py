@@ -9,6 +9,8 @@ from services.kernel.value import value
 
 REWOUND = "group-reset"
 """`planner-replay` of events that are sent again because a person moved the group's offsets back."""
+RESUMED_EARLIER = "rewind"
+"""The same of one subscription that a person had resume from an earlier time."""
 
 
 class Settlement(StrEnum):
@@ -75,7 +77,7 @@ class Delivery:
     @property
     def is_beside(self) -> bool:
         """Whether it belongs to a replay that goes on beside live traffic."""
-        return self.replay is not None and self.replay != REWOUND
+        return self.replay not in (None, REWOUND, RESUMED_EARLIER)
 
     def __repr__(self) -> str:
         return f"<Delivery {self.position} → {self.subscription_id} #{self.number} {self.type}>"

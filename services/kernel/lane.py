@@ -65,6 +65,8 @@ class LaneRow:
     """About when the record at the cursor was written."""
     speed: float = 0.0
     """Offsets that the cursor moved by per second, of late."""
+    replay_below: int | None = None
+    """What lies below is sent again, since a person moved the subscription back."""
 
     def __repr__(self) -> str:
         end = "∞" if self.attach_at is None else self.attach_at
@@ -110,12 +112,20 @@ class Drop(NamedTuple):
 LaneChange = Keep | Drop
 
 
+class LaneGapReason(StrEnum):
+    """Why a range isn't delivered to one subscription."""
+
+    RETENTION = "retention"  #: the log no longer has it
+    SKIPPED = "skipped"  #: a person had it go on further up
+
+
 @value
 class LaneGap:
-    """A range that retention passed before it was delivered to one subscription."""
+    """A range that is not delivered to one subscription."""
 
     partition: Partition
     subscription_id: SubscriptionId
     from_offset: int
     to_offset: int
+    reason: LaneGapReason = LaneGapReason.RETENTION
     at: datetime

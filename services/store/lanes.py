@@ -6,13 +6,14 @@ from typing import Any
 
 import asyncpg
 
-from services.kernel.event import Partition
+from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import (
     Drop,
     Keep,
     LaneChange,
     LaneGap,
+    LaneGapReason,
     LaneRow,
     Reason,
     Start,
@@ -61,16 +62,42 @@ class PostgresLanes:
         )
         return [start_of(row) for row in rows]
 
-    async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
-        """Keep what retention took from a lane; tell whether it is a new gap."""
+    async def rows(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> Collection[tuple[Position, SubscriptionId]]:
+        """Return the deliveries of these subscriptions on these partitions that have a row."""
+        found = await self._pool.fetch(
+            "rows_of", [p.topic for p in partitions], [p.number for p in partitions], list(ids)
+        )
+        return [
+            (
+                Position(Partition(row["topic"], row["partition"]), row["offset"]),
+                row["subscription_id"],
+            )
+            for row in found
+        ]
+
+    async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
+        """Keep what a lane doesn't deliver; tell whether nobody was told of the gap."""
         sql = queries()
         lane = (*gap.partition, gap.subscription_id)
+        if gap.reason is LaneGapReason.SKIPPED:
+            row = await self._pool.fetchrow(
+                "skip_gap", *lane, gap.from_offset, gap.to_offset, gap.at, from_time
+            )
+            return row is not None and bool(row["untold"])
         async with self._pool.transaction() as connection:
             await connection.execute(sql["end_gap"], *lane, gap.from_offset)
             row = await connection.fetchrow(
                 sql["extend_gap"], *lane, gap.from_offset, gap.to_offset, gap.at, from_time
             )
-        return row is not None and bool(row["is_new"])
+        return row is not None and bool(row["untold"])
+
+    async def told_gap(self, gap: LaneGap) -> None:
+        """Note that the gap which has the end of *gap* was told of."""
+        await self._pool.execute(
+            "told_gap", *gap.partition, gap.subscription_id, gap.reason.value, gap.to_offset
+        )
 
 
 def lane_of(row: asyncpg.Record) -> LaneRow:
@@ -87,6 +114,7 @@ def lane_of(row: asyncpg.Record) -> LaneRow:
         flips=row["flips"],
         cursor_at=row["cursor_at"],
         speed=row["speed"],
+        replay_below=row["replay_below"],
     )
 
 
@@ -134,6 +162,7 @@ def _row(keep: Keep) -> tuple[Any, ...]:
         row.flips,
         row.cursor_at,
         row.speed,
+        row.replay_below,
     )
 
 

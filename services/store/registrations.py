@@ -109,6 +109,7 @@ class PostgresRegistrations:
             if starts:
                 columns = start_columns({registration.id: starts})
                 await connection.execute(sql["add_starts"], *columns)
+                await connection.execute(sql["skip_retries"], *columns)
         return True
 
     async def delete(self, id_: SubscriptionId, *, at: datetime) -> bool:

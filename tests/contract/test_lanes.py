@@ -2,13 +2,24 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
 
+from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import Drop, Keep, LaneGap, LaneRow, Reason, Start, StartKind
+from services.kernel.lane import (
+    Drop,
+    Keep,
+    LaneGap,
+    LaneGapReason,
+    LaneRow,
+    Reason,
+    Start,
+    StartKind,
+)
 from services.kernel.ports.store import Assignment, Bury, Floor, LaneStore, Park
 from services.store.lanes import PostgresLanes
 from services.store.registrations import PostgresRegistrations
@@ -79,6 +90,7 @@ def a_row(id_: SubscriptionId, *, cursor: int = 5, **fields: object) -> LaneRow:
             "since": NOW,
             "cursor_at": NOW,
             "speed": 1.5,
+            "replay_below": 9,
             **fields,
         }
     )
@@ -205,11 +217,47 @@ async def test_a_gap_grows_while_retention_goes_on_and_is_another_after_a_delive
     gap = LaneGap(partition=EVENTS, subscription_id=id_, from_offset=3, to_offset=5, at=NOW)
     right_after = replace(gap, from_offset=5, to_offset=9, at=after(5))
     after_a_delivery = replace(gap, from_offset=10, to_offset=12, at=after(9))
-    assert await store.lanes.extend_gap(gap, from_time=NOW)
-    assert not await store.lanes.extend_gap(right_after, from_time=NOW)
-    assert await store.lanes.extend_gap(after_a_delivery, from_time=NOW)
+    assert await store.lanes.keep_gap(gap, from_time=NOW)
+    await store.lanes.told_gap(gap)
+    assert not await store.lanes.keep_gap(right_after, from_time=NOW)
+    assert await store.lanes.keep_gap(after_a_delivery, from_time=NOW)
     still_on = replace(gap, from_offset=12, to_offset=13, at=after(9))
-    assert not await store.lanes.extend_gap(still_on, from_time=NOW)
+    assert await store.lanes.keep_gap(still_on, from_time=NOW)  # whoever kept it may not have told
+    await store.lanes.told_gap(still_on)
+    assert not await store.lanes.keep_gap(still_on, from_time=NOW)
+
+
+async def test_what_a_person_leaps_over_is_kept_once_and_told_once(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    reason = LaneGapReason.SKIPPED
+    gap = LaneGap(
+        partition=EVENTS, subscription_id=id_, from_offset=3, to_offset=5, reason=reason, at=NOW
+    )
+    assert await store.lanes.keep_gap(gap, from_time=NOW)
+    assert await store.lanes.keep_gap(replace(gap, from_offset=4), from_time=NOW)
+    await store.lanes.told_gap(gap)
+    assert not await store.lanes.keep_gap(gap, from_time=NOW)
+    assert await store.lanes.keep_gap(replace(gap, from_offset=7, to_offset=9), from_time=NOW)
+
+
+async def test_a_rewind_gives_up_what_waits_from_before_and_leaves_the_rest(store: Lanes) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    later = datetime.now(UTC) + timedelta(days=1)
+    await store.store.retries.write(
+        [Park(a_delivery(id_, offset=offset, epoch=epoch), later, None) for offset in (3, 6)]
+    )
+    await store.promise(id_, [a_start(id_, 5)])
+    assert await due(store, epoch) == []
+    await store.promise(id_, [a_start(id_, 5, StartKind.REWIND)])
+    assert [(d.position.offset, d.skip) for d in await due(store, epoch)] == [(3, True)]
+    rows = await store.lanes.rows([EVENTS], [id_])
+    assert sorted((position.offset, of) for position, of in rows) == [(3, id_), (6, id_)]
+
+
+async def due(store: Lanes, epoch: int) -> Sequence[Delivery]:
+    now = datetime.now(UTC) + timedelta(minutes=1)  # Postgres has a clock of its own
+    return await store.store.retries.due({EVENTS: epoch}, now=now, limit=9, skip=(), busy=())
 
 
 async def test_what_changed_lately_is_known_though_word_of_it_was_lost(store: Lanes) -> None:

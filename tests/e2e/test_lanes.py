@@ -165,6 +165,60 @@ async def test_a_backfill_is_all_there_was_and_then_live_without_a_gap(
     assert not set(old) & set(receiver.ids("/later"))
 
 
+async def test_resuming_from_now_leaves_out_what_a_gap_names_and_from_a_time_sends_it_all_again(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    id_ = await cluster.subscribe(f"{receiver.url}/one")
+    path = f"/v1/subscriptions/{id_}"
+    await cluster.start()
+    since = time.time()
+    first = await cluster.produce(40)
+    await eventually(lambda: len(receiver.ids()) == 40, within=30)
+    await cluster.call("POST", f"{path}/pause")
+    missed = await cluster.produce(30)
+    await cluster.all_committed()
+    await cluster.call("POST", f"{path}/resume", {"from": "now"})
+    live = await cluster.produce(20)
+    await eventually(lambda: len(receiver.ids()) == 60, within=20)
+    assert set(receiver.ids()) == {*first, *live}
+    assert repeats(receiver.ids()) == {}
+    gaps = await cluster.fetch("select * from gaps where subscription_id = $1", id_)
+    assert {gap["reason"] for gap in gaps} == {"skipped"}
+    assert all(gap["told_at"] for gap in gaps)
+    assert sum(gap["to_offset"] - gap["from_offset"] for gap in gaps) >= len(missed)
+
+    before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since - 1))
+    await cluster.call("POST", f"{path}/resume", {"from": before})
+    await eventually(lambda: set(receiver.ids()) == {*first, *missed, *live}, within=20)
+    await eventually(lambda: len(receiver.seen) == 60 + 90, within=10)
+    again = receiver.seen[60:]
+    assert {seen.id for seen in again} == {*first, *missed, *live}
+    marks = {seen.id: seen.headers.get("planner-replay") for seen in again}
+    assert {marks[id_] for id_ in (*first, *live)} == {"rewind"}
+
+
+async def test_types_that_are_added_miss_nothing_and_what_was_sent_repeats_not(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    had = await cluster.subscribe(f"{receiver.url}/had", types=["plan.created"])
+    lacked = await cluster.subscribe(f"{receiver.url}/lacked", types=["route.started"])
+    await cluster.start()
+    producing = asyncio.create_task(cluster.produce_until_stopped(rate=200))
+    await eventually(lambda: len(receiver.ids("/had")) > 100, within=30)
+    for id_ in (had, lacked):
+        types = ["route.started", "plan.created"]
+        await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"types": types})
+    answered = time.time()
+    await asyncio.sleep(0.5)
+    cluster.stop_producing()
+    await producing
+    after = {id_ for id_, at in cluster.produced.items() if at > answered}
+    assert len(after) > 50
+    await eventually(lambda: after <= set(receiver.ids("/lacked")), within=10)
+    await eventually(lambda: set(receiver.ids("/had")) == set(cluster.produced), within=10)
+    assert repeats(receiver.ids("/had")) == repeats(receiver.ids("/lacked")) == {}
+
+
 async def test_a_start_that_is_no_time_is_refused(cluster: Cluster, receiver: Receiver) -> None:
     body = {
         "project_id": cluster.project,

@@ -698,12 +698,40 @@ async def test_pausing_and_resuming_may_be_repeated(owner: Caller) -> None:
     for _ in range(2):
         paused = (await owner("POST", f"{path}/pause")).json
         assert (paused["status"], paused["status_reason"]) == ("paused", "by its owner")
-    answer = await owner("POST", f"{path}/resume", {"from": "now"}, status=422)
-    assert answer.faults == [("/from", "unsupported")]
+    for wrong, code in (("yesterday", "time"), (7, "time"), ("2999-01-01T00:00:00Z", "range")):
+        answer = await owner("POST", f"{path}/resume", {"from": wrong}, status=422)
+        assert answer.faults == [("/from", code)]
     assert (await owner("GET", path)).json["status"] == "paused"
     for body in (None, {"from": "where_it_stopped"}):
         resumed = (await owner("POST", f"{path}/resume", body)).json
         assert (resumed["status"], resumed["status_reason"]) == ("active", None)
+
+
+async def test_resuming_elsewhere_and_more_types_promise_offsets_before_the_answer(
+    cluster: Cluster, owner: Caller
+) -> None:
+    made = await owner.make(types=["plan.created"])
+    path = f"/v1/subscriptions/{made['id']}"
+
+    async def promised() -> set[str]:
+        rows = await cluster.fetch("select kind from starts where subscription_id = $1", made["id"])
+        return {row["kind"] for row in rows}
+
+    await cluster.fetch("delete from starts where subscription_id = $1", made["id"])
+    for body in (
+        {"types": ["plan.created"]},
+        {"description": "no more types"},
+        {"types": ["plan.*"]},
+    ):
+        assert await promised() == set()
+        await owner("PATCH", path, body)
+    assert await promised() == {"types"}
+    moment = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    for asked in ("now", moment):
+        await owner("POST", f"{path}/resume", {"from": asked})
+        assert await promised() == {"rewind"}
+    entries = (await owner("GET", f"/v1/audit?object={made['id']}")).json["data"]
+    assert [e["after"].get("from") for e in entries if e["action"] == "resume"] == [moment, "now"]
 
 
 async def test_a_disabled_subscription_is_enabled_by_resuming_it(

@@ -36,6 +36,7 @@ class Chaos:
             Fault.KAFKA_DOWN: lambda: self._down(world.kafka, "kafka"),
             Fault.KAFKA_LOSES: lambda: self._loses(world.kafka, "kafka"),
             Fault.PERSON: self._person,
+            Fault.REWIND: self._rewind,
         }
 
     async def run(self) -> None:
@@ -235,6 +236,18 @@ class Chaos:
                 world.database.unsubscribe(id_)
             case _:
                 pass
+
+    def _rewind(self) -> None:
+        world = self._world
+        stored = world.database.tables.subscriptions
+        id_ = self._chance.choice(list(stored))
+        match self._chance.choice(["back", "leap", "widen"]):
+            case "widen" if "*" not in stored[id_].types:
+                world.widen(id_)
+            case "leap":
+                world.rewind(id_, now=True)
+            case _:
+                world.rewind(id_, now=False)
 
 
 async def tell(world: World) -> None:

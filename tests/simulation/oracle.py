@@ -20,7 +20,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position, Record
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import Keep, LaneChange, LaneRow, Start
+from services.kernel.lane import Keep, LaneChange, LaneRow, Start, StartKind
 from services.kernel.ports.broker import Commit
 from services.kernel.ports.store import Bury, RowChange
 from services.kernel.subscription import Status, Subscription
@@ -30,6 +30,10 @@ from tests.support.fake_store import FakeDatabase, Watcher
 from tests.support.processes import Process
 
 Pair: TypeAlias = tuple[Position, SubscriptionId]
+
+
+HEARD_OF_SECONDS = 75.0
+"""By then every worker has heard of a change, whatever was lost on the way."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -84,6 +88,14 @@ class Oracle(Watcher, CommitWatcher):
     broken: list[str] = field(default_factory=list)
     kafka: FakeKafka = field(init=False)
     database: FakeDatabase = field(init=False)
+    rewound: dict[SubscriptionId, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """When a person had it begin elsewhere."""
+    widened: dict[tuple[Partition, SubscriptionId], Subscription] = field(default_factory=dict)
+    """What a subscription was before types came to it."""
+    again: dict[Pair, float] = field(default_factory=dict)
+    """Since when a person wants it again."""
+    skipped: set[Pair] = field(default_factory=set)
+    """What a person left out."""
     _tokens: dict[str, Position] = field(default_factory=dict)
     _owners: dict[tuple[Partition, int], Process | None] = field(default_factory=dict)
     _flying: set[tuple[Process, int, Pair]] = field(default_factory=set)
@@ -196,12 +208,38 @@ class Oracle(Watcher, CommitWatcher):
                 due = (*produced.due, subscription.id)
                 self.produced[position] = produced._replace(due=due)
 
+    def begins_anew(self, before: Subscription, starts: Sequence[Start], now: float) -> None:
+        """Take in that a person has a subscription begin elsewhere, or more types come to it."""
+        id_ = before.id
+        self.rewound[id_].append(now)
+        if starts[0].kind is StartKind.TYPES:
+            for start in starts:
+                if (start.partition, id_) not in self.database.tables.starts:
+                    self.widened[start.partition, id_] = before
+            return
+        offsets = {start.partition: start.offset for start in starts}
+        for partition, offset in offsets.items():
+            self.starts[partition, id_] = min(offset, self.starts[partition, id_])
+        for position, produced in self.produced.items():
+            if id_ not in produced.due:
+                continue
+            pair = position, id_
+            if position.offset >= offsets[position.partition]:
+                self.again[pair] = now
+                self.skipped.discard(pair)
+            elif not self.is_settled(*pair):
+                self.skipped.add(pair)
+
     # What is asked.
 
     def is_settled(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether a due pair may be left out when the log is read again."""
         tables = self.database.tables
-        if self.heard.get((position, id_)) or id_ not in tables.subscriptions:
+        pair = position, id_
+        since = self.again.get(pair, 0.0)
+        if id_ not in tables.subscriptions or pair in self.skipped:
+            return True
+        if any(heard.at >= since for heard in self.heard.get(pair, ())):
             return True
         key = (position, id_, self.produced[position].webhook_id)
         return key in tables.retries or key in tables.dead
@@ -209,8 +247,14 @@ class Oracle(Watcher, CommitWatcher):
     def is_covered(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether a lane that is stored reads *position* again for a subscription."""
         lane = self.database.tables.lanes.get((position.partition, id_))
-        if (position.partition, id_) in self.database.tables.starts:
-            return position.offset >= self.starts[position.partition, id_]
+        start = self.database.tables.starts.get((position.partition, id_))
+        if start is not None and position.offset >= start.offset:
+            was = self.widened.get((position.partition, id_))
+            produced = self.produced[position]
+            if start.kind is not StartKind.TYPES or was is None:
+                return True
+            if not wants(was, produced.type or "", produced.project):
+                return True
         if lane is None or position.offset < lane.cursor:
             return False
         if lane.attach_at is not None and position.offset >= lane.attach_at:
@@ -291,6 +335,23 @@ class Oracle(Watcher, CommitWatcher):
                 self.breaks(f"a row is left: {position} → {id_} {event_id} due {row.due_at}")
         for pair, moments in self.began.items():
             self._judge_repeats(pair, moments)
+        for position, id_ in self.skipped:
+            if not self._is_accounted(position, id_):
+                self.breaks(f"{position} → {id_} was left out, and no gap says so")
+
+    def _is_accounted(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether it is said of a pair that was left out, or it ended otherwise."""
+        tables = self.database.tables
+        event_id = self.produced[position].webhook_id
+        if id_ not in tables.subscriptions or self.heard.get((position, id_)):
+            return True
+        return (position, id_, event_id) in tables.dead or any(
+            gap.subscription_id == id_
+            and gap.partition == position.partition
+            and gap.from_offset <= position.offset < gap.to_offset
+            and gap.told
+            for gap in tables.gaps
+        )
 
     def repeats(self) -> list[tuple[Pair, Heard, float]]:
         """Return each request that began after an acknowledgement was heard, with the last of those."""
@@ -338,11 +399,27 @@ class Oracle(Watcher, CommitWatcher):
     def _judge_repeats(self, pair: Pair, moments: list[float]) -> None:
         for moment in moments:
             for heard in self.heard.get(pair, ()):
-                if heard.at < moment and not self._explained(heard, moment):
+                asked = self._was_asked(pair[1], heard, moment)
+                if heard.at < moment and not asked and not self._explained(heard, moment):
                     self.breaks(
                         f"{pair[0]} → {pair[1]} was acknowledged at {heard.at:.3f} to"
                         f" {heard.process}, and sent again at {moment:.3f}"
                     )
+
+    def _was_asked(self, id_: SubscriptionId, heard: Heard, moment: float) -> bool:
+        """Tell whether a person asked for it, or for more types shortly before.
+
+        Whoever takes over a partition before those were read up doesn't know what was settled.
+        """
+        for asked in self.rewound.get(id_, ()):
+            if any(pair[1] == id_ and at == asked for pair, at in self.again.items()):
+                if heard.at <= asked + HEARD_OF_SECONDS and moment >= asked:
+                    return True
+            elif asked <= moment <= asked + HEARD_OF_SECONDS and any(
+                trouble.begin <= moment and trouble.end >= asked for trouble in self.troubles
+            ):
+                return True
+        return False
 
     def _explained(self, heard: Heard, moment: float) -> bool:
         return any(self._explains(trouble, heard, moment) for trouble in self.troubles)

@@ -91,7 +91,9 @@ class OrderOracle:
                 continue
             if id_ not in produced.due or _key_of(produced.record.key) != delivery.order:
                 continue
-            dead = (other, id_, produced.webhook_id) in tables.dead
+            dead = (other, id_, produced.webhook_id) in tables.dead or (
+                (other, id_) in self.oracle.skipped
+            )
             if not dead and not self.oracle.heard.get((other, id_)) and subscription is not None:
                 found.append(other.offset)
         return found

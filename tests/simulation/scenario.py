@@ -30,10 +30,11 @@ class Fault(StrEnum):
     STORE_LOSES = "store loses"  #: what it is asked takes effect, its answers get lost
     KAFKA_DOWN = "kafka down"
     KAFKA_LOSES = "kafka loses"
+    REWIND = "rewind"  #: a person has a subscription go on elsewhere, or adds types to it
     PERSON = "person"  #: pauses, resumes, changes, deletes, adds a subscription
 
 
-GRACEFUL = (Fault.STOP, Fault.SCALE, Fault.PERSON)
+GRACEFUL = (Fault.STOP, Fault.SCALE, Fault.PERSON, Fault.REWIND)
 CRASHES = (Fault.KILL, Fault.KILL, Fault.KILL, Fault.STOP)
 
 PATIENT = [Manner.OK, Manner.SLOW, Manner.FAILING, Manner.FLAPPING, Manner.GONE]

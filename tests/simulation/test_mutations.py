@@ -4,7 +4,7 @@ A bug is put in for the length of a story; stories are told until one of them br
 is where that was when this was written; another change may move it a few stories on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
+from services.dispatch.starts import Starts
 from services.feed.settled_map import SettledMap
 from services.feed.tracker import Progress, Tracker
 from services.kernel.delivery import Delivery, Settlement
@@ -96,8 +97,8 @@ def the_feed_feeds_below_attach_at(_: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def the_cursor_passes_an_open_pair(right: Callable[..., Any]) -> Callable[..., Any]:
-    def row(self: Lane, partition: Partition, *, epoch: int) -> LaneRow:
-        found: LaneRow = right(self, partition, epoch=epoch)
+    def row(self: Lane, partition: Partition, **given: Any) -> LaneRow:  # noqa: ANN401 - as given
+        found: LaneRow = right(self, partition, **given)
         found.cursor = max(found.cursor, self.position)
         found.settled = ""
         return found
@@ -146,8 +147,8 @@ def the_row_is_deleted_before_the_commit(_: Callable[..., Any]) -> Callable[...,
 
 
 def the_map_of_a_lane_is_forgotten(right: Callable[..., Any]) -> Callable[..., Any]:
-    def row(self: Lane, partition: Partition, *, epoch: int) -> LaneRow:
-        found: LaneRow = right(self, partition, epoch=epoch)
+    def row(self: Lane, partition: Partition, **given: Any) -> LaneRow:  # noqa: ANN401 - as given
+        found: LaneRow = right(self, partition, **given)
         found.settled = ""
         return found
 
@@ -155,12 +156,23 @@ def the_map_of_a_lane_is_forgotten(right: Callable[..., Any]) -> Callable[..., A
 
 
 def a_start_is_taken_over_before_there_is_a_lane(right: Callable[..., Any]) -> Callable[..., Any]:
-    def begin_at(self: Lane, start: Start | None) -> None:
-        right(self, start)
+    def begin_at(self: Lane, start: Start | None, *, rows: Iterable[int] = ()) -> None:
+        right(self, start, rows=rows)
         if start is not None:
             self.pass_to(start.offset + 2)
 
     return begin_at
+
+
+def what_was_settled_before_more_types_is_forgotten(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, event: False  # noqa: ARG005
+
+
+def a_leap_leaves_no_gap(_: Callable[..., Any]) -> Callable[..., Any]:
+    async def leap(self: Starts, owned: Owned, lane: Lane, start: Start) -> None:
+        pass
+
+    return leap
 
 
 BUGS = [
@@ -179,6 +191,8 @@ BUGS = [
     Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
     Bug(Lane, "row", the_map_of_a_lane_is_forgotten, seed=4),
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
+    Bug(Lane, "has_passed", what_was_settled_before_more_types_is_forgotten),
+    Bug(Starts, "_leap", a_leap_leaves_no_gap),
 ]
 
 

@@ -6,7 +6,7 @@ seed is the same story to the last step.
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -32,7 +32,14 @@ from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
 from tests.support.fake_geofences import FakeGeofences
-from tests.support.fake_kafka import FakeKafka, FakeLogReader, FakeMember, FakeOffsets, FakeProducer
+from tests.support.fake_kafka import (
+    FakeKafka,
+    FakeLogReader,
+    FakeMember,
+    FakeOffsets,
+    FakeProducer,
+    Log,
+)
 from tests.support.fake_receivers import FakeHttp, Internet, Manner, Receiver
 from tests.support.fake_replays import FakeReplays
 from tests.support.fake_store import FakeDatabase, FakeStore
@@ -235,16 +242,11 @@ class World:
             begins_ms=int(EPOCH.timestamp() * 1000),
             version=1,
         )
-        starts = [
-            Start(
-                partition=partition,
-                subscription_id=subscription.id,
-                offset=log.end if self.chance.random() < 0.7 else log.start,
-                kind=StartKind.NEW,
-            )
-            for partition, log in self.kafka.logs.items()
-            if partition.topic != QUARANTINE
-        ]
+        starts = self._starts(
+            subscription.id,
+            StartKind.NEW,
+            lambda log: log.end if self.chance.random() < 0.7 else log.start,
+        )
         self.database.subscribe(subscription, starts=starts)
         self.oracle.subscribed(subscription, starts)
         if manner is Manner.HOPELESS:
@@ -261,6 +263,38 @@ class World:
     def set_status(self, id_: SubscriptionId, status: Status) -> None:
         """Pause or resume a subscription."""
         self.change(id_, status=status)
+
+    def rewind(self, id_: SubscriptionId, *, now: bool) -> None:
+        """Have a subscription go on at the end of the log, or from somewhere in it, as its owner does."""
+        starts = self._starts(
+            id_,
+            StartKind.REWIND,
+            lambda log: log.end if now else self.chance.randint(log.start, log.end),
+        )
+        self._begin_anew(id_, starts, status=Status.ACTIVE)
+
+    def widen(self, id_: SubscriptionId) -> None:
+        """Add all types to a subscription, as its owner does."""
+        starts = self._starts(id_, StartKind.TYPES, lambda log: log.end)
+        self._begin_anew(id_, starts, types=("*",))
+        for _ in range(self.chance.randrange(8)):
+            self.produce()  # before a worker hears of it
+
+    def _begin_anew(self, id_: SubscriptionId, starts: Sequence[Start], **fields: object) -> None:
+        before = self.database.tables.subscriptions[id_]
+        after = replace(before, version=before.version + 1, epoch=before.epoch + 1, **fields)
+        self.note(f"ANEW {id_} {starts}")
+        self.oracle.begins_anew(before, starts, self.clock.monotonic())
+        self.database.subscribe(after, starts=starts)
+
+    def _starts(
+        self, id_: SubscriptionId, kind: StartKind, where: Callable[[Log], int]
+    ) -> list[Start]:
+        return [
+            Start(partition=partition, subscription_id=id_, offset=where(log), kind=kind)
+            for partition, log in self.kafka.logs.items()
+            if partition.topic != QUARANTINE
+        ]
 
     def produce(self) -> None:
         """Write a record to the log: mostly an event, now and then something else."""

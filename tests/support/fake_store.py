@@ -12,7 +12,16 @@ from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import Drop, Keep, LaneChange, LaneGap, LaneRow, Start, StartKind
+from services.kernel.lane import (
+    Drop,
+    Keep,
+    LaneChange,
+    LaneGap,
+    LaneGapReason,
+    LaneRow,
+    Start,
+    StartKind,
+)
 from services.kernel.ports.store import (
     Assignment,
     Bury,
@@ -78,6 +87,7 @@ class GapRow(NamedTuple):
     at: datetime | None
     subscription_id: SubscriptionId | None = None
     is_open: bool = False
+    told: bool = False
 
 
 @dataclass
@@ -155,6 +165,8 @@ class FakeDatabase(Server):
             key = start.partition, start.subscription_id
             if key not in self.tables.starts or start.kind is StartKind.REWIND:
                 self.tables.starts[key] = start
+            if start.kind is StartKind.REWIND:
+                self._skip_below(start)
         self._notify(subscription.id)
 
     def unsubscribe(self, id_: SubscriptionId) -> None:
@@ -370,6 +382,16 @@ class FakeDatabase(Server):
                 row.due_at, row.waits_for = self.clock.now(), Waits.TIME
         return len(firsts)
 
+    def _skip_below(self, start: Start) -> None:
+        """Have the rows from before a rewind given up by their owner."""
+        for (position, id_, _), row in self.tables.retries.items():
+            if (position.partition, id_) != (start.partition, start.subscription_id):
+                continue
+            if position.offset < start.offset:
+                row.skip = True
+                if row.due_at is not None or row.waits_for is not Waits.TIME:
+                    row.due_at, row.waits_for = self.clock.now(), Waits.TIME
+
     def change_lanes(
         self, process: Process | None, changes: Sequence[LaneChange]
     ) -> set[Partition]:
@@ -401,31 +423,54 @@ class FakeDatabase(Server):
             if partition in partitions and id_ in ids
         ]
 
-    def extend_gap(self, gap: LaneGap) -> bool:
-        """Open a gap, or extend the one that is open."""
-        key = gap.partition, gap.subscription_id
+    def rows_of(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> list[tuple[Position, SubscriptionId]]:
+        """Return which deliveries of these have a row."""
+        return [
+            (position, id_)
+            for position, id_, _ in self.tables.retries
+            if position.partition in partitions and id_ in ids
+        ]
+
+    def keep_gap(self, gap: LaneGap) -> bool:
+        """Keep a gap, or extend the one that is open; tell whether nobody was told of it."""
+        key = gap.partition, gap.subscription_id, gap.reason.value
         if gap.subscription_id not in self.tables.subscriptions:
             return False
+        skipped = gap.reason is LaneGapReason.SKIPPED
         for n, row in enumerate(self.tables.gaps):
-            if row.is_open and (row.partition, row.subscription_id) == key:
-                if row.to_offset < gap.from_offset:  # something was delivered since
-                    self.tables.gaps[n] = row._replace(is_open=False)
-                    break
-                to_offset = max(row.to_offset, gap.to_offset)
-                self.tables.gaps[n] = row._replace(to_offset=to_offset, at=gap.at)
-                return False
+            if (row.partition, row.subscription_id, row.reason) != key:
+                continue
+            if skipped and row.to_offset == gap.to_offset and row.from_offset <= gap.from_offset:
+                return not row.told
+            if not row.is_open:
+                continue
+            if row.to_offset < gap.from_offset:  # something was delivered since
+                self.tables.gaps[n] = row._replace(is_open=False)
+                break
+            to_offset = max(row.to_offset, gap.to_offset)
+            self.tables.gaps[n] = row._replace(to_offset=to_offset, at=gap.at)
+            return not row.told
         self.tables.gaps.append(
             GapRow(
                 gap.partition,
                 gap.from_offset,
                 gap.to_offset,
-                "retention",
+                gap.reason.value,
                 gap.at,
                 gap.subscription_id,
-                is_open=True,
+                is_open=not skipped,
             )
         )
         return True
+
+    def told_gap(self, gap: LaneGap) -> None:
+        """Note that a gap was told of."""
+        key = gap.partition, gap.subscription_id, gap.reason.value, gap.to_offset
+        for n, row in enumerate(self.tables.gaps):
+            if (row.partition, row.subscription_id, row.reason, row.to_offset) == key:
+                self.tables.gaps[n] = row._replace(told=True)
 
     def report(self, worker: str, rows: Sequence[HealthRow]) -> None:
         """Upsert health."""
@@ -530,9 +575,19 @@ class FakeStore:
         """Return what was promised to these subscriptions on these partitions."""
         return await self._ask(lambda: self._database.starts(partitions, ids))
 
-    async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:  # noqa: ARG002 - for people
-        """Keep what retention took, in the open gap of the lane; tell whether it is a new one."""
-        return await self._ask(lambda: self._database.extend_gap(gap))
+    async def rows(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> Collection[tuple[Position, SubscriptionId]]:
+        """Return which deliveries of these have a row."""
+        return await self._ask(lambda: self._database.rows_of(partitions, ids))
+
+    async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:  # noqa: ARG002 - for people
+        """Keep what a lane doesn't deliver; tell whether nobody was told of it."""
+        return await self._ask(lambda: self._database.keep_gap(gap))
+
+    async def told_gap(self, gap: LaneGap) -> None:
+        """Note that a gap was told of."""
+        await self._ask(lambda: self._database.told_gap(gap))
 
     async def turns(
         self, epochs: Mapping[Partition, int], lines: Sequence[LineKey], *, limit: int

@@ -215,11 +215,20 @@ class LaneStore(Protocol):
     ) -> Sequence[Start]:
         """Return what was promised to these subscriptions on these partitions."""
 
-    async def extend_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
-        """Keep what retention took from a lane; tell whether it is a new gap.
+    async def rows(
+        self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
+    ) -> Collection[tuple[Position, SubscriptionId]]:
+        """Return the deliveries of these subscriptions on these partitions that have a row."""
 
-        The lane's last one grows if nothing was delivered since; else it is over, and this is another.
+    async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
+        """Keep what a lane doesn't deliver; tell whether it is a gap that nobody was told of.
+
+        What retention takes extends the lane's last gap if nothing was delivered since; else that is
+        over, and this is another. What a person had it leap over is kept once.
         """
+
+    async def told_gap(self, gap: LaneGap) -> None:
+        """Note that the gap which has the end of *gap* was told of."""
 
 
 class SubscriptionSource(Protocol):

@@ -136,6 +136,18 @@ on conflict (topic, partition, subscription_id) do update set
     "offset" = excluded."offset", kind = excluded.kind
 where excluded.kind = 'rewind';
 
+-- name: skip_retries
+-- What waits from before where a subscription begins anew is given up, by the owner of its partition.
+-- One that is in flight stays so, and is given up when it fails.
+update retries r set
+    skip = true,
+    due_at = case when r.due_at is null and r.waits_for is null then null else now() end,
+    waits_for = null
+from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[])
+    as t (topic, partition, subscription_id, "offset", kind)
+where t.kind = 'rewind' and r.topic = t.topic and r.partition = t.partition
+  and r.subscription_id = t.subscription_id and r."offset" < t."offset";
+
 -- name: delete_health
 -- Nor to hear of their failures.
 delete from health where subscription_id = any ($1::text[]);

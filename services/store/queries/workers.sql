@@ -72,17 +72,18 @@ where $3::text[] is null or s.subscription_id = any ($3);
 -- name: keep_lanes
 -- Write or overwrite lanes, but of subscriptions that are deleted.
 insert into lanes as l (topic, partition, subscription_id, cursor, settled, attach_at, state, reason,
-    since, flips, cursor_at, speed)
+    since, flips, cursor_at, speed, replay_below)
 select t.* from unnest(
     $1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-    $9::timestamptz[], $10::int[], $11::timestamptz[], $12::float8[])
+    $9::timestamptz[], $10::int[], $11::timestamptz[], $12::float8[], $13::bigint[])
     as t (topic, partition, subscription_id, cursor, settled, attach_at, state, reason, since, flips,
-          cursor_at, speed)
+          cursor_at, speed, replay_below)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, subscription_id) do update set
     cursor = excluded.cursor, settled = excluded.settled, attach_at = excluded.attach_at,
     state = excluded.state, reason = excluded.reason, since = excluded.since,
-    flips = excluded.flips, cursor_at = excluded.cursor_at, speed = excluded.speed, updated_at = now();
+    flips = excluded.flips, cursor_at = excluded.cursor_at, speed = excluded.speed,
+    replay_below = excluded.replay_below, updated_at = now();
 
 -- name: drop_lanes
 -- Delete lanes: their subscriptions are fed live again.
@@ -109,7 +110,37 @@ select $1, $2, $3, $4, $5, 'retention', $6, $7, true
 where exists (select from subscriptions s where s.id = $3 and s.deleted_at is null)
 on conflict (topic, partition, subscription_id) where is_open do update set
     to_offset = greatest(g.to_offset, excluded.to_offset), recorded_at = excluded.recorded_at
-returning (xmax = 0) as is_new;
+returning told_at is null as untold;
+
+-- name: skip_gap
+-- Keep what a person had a subscription leap over, once however often it is tried.
+with known as (
+    select g.told_at from gaps g
+    where g.topic = $1 and g.partition = $2 and g.subscription_id = $3 and g.reason = 'skipped'
+      and g.to_offset = $5 and g.from_offset <= $4
+), made as (
+    insert into gaps (topic, partition, subscription_id, from_offset, to_offset, reason, recorded_at,
+        from_time)
+    select $1, $2, $3, $4, $5, 'skipped', $6, $7
+    where exists (select from subscriptions s where s.id = $3 and s.deleted_at is null)
+      and not exists (select from known)
+    returning told_at
+)
+select told_at is null as untold from made union all select told_at is null from known limit 1;
+
+-- name: told_gap
+-- The gap was told of.
+update gaps set told_at = now()
+where topic = $1 and partition = $2 and subscription_id = $3 and reason = $4 and to_offset = $5
+  and told_at is null;
+
+-- name: rows_of
+-- Deliveries of these subscriptions that have a row, on these partitions.
+select r.topic, r.partition, r."offset", r.subscription_id
+from retries r
+join unnest($1::text[], $2::int[]) as t (topic, partition)
+    on t.topic = r.topic and t.partition = r.partition
+where r.subscription_id = any ($3);
 
 -- name: retry_usage
 -- What the rows of each subscription on these partitions take of its budget.
