@@ -54,5 +54,7 @@ class Overdue:
                 self._parking.discard(delivery, Settlement.GONE)
             elif subscription.status is Status.ACTIVE:
                 self._outboxes.deliver(delivery, subscription)
+            elif self._parking.holds(delivery):  # its row may be there: nobody would fetch it
+                self._parking.put_back(delivery)
             else:
                 self._parking.postpone(delivery)
