@@ -6,23 +6,42 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from services.dev.jars import class_path
 from services.dev.process import Child, ServerError
 from services.dev.server import EmbeddedServer, Probe
 
 
+class Secured(NamedTuple):
+    """A second way in, as in production: TLS, and a user with a password (SCRAM-SHA-512)."""
+
+    certificate: Path
+    """PEM file with the key and the certificate."""
+    username: str
+    password: str
+
+
 class EmbeddedKafka(EmbeddedServer):
-    """A broker."""
+    """A broker. `secured_servers` is its second address, where it was made *secured*."""
 
     name = "Kafka"
     ready_seconds = 60.0
     stop_seconds = 20.0
 
-    def __init__(self, folder: Path, *, probe: Probe, fast_start: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        probe: Probe,
+        fast_start: bool = True,
+        secured: Secured | None = None,
+    ) -> None:
         super().__init__(folder, probe=probe)
         self._fast_start = fast_start
+        self._secured = secured
         self.bootstrap_servers = ""
+        self.secured_servers = ""
 
     def _address(self) -> str:
         return self.bootstrap_servers
@@ -30,12 +49,13 @@ class EmbeddedKafka(EmbeddedServer):
     async def _launch(self, lock: int) -> Child:
         classes = await asyncio.to_thread(class_path)
         folder = self._folder.path
-        port, controller = self._folder.ports("kafka", 2)
+        port, controller, secured = self._folder.ports("kafka", 3)
         self.bootstrap_servers = f"127.0.0.1:{port}"
+        self.secured_servers = f"127.0.0.1:{secured}"
         data, settings = folder / "log", folder / "server.properties"
         if not data.exists():
             await self._format(classes, data)
-        settings.write_text(_properties(data, port, controller))
+        settings.write_text(self._properties(data, port, controller, secured))
         flags = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"]
         if self._fast_start:
             flags.append("-XX:TieredStopAtLevel=1")
@@ -50,16 +70,24 @@ class EmbeddedKafka(EmbeddedServer):
         """Make the data folder whole or not at all: what was cut off here is begun anew."""
         fresh, settings = data.with_suffix(".new"), data.with_suffix(".new.properties")
         shutil.rmtree(fresh, ignore_errors=True)
-        settings.write_text(_properties(fresh, 1, 2))
+        settings.write_text(self._properties(fresh, 1, 2, 3))
         id_ = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
         # With "=", since an id may begin with "-".
         argv = ["format", "--standalone", f"--cluster-id={id_}", "-c", str(settings)]
+        if self._secured is not None:
+            user = f"name={self._secured.username},password={self._secured.password}"
+            argv += ["--add-scram", f"SCRAM-SHA-512=[{user}]"]
         result = await asyncio.to_thread(_run_java, classes, "kafka.tools.StorageTool", *argv)
         if result.returncode != 0:
             said = (result.stdout + result.stderr).decode(errors="replace").strip()
             raise ServerError(f"Kafka's data folder {data} can't be made: {said}")
         settings.unlink()
         fresh.rename(data)
+
+    def _properties(self, log: Path, port: int, controller: int, secured: int) -> str:
+        return _properties(log, port, controller) + (
+            _secured(self._secured, port, controller, secured) if self._secured else ""
+        )
 
 
 CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
@@ -123,4 +151,21 @@ def _properties(log: Path, port: int, controller: int) -> str:
         "broker.heartbeat.interval.ms": 500,
         "message.max.bytes": 8_388_608,
     }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _secured(how: Secured, port: int, controller: int, secured: int) -> str:
+    """Return what adds the second listener; of a setting that is there twice the last one holds."""
+    plain, guarded = f"PLAINTEXT://127.0.0.1:{port}", f"SASL_SSL://127.0.0.1:{secured}"
+    protocols = ",".join(f"{name}:{name}" for name in ("PLAINTEXT", "SASL_SSL"))
+    settings = {
+        "listeners": f"{plain},{guarded},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"{plain},{guarded}",
+        "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{protocols}",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": how.certificate,
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config":
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+    }  # fmt: skip
     return "".join(f"{name}={value}\n" for name, value in settings.items())

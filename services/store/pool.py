@@ -31,6 +31,10 @@ GONE = (
     # Between the word that Postgres shuts down and the end of the line a connection can't be given
     # back: it waits for the rest of an answer that never comes.
     asyncpg.InternalClientError,
+    # A migration has added a column meanwhile. Outside of a transaction the driver does it again by
+    # itself; inside of one it can't, but the next transaction goes by the tables as they are.
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
 )
 """What may pass by itself; everything else is a bug of ours."""
 

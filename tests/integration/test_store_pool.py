@@ -56,6 +56,23 @@ async def test_a_transaction_that_was_cut_is_an_outage_and_leaves_nothing(
     assert await pool.fetchrow("get_project", PROJECT) is None
 
 
+async def test_a_migration_beside_a_running_version_costs_a_transaction_and_no_process(
+    database: str, pool: Pool
+) -> None:
+    await a_project(pool)
+
+    async def read() -> None:
+        async with pool.transaction() as connection:
+            assert await connection.fetchrow("select * from projects") is not None
+
+    await read()
+    async with connected(database) as connection:
+        await connection.execute("alter table projects add column of_the_next_version text")
+    with pytest.raises(StoreGoneError, match="cached"):
+        await read()
+    await read()
+
+
 async def test_a_statement_that_takes_too_long_is_an_outage(database: str) -> None:
     pool = Pool(dsn=database, size=1, seconds=0.5)
     try:

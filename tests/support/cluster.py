@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 import uuid
@@ -71,16 +72,16 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
+async def receiving(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/{tail:.*}", receiver.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    receiver.url = f"http://127.0.0.1:{port}"
+    receiver.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
     try:
         yield receiver
     finally:
@@ -376,8 +377,13 @@ def by_id(receiver: Receiver, path: str | None = None) -> dict[str, list[Seen]]:
 
 
 @asynccontextmanager
-async def a_cluster(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Cluster]:
-    """Topics, group and API of one test; all processes are ended after it."""
+async def a_cluster(
+    kafka: str, dsn: str, folder: Path, *, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Cluster]:
+    """Topics, group and API of one test; all processes are ended after it.
+
+    *settings* are those of its processes; the test itself goes by *kafka* and *dsn*.
+    """
     name = f"t{uuid.uuid4().hex[:10]}"
     topic = f"{name}.events"
     await create_topics(kafka, [topic, f"{name}.quarantine"])
@@ -398,6 +404,7 @@ async def a_cluster(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Cluster
         "WEBHOOKS_DELIVER__ALLOW_NETWORKS": "127.0.0.0/8",
         "WEBHOOKS_DELIVER__ALLOW_HTTP": "true",
         "PYTHONUNBUFFERED": "1",
+        **(settings or {}),
     }
     cluster = Cluster(kafka, dsn, topic, folder, environment)
     try:
