@@ -118,7 +118,7 @@ class Recorder:
         """Copy where we stand to the group, once a second: an autoscaler goes by its lag."""
         now = self._clock.monotonic()
         stands = {p: offset for p, offset in self._stands.items() if offset is not None}
-        if stands == self._told or now - self._told_at < TELL_SECONDS:
+        if not stands or stands == self._told or now - self._told_at < TELL_SECONDS:
             return
         self._told, self._told_at = stands, now
         try:
