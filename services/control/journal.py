@@ -29,6 +29,7 @@ from services.kernel.registration import Registration
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
 from services.match import types
+from services.match.fences import Fences
 from services.match.index import Matcher
 from services.render import render
 
@@ -223,7 +224,7 @@ class Journal:
             matcher = Matcher()
             matcher.replace_all([_as_matched(registration)])
             known = await self._geofences.of_project(registration.project_id)
-            matcher.set_geofences(registration.project_id, known)
+            matcher.set_fences(registration.project_id, Fences.of(known))
         pattern = types.parse(asked.type) if asked.type is not None else None
         return View(caller, asked, pattern, matcher, self._max_body_bytes)
 

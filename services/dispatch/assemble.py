@@ -161,7 +161,7 @@ def assemble(
         source=ports.geofences,
         clock=clock,
         reload_seconds=limits.reload,
-        on_change=matcher.set_geofences,
+        on_change=matcher.set_fences,
     )
     subscriptions = Subscriptions(
         source=ports.subscriptions,
@@ -239,6 +239,7 @@ def assemble(
         partitions=partitions,
         flow=flow,
         waits=lambda: detaching.is_our_outage,
+        prepare=subscriptions.prepare,
         clock=clock,
         limits=limits,
     )

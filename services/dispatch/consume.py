@@ -1,7 +1,7 @@
 """The one task that polls. It takes what comes to the flow in slices, and keeps the window."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -32,6 +32,7 @@ class Consumer:
         partitions: OwnedPartitions,
         flow: Flow,
         waits: Callable[[], bool],
+        prepare: Callable[[], Awaitable[None]],
         clock: Clock,
         limits: Limits,
     ) -> None:
@@ -39,6 +40,7 @@ class Consumer:
         self._partitions = partitions
         self._flow = flow
         self._waits = waits
+        self._prepare = prepare
         self._clock = clock
         self._limits = limits
         self.polling_since: float | None = None
@@ -79,11 +81,12 @@ class Consumer:
             work.append((owned, fresh))
         size = self._limits.slice_records
         for owned, batch in work:
-            for begin in range(0, len(batch.records), size):
+            begin = 0
+            while begin < len(batch.records):
                 if not (self._partitions.is_held(owned) and owned.active):
                     break
-                self._flow.deliver(owned, batch.records[begin : begin + size])
-                await asyncio.sleep(0)
+                begin += self._flow.deliver(owned, batch.records[begin : begin + size])
+                await self._prepare()
 
     async def _keep_window(self) -> None:
         """Wait a little for room; pause what stays full, resume what has room again."""

@@ -88,20 +88,26 @@ class Flow:
         self._clock = clock
         self._chance = chance
 
-    def deliver(self, owned: Owned, records: Sequence[Record]) -> None:
-        """Take registered *records* of one partition to the outboxes."""
+    def deliver(self, owned: Owned, records: Sequence[Record]) -> int:
+        """Take registered *records* of one partition to the outboxes; return how many were taken.
+
+        It stops before one whose subscriptions have to be prepared.
+        """
         tracker = owned.tracker
-        for record in records:
+        for n, record in enumerate(records):
             offset = record.position.offset
             if tracker.is_open(offset):  # else an earlier epoch settled it
                 event = self._decode(record)
                 if isinstance(event, Poison):
                     self._quarantine.put(owned, record, event)
                 elif event is not None:
+                    if not self._subscriptions.is_ready(event):
+                        return n
                     self._conformity.check(event)
                     self._masters.note(owned, event)
                     self._offer(owned, event)
             tracker.matched(offset)
+        return len(records)
 
     def _offer(self, owned: Owned, event: Event) -> None:
         renderings, subject = None, NOTHING
@@ -126,11 +132,16 @@ class Flow:
                 owned.open(offset, subscription.id, len(delivery.body))
                 self._outboxes.deliver(delivery, subscription)
 
-    def scan(self, owned: Owned, scan: Scan, record: Record) -> None:
-        """Take a record that a scanner read to the lanes that are with it."""
+    def scan(self, owned: Owned, scan: Scan, record: Record) -> bool:
+        """Take a record that a scanner read to the lanes that are with it.
+
+        Return False where its subscriptions have to be prepared first.
+        """
         event = self._decode(record)
         if event is None or isinstance(event, Poison):
-            return  # the feed has seen to it
+            return True  # the feed has seen to it
+        if not self._subscriptions.is_ready(event):
+            return False
         renderings, subject = None, NOTHING
         offset = record.position.offset
         for match in self._subscriptions.match(event):
@@ -153,6 +164,7 @@ class Flow:
             # What flies since before it was detached, or is to be a row, isn't sent a second time.
             if is_new and offset not in lane.flying and not self._parking.holds(delivery):
                 self._outboxes.deliver(delivery, subscription)
+        return True
 
     def _delivery(  # noqa: PLR0917 - per event: by position it is faster
         self,

@@ -329,13 +329,12 @@ class Replays:
         replay = side.replay
         if event.project_id != replay.project_id or not replay.wanted.takes(event):
             return None
-        for match in self._subscriptions.match(event):
-            if match.subscription.id == replay.subscription_id:
-                types = replay.wanted.types
-                profile = match.subscription.profile
-                if types is None or asked_name(types, event.type, profile) is not None:
-                    return match
-        return None
+        match = self._subscriptions.wants(replay.subscription_id, event)
+        types = replay.wanted.types
+        if match is None or types is None:
+            return match
+        profile = match.subscription.profile
+        return match if asked_name(types, event.type, profile) is not None else None
 
     def _offer(self, side: Side) -> None:
         """Put what may go now in line."""

@@ -193,7 +193,10 @@ class Scanners:
                 if not self._goes_on(owned, scan):
                     return
                 began = self._clock.monotonic()
-            self._flow.scan(owned, scan, record)
+            while not self._flow.scan(owned, scan, record):
+                await self._subscriptions.prepare()
+                if not self._goes_on(owned, scan):
+                    return
             scan.position, scan.seen_ms = offset + 1, record.timestamp_ms
         scan.position = max(scan.position, end)
         scan.read += len(batch.records)

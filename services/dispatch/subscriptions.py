@@ -50,6 +50,7 @@ class Subscriptions:
         self._loaded = False
         self._read_at = clock.monotonic()
         """When everything was last read."""
+        self._to_prepare: dict[tuple[str, str], None] = {}
         self._to_disable: deque[tuple[Subscription, str]] = deque()
         self._wake = Wake()
         self._reading = asyncio.Lock()
@@ -65,6 +66,25 @@ class Subscriptions:
     def match(self, event: Event) -> Sequence[Match]:
         """Return who wants *event*, paused and disabled ones too."""
         return self._matcher.match(event)
+
+    def wants(self, id_: SubscriptionId, event: Event) -> Match | None:
+        """Return whether one subscription wants *event*, and in which name."""
+        return self._matcher.wants(id_, event)
+
+    def is_ready(self, event: Event) -> bool:
+        """Tell whether `match` answers at once; else have it prepared first."""
+        if self._matcher.is_ready(event):
+            return True
+        self._to_prepare[event.project_id, event.type] = None
+        return False
+
+    async def prepare(self) -> None:
+        """Let others go on; build what `match` was not ready for, in steps of a few milliseconds."""
+        await asyncio.sleep(0)
+        for project_id, type_ in list(self._to_prepare):
+            for _ in self._matcher.prepare(project_id, type_):
+                await asyncio.sleep(0)
+            self._to_prepare.pop((project_id, type_), None)
 
     def disable(self, subscription: Subscription, *, reason: str) -> None:
         """Switch *subscription* off: here at once, in Postgres as soon as it takes it."""

@@ -54,7 +54,9 @@ class Decoder:
                 metrics.TOMBSTONES.inc()
                 return None
             return Poison(reason="null", pointer="", message="the record has no value")
-        headers = {name: text for name, text in record.headers if text is not None}
+        headers: Mapping[str, bytes] = {}
+        if record.headers:
+            headers = {name: text for name, text in record.headers if text is not None}
         body = self._json(value)
         if isinstance(body, Poison):
             return body

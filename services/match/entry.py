@@ -1,5 +1,6 @@
 """Who wants events of one project and type: those without a filter, and those whose filter holds."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -40,83 +41,80 @@ Failed: TypeAlias = Callable[[Subscription], None]
 """Told of a subscription whose filter raised."""
 
 
-class Entry:
-    """Never changed but for its counts: a change makes another entry, which may share the tree."""
+class Tree(NamedTuple):
+    """Filters that are matched together, by the age of their subscriptions."""
 
-    __slots__ = (
-        "always",
-        "bitmap",
-        "filtered",
-        "gone",
-        "hits",
-        "hits_of_tree",
-        "rows",
-        "seen",
-        "singles",
-    )
+    filtered: Sequence[Filtered]
+    """By number in the bitmap."""
+    matches: Sequence[Match]
+    """The same, without the filters."""
+    bitmap: Bitmap
+
+    @classmethod
+    def of(cls, filtered: Sequence[Filtered], bitmap: Bitmap) -> "Tree":
+        """Return them with their bitmap, made of them in this order."""
+        return cls(filtered, [match for match, _ in filtered], bitmap)
+
+    def rows_of(self, id_: SubscriptionId) -> int:
+        """Return the rows of a subscription; 0 where it isn't in the tree."""
+        n = bisect_left(self.matches, id_, key=age)
+        is_here = n < len(self.matches) and self.matches[n].subscription.id == id_
+        return self.bitmap.rows_of(n) if is_here else 0
+
+
+class Entry:
+    """Never changed: a change makes another entry, which may share the tree."""
+
+    __slots__ = ("always", "is_met", "is_plain", "rows", "singles", "tree")
 
     def __init__(
         self,
         always: tuple[Match, ...],
         *,
-        filtered: Sequence[Filtered] = (),
-        bitmap: Bitmap | None = None,
+        tree: Tree | None = None,
         rows: int = 0,
         singles: tuple[Single, ...] = (),
-        gone: frozenset[SubscriptionId] = frozenset(),
     ) -> None:
         self.always = always
         """Those without a filter."""
-        self.filtered = filtered
-        """By number in the tree."""
-        self.bitmap = bitmap
+        self.tree = tree
         self.rows = rows
         """Those of the tree that still stand."""
-        self.gone = gone
-        """Who was changed or removed since the tree was built."""
         self.singles = singles
         """A few filters, or those that changed since the tree was built: the overlay."""
-        self.seen = 0
-        self.hits: dict[SubscriptionId, int] = {}
-        """Of those evaluated by themselves."""
-        self.hits_of_tree = [0] * len(filtered)
+        self.is_plain = tree is None and not singles
+        """Whether nobody here has a filter."""
+        self.is_met = False
+        """Whether an event was matched since."""
 
     def match(self, body: Json, held: Held, failed: Failed) -> Sequence[Match]:
         """Return who wants an event, oldest first where some have filters."""
-        found = self._of_tree(body, held, failed)
-        hits = self.hits
+        found = self._of_tree(body, held, failed) if self.tree is not None else []
         for match, holds in self.singles:
             try:
                 if holds(body):
                     found.append(match)
-                    id_ = match.subscription.id
-                    hits[id_] = hits.get(id_, 0) + 1
             except Exception:  # noqa: BLE001 - of one filter, for this subscription only
                 failed(match.subscription)
         if not found:
             return self.always
-        return sorted((*self.always, *found), key=_age) if self.always or self.singles else found
+        return sorted((*self.always, *found), key=age) if self.always or self.singles else found
 
     def _of_tree(self, body: Json, held: Held, failed: Failed) -> list[Match]:
-        if self.bitmap is None:
-            return []
-        filtered, hits = self.filtered, self.hits_of_tree
+        assert self.tree is not None  # noqa: S101 - `match` has looked
         try:
-            numbers = self.bitmap.match(body, self.rows)
+            return self.tree.bitmap.select(self.tree.matches, body, self.rows)
         except Exception:  # noqa: BLE001 - of one filter among many: whose it is, the closures tell
-            numbers = self._one_by_one(body, held, failed)
-        for n in numbers:
-            hits[n] += 1
-        return [filtered[n].match for n in numbers]
+            return self._one_by_one(self.tree, body, held, failed)
 
-    def _one_by_one(self, body: Json, held: Held, failed: Failed) -> list[int]:
+    def _one_by_one(self, tree: Tree, body: Json, held: Held, failed: Failed) -> list[Match]:
         found = []
-        for n, (match, tree) in enumerate(self.filtered):
-            if self.bitmap is None or not self.rows & self.bitmap.rows_of(n):
+        for n, (match, filter_) in enumerate(tree.filtered):
+            if not self.rows & tree.bitmap.rows_of(n):
                 continue
             try:
-                if evaluator(tree.rows, held.fences)(body):
-                    found.append(n)
+                if evaluator(filter_.rows, held.fences)(body):
+                    found.append(match)
             except Exception:  # noqa: BLE001
                 failed(match.subscription)
         return found
@@ -124,10 +122,9 @@ class Entry:
     def without(self, ids: Collection[SubscriptionId], added: Sequence[Match | Single]) -> "Entry":
         """Return the entry without these subscriptions, and with what became of them."""
         rows = self.rows
-        if self.bitmap is not None:
-            for n, (match, _) in enumerate(self.filtered):
-                if match.subscription.id in ids:
-                    rows &= ~self.bitmap.rows_of(n)
+        if self.tree is not None:
+            for id_ in ids:
+                rows &= ~self.tree.rows_of(id_)
         always = [match for match in self.always if match.subscription.id not in ids]
         singles = [single for single in self.singles if single.match.subscription.id not in ids]
         for each in added:
@@ -136,35 +133,10 @@ class Entry:
             else:
                 always.append(each)
         return Entry(
-            tuple(sorted(always, key=_age)),
-            filtered=self.filtered,
-            bitmap=self.bitmap,
-            rows=rows,
-            singles=tuple(singles),
-            gone=self.gone.union(ids),
+            tuple(sorted(always, key=age)), tree=self.tree, rows=rows, singles=tuple(singles)
         )
 
-    def matched(self) -> dict[SubscriptionId, int]:
-        """Return how many events each filter held for, those it didn't left out."""
-        of_tree = zip(self.filtered, self.hits_of_tree, strict=True)
-        found = {each.match.subscription.id: count for each, count in of_tree if count}
-        for id_, count in self.hits.items():
-            found[id_] = found.get(id_, 0) + count
-        return found
 
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self.seen = 0
-        self.hits = {}
-        self.hits_of_tree = [0] * len(self.filtered)
-
-    @property
-    def judged(self) -> list[SubscriptionId]:
-        """Whose filters are evaluated."""
-        of_tree = [match.subscription.id for match, _ in self.filtered]
-        singles = [single.match.subscription.id for single in self.singles]
-        return [*(id_ for id_ in of_tree if id_ not in self.gone), *singles]
-
-
-def _age(match: Match) -> str:
+def age(match: Match) -> SubscriptionId:
+    """Return what sorts matches by age."""
     return match.subscription.id  # begins with the time of its making

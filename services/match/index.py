@@ -3,49 +3,41 @@
 An entry per (project, type) is built on first use and never changed. Where a project has many
 filters its entry is a tree; a change then makes an entry with the same tree, without the rows that
 are gone and with what is new beside it, so that it takes effect between two events. Such entries are
-built anew by `rebuild`, in steps of a few milliseconds.
+built anew by `rebuild`, in steps of a few milliseconds. So are the first ones of big projects, where
+whoever has an event of theirs asks `is_ready` and lets `prepare` do it.
 
 A stored filter that can't be read, of another version perhaps, matches nothing and is told of. One
 that fails on events is let fail for its own subscription alone, and is switched off after a few.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from services.kernel.event import Event
-from services.kernel.geofence import Geofence
 from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.subscription import Subscription
-from services.match.entry import ONE_BY_ONE, Entry, Filtered, Match, Single
+from services.match.entry import ONE_BY_ONE, Entry, Filtered, Match, Single, Tree, age
 from services.match.fences import NO_FENCES, Fences
 from services.match.filters import Filter, evaluator, stored
-from services.match.filters.bitmap import Bitmap, build, building
+from services.match.filters.bitmap import building
 from services.match.filters.places import Held
 from services.match.types import asked_name
 from services.observe import metrics
 
-__all__ = ["Match", "Matcher", "Seen"]
+__all__ = ["Match", "Matcher"]
 
 MAX_TYPES = 1_024
 """Entries of one project: names of types come from producers, so they are bounded."""
-MAX_GONE = 256
-"""Counts of entries that are no more; the oldest are dropped where nobody asks for them."""
+IN_ONE_GO = 200
+"""Subscriptions of a project up to which an entry is built within a few milliseconds."""
+MAX_OVERLAY = 64
+"""Filters beside a tree; with more of them the entry is built anew before its next event."""
 STEP_SECONDS = 0.004
+STEP_SUBSCRIPTIONS = 500
 MAX_FAILURES = 10
 """Of one filter, until it is switched off."""
-
-
-class Seen(NamedTuple):
-    """How many events an entry saw, and whom they matched, since it was last asked."""
-
-    always: Sequence[SubscriptionId]
-    """Without a filter: all of the events."""
-    filtered: Sequence[SubscriptionId]
-    matched: dict[SubscriptionId, int]
-    """Of the filtered ones."""
-    events: int
 
 
 class _Wanting(NamedTuple):
@@ -63,10 +55,11 @@ class _Project:
 
     def __init__(self) -> None:
         self.subscriptions: dict[SubscriptionId, Subscription] = {}
-        self.entries: dict[str, Entry] = {}
+        self.entries: OrderedDict[str, Entry] = OrderedDict()
+        """The one used last comes last."""
         self.held = Held()
-        self.building: list[Collection[SubscriptionId]] | None = None
-        """While an entry is built in steps: what changed meanwhile."""
+        self.building: list[list[Collection[SubscriptionId]]] = []
+        """For each entry that is being built in steps: whom changes since then were about."""
 
 
 class Matcher:
@@ -79,7 +72,6 @@ class Matcher:
         self._trees: dict[SubscriptionId, tuple[str, Filter | None]] = {}
         self._failures: dict[SubscriptionId, int] = {}
         self._stale: dict[tuple[str, str], None] = {}
-        self._gone: deque[Seen] = deque(maxlen=MAX_GONE)
 
     def learn(self, subscriptions: Iterable[Subscription]) -> Iterator[None]:
         """Read the filters of these, in steps of a few milliseconds: ahead of their use."""
@@ -121,26 +113,58 @@ class Matcher:
         for project_id, of_project in ids.items():
             self._overlay(project_id, of_project)
 
-    def set_geofences(self, project_id: ProjectId, geofences: Sequence[Geofence]) -> None:
+    def set_fences(self, project_id: ProjectId, fences: Fences) -> None:
         """Swap the geofences of a project: between two events, and no tree is made anew."""
         project = self._project(project_id)
-        project.held.fences = Fences.of(geofences) if geofences else NO_FENCES
+        project.held.fences = fences
         # Filters that are evaluated by themselves have taken the fences in.
         singles = [type_ for type_, entry in project.entries.items() if entry.singles]
         self._drop(project_id, project, singles)
+
+    def is_ready(self, event: Event) -> bool:
+        """Tell whether `match` answers at once; else `prepare` comes first."""
+        project = self._projects.get(event.project_id)
+        return (
+            project is None
+            or event.type in project.entries
+            or len(project.subscriptions) <= IN_ONE_GO
+        )
+
+    def prepare(self, project_id: str, type_: str) -> Iterator[None]:
+        """Build what `match` needs, in steps of a few milliseconds."""
+        project = self._projects.get(project_id)
+        if project is not None and type_ not in project.entries:
+            yield from self._building(project_id, project, type_)
 
     def match(self, event: Event) -> Sequence[Match]:
         """Return who wants *event*, paused and disabled ones too, oldest first."""
         project = self._projects.get(event.project_id)
         if project is None:
             return ()
-        entry = project.entries.get(event.type)
+        entries, type_ = project.entries, event.type
+        entry = entries.get(type_)
         if entry is None:
-            entry = self._build(event.project_id, project, event.type)
-        entry.seen += 1
-        if entry.bitmap is None and not entry.singles:
+            entry = self._build(event.project_id, project, type_)
+        else:
+            entries.move_to_end(type_)
+        if entry.is_plain:
             return entry.always
+        entry.is_met = True
         return entry.match(event.body, project.held, self._failed)
+
+    def wants(self, id_: SubscriptionId, event: Event) -> Match | None:
+        """Return whether one subscription wants *event*: evaluated by itself."""
+        project = self._projects.get(event.project_id)
+        found = self._added(project, event.type, [id_]) if project is not None else []
+        for each in found:
+            if isinstance(each, Match):
+                return each
+            try:
+                if each.holds(event.body):
+                    return each.match
+            except Exception:  # noqa: BLE001 - of its filter
+                self._failed(each.match.subscription)
+        return None
 
     def rebuild(self) -> Iterator[None]:
         """Build the trees anew that have changes beside them, in steps of a few milliseconds.
@@ -152,18 +176,9 @@ class Matcher:
             entry = project.entries.get(type_) if project is not None else None
             if project is None or entry is None:
                 self._stale.pop((project_id, type_), None)
-            elif entry.seen:
+            elif entry.is_met:
                 self._stale.pop((project_id, type_), None)
-                yield from self._rebuild(project_id, project, type_)
-
-    def take_seen(self) -> Iterator[Seen]:
-        """Yield what was seen and matched since the last call, an entry at a time."""
-        while self._gone:
-            yield self._gone.popleft()
-        for project in list(self._projects.values()):
-            for entry in list(project.entries.values()):
-                if entry.seen:
-                    yield _seen(entry)
+                yield from self._building(project_id, project, type_)
 
     def _project(self, project_id: str) -> _Project:
         return self._projects.setdefault(project_id, _Project())
@@ -189,50 +204,76 @@ class Matcher:
             self._overlay(subscription.project_id, {subscription.id})
             self._on_broken(subscription)
 
-    def _wanting(self, project: _Project, type_: str) -> _Wanting:
-        found = _Wanting([], [], [])
-        for subscription in project.subscriptions.values():
-            asked = asked_name(subscription.types, type_, subscription.profile)
-            if asked is None:
-                continue
-            if subscription.filter is None:
-                found.always.append(Match(subscription, asked))
-            elif (tree := self._tree(subscription)) is not None:
-                found.filtered.append(Filtered(Match(subscription, asked), tree))
-            else:
-                found.broken.append(subscription)
-        if found.filtered:  # the two are told together
-            found.always.sort(key=lambda match: match.subscription.id)
-            found.filtered.sort(key=lambda each: each.match.subscription.id)
-        return found
-
     def _build(self, project_id: str, project: _Project, type_: str) -> Entry:
-        always, filtered, broken = self._wanting(project, type_)
-        bitmap = None
-        if len(filtered) > ONE_BY_ONE:
-            bitmap = build([tree.rows for _, tree in filtered], project.held)
-        entry = _entry(always, filtered, bitmap, project.held)
-        if len(project.entries) >= MAX_TYPES:
+        steps = self._building(project_id, project, type_)
+        while True:  # in one go
+            try:
+                next(steps)
+            except StopIteration as done:
+                entry: Entry = done.value
+                return entry
+
+    def _building(
+        self, project_id: str, project: _Project, type_: str
+    ) -> Generator[None, None, Entry]:
+        """Build an entry in steps, and put it in its place with what changed meanwhile."""
+        changed: list[Collection[SubscriptionId]] = []
+        project.building.append(changed)
+        try:
+            found = _Wanting([], [], [])
+            for n, subscription in enumerate(list(project.subscriptions.values()), start=1):
+                self._sort_in(found, subscription, type_)
+                if n % STEP_SUBSCRIPTIONS == 0:
+                    yield
+            always, filtered, broken = found
+            if filtered:  # the two are told together
+                always.sort(key=age)
+                filtered.sort(key=lambda each: age(each.match))
+            tree = None
+            if len(filtered) > ONE_BY_ONE:
+                rows = [filter_.rows for _, filter_ in filtered]
+                tree = Tree.of(filtered, (yield from building(rows, project.held)))
+        finally:
+            project.building = [each for each in project.building if each is not changed]
+        entry = _entry(always, filtered, tree, project.held)
+        if self._projects.get(project_id) is not project:
+            return entry  # all were replaced meanwhile
+        for ids in changed:
+            entry = entry.without(ids, self._added(project, type_, ids))
+            self._stale[project_id, type_] = None
+        if type_ not in project.entries and len(project.entries) >= MAX_TYPES:
             self._drop(project_id, project, [next(iter(project.entries))])
         project.entries[type_] = entry
         for subscription in broken:  # may change what is held here
             self._on_broken(subscription)
         return entry
 
+    def _sort_in(self, found: _Wanting, subscription: Subscription, type_: str) -> None:
+        asked = asked_name(subscription.types, type_, subscription.profile)
+        if asked is None:
+            return
+        if subscription.filter is None:
+            found.always.append(Match(subscription, asked))
+        elif (tree := self._tree(subscription)) is not None:
+            found.filtered.append(Filtered(Match(subscription, asked), tree))
+        else:
+            found.broken.append(subscription)
+
     def _overlay(self, project_id: str, ids: Collection[SubscriptionId]) -> None:
         project = self._projects[project_id]
-        if project.building is not None:
-            project.building.append(ids)
-        small = [type_ for type_, entry in project.entries.items() if entry.bitmap is None]
-        self._drop(project_id, project, small)
+        for changed in project.building:
+            changed.append(ids)
         for type_, entry in list(project.entries.items()):
-            self._replace(project, type_, entry.without(ids, self._added(project, type_, ids)))
+            if entry.tree is None or len(entry.singles) + len(ids) > MAX_OVERLAY:
+                self._drop(project_id, project, [type_])
+                continue
+            project.entries[type_] = entry.without(ids, self._added(project, type_, ids))
             self._stale[project_id, type_] = None
 
     def _added(
         self, project: _Project, type_: str, ids: Collection[SubscriptionId]
     ) -> list[Match | Single]:
-        """Return what has become of the subscriptions *ids* that want events of a type."""
+        """Return those of the subscriptions *ids*, as they are now, that want events of a type."""
         found: list[Match | Single] = []
         for id_ in ids:
             subscription = project.subscriptions.get(id_)
@@ -248,52 +289,16 @@ class Matcher:
                 found.append(Single(match, evaluator(tree, project.held.fences)))
         return found
 
-    def _rebuild(self, project_id: str, project: _Project, type_: str) -> Iterator[None]:
-        changed: list[Collection[SubscriptionId]] = []
-        project.building = changed
-        always, filtered, _ = self._wanting(project, type_)
-        yield
-        bitmap: Bitmap | None = None
-        if len(filtered) > ONE_BY_ONE:
-            bitmap = yield from building([tree.rows for _, tree in filtered], project.held)
-        project.building = None
-        if self._projects.get(project_id) is not project or type_ not in project.entries:
-            return
-        entry = _entry(always, filtered, bitmap, project.held)
-        for ids in changed:
-            entry = entry.without(ids, self._added(project, type_, ids))
-        self._replace(project, type_, entry)
-
-    def _replace(self, project: _Project, type_: str, entry: Entry) -> None:
-        before = project.entries[type_]
-        if before.seen:
-            self._gone.append(_seen(before))
-        project.entries[type_] = entry
-
     def _drop(self, project_id: str, project: _Project, types: Iterable[str]) -> None:
         for type_ in types:
-            entry = project.entries.pop(type_)
+            del project.entries[type_]
             self._stale.pop((project_id, type_), None)
-            if entry.seen:
-                self._gone.append(_seen(entry))
 
 
 def _entry(
-    always: Sequence[Match], filtered: Sequence[Filtered], bitmap: Bitmap | None, held: Held
+    always: Sequence[Match], filtered: Sequence[Filtered], tree: Tree | None, held: Held
 ) -> Entry:
-    if bitmap is not None:
-        return Entry(tuple(always), filtered=filtered, bitmap=bitmap, rows=bitmap.every)
-    singles = (Single(match, evaluator(tree, held.fences)) for match, tree in filtered)
+    if tree is not None:
+        return Entry(tuple(always), tree=tree, rows=tree.bitmap.every)
+    singles = (Single(match, evaluator(filter_, held.fences)) for match, filter_ in filtered)
     return Entry(tuple(always), singles=tuple(singles))
-
-
-def _seen(entry: Entry) -> Seen:
-    """Return the counts of an entry, and begin anew."""
-    seen = Seen(
-        always=[match.subscription.id for match in entry.always],
-        filtered=entry.judged,
-        matched=entry.matched(),
-        events=entry.seen,
-    )
-    entry.forget()
-    return seen

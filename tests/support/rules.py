@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+from hypothesis import strategies as st
+
 from services.kernel.event import Json
 from services.match.filters import Filter, check
 
@@ -86,4 +88,52 @@ def _element(chance: random.Random, value: Any) -> Any:  # noqa: ANN401 - JSON
             {"anything-but": {"equals-ignore-case": [text.upper()]}},
             {"anything-but": {"wildcard": stars}},
         ]
+    )
+
+
+# The same for Hypothesis, which shrinks what it finds.
+
+
+def events() -> st.SearchStrategy[Json]:
+    """Return events; nested arrays and objects included."""
+    values: st.SearchStrategy[Any] = st.sampled_from(SCALARS)
+    for _ in range(DEPTH):
+        values = values | st.lists(values, max_size=3) | _objects(values)
+    return _objects(values)
+
+
+def rules() -> st.SearchStrategy[Json]:
+    """Return filters; some say a thing twice, which `parsed` tells."""
+    leaves: st.SearchStrategy[Any] = st.lists(_matchers(), min_size=1, max_size=3)
+    below = leaves | _objects(leaves, least=1)
+    patterns = _objects(below, least=1)
+    either = st.lists(patterns, min_size=2, max_size=3).map(lambda branches: {"$or": branches})
+    return patterns | either | st.builds(lambda one, other: one | other, patterns, either)
+
+
+def _objects(inner: st.SearchStrategy[Any], *, least: int = 0) -> st.SearchStrategy[Json]:
+    return st.dictionaries(st.sampled_from(KEYS), inner, min_size=least, max_size=2)
+
+
+def _matchers() -> st.SearchStrategy[Any]:
+    texts, numbers = st.sampled_from(TEXTS[1:]), st.sampled_from(NUMBERS)
+    stars = st.sampled_from(["*", "x*", "*x", "x*x", "*y*", "x\\*"])
+    tests = st.one_of(
+        st.tuples(st.sampled_from(["prefix", "suffix", "equals-ignore-case"]), texts),
+        st.tuples(st.just("wildcard"), stars),
+    ).map(lambda pair: dict([pair]))
+    folded = texts.map(lambda text: {"equals-ignore-case": text})
+    return st.one_of(
+        st.sampled_from(SCALARS),
+        st.booleans().map(lambda there: {"exists": there}),
+        tests,
+        st.tuples(st.sampled_from(["prefix", "suffix"]), folded).map(lambda pair: dict([pair])),
+        st.builds(
+            lambda op, bound: {"numeric": [op, bound]},
+            st.sampled_from(["=", "<", "<=", ">", ">="]),
+            numbers,
+        ),
+        st.one_of(
+            texts, numbers, st.lists(texts, min_size=1), st.lists(numbers, min_size=1), tests
+        ).map(lambda than: {"anything-but": than}),
     )

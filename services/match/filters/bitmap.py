@@ -10,7 +10,7 @@ Built once, never changed. It says what `closures` says.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from services.kernel.event import Json
 from services.match.filters.holds import MISSING, elements
@@ -18,26 +18,29 @@ from services.match.filters.places import Held, Places
 from services.match.filters.tables import Table
 from services.match.filters.tree import Leaf, Row
 
+T = TypeVar("T")
+
 SLICE = 200
 """Rows that are merged in one step of a build."""
-FEW_BITS = 16
+FEW_BITS = 32
 
 
 class Field(NamedTuple):
-    """What is said of one field: by leaves, then *child* is None, or of what is below."""
+    """What leaves say of one field."""
 
     name: str
     strings: dict[str, int]
     default: int | None
-    table: "Table | Places | None"
-    child: "Node | None"
+    numbers: dict[float, int]
+    table: "Table | Places"
 
 
 class Node(NamedTuple):
-    """What is said of one object."""
+    """What is said of one object; what most rows speak of comes first: it leaves the fewest."""
 
     fields: tuple[Field, ...]
-    """Those that most rows speak of come first: they leave the fewest."""
+    children: "tuple[tuple[str, Node], ...]"
+    """Fields of which something is said below."""
     absent: int
     """The rows that an object without fields satisfies."""
 
@@ -56,13 +59,22 @@ class Bitmap:
 
     def match(self, event: Json, alive: int) -> list[int]:
         """Return the numbers of the filters that hold, in order; of the rows in *alive*."""
+        return self.select(range(len(self._owners)), event, alive)
+
+    def select(self, wanted: Sequence[T], event: Json, alive: int) -> list[T]:
+        """Return those of *wanted*, given by number, whose filters hold."""
         rows = walk(self._root, event, alive)
         if not rows:
             return []
         if self._is_plain:
-            return bits(rows)
-        owners = self._owners
-        return list(dict.fromkeys([owners[row] for row in bits(rows)]))
+            return [wanted[row] for row in bits(rows)]
+        found, last, owners = [], -1, self._owners
+        for row in bits(rows):
+            owner = owners[row]
+            if owner != last:  # rows of one filter are neighbours
+                found.append(wanted[owner])
+                last = owner
+        return found
 
     def rows_of(self, number: int) -> int:
         """Return the rows of one filter: neighbours."""
@@ -97,21 +109,28 @@ def building(filters: Sequence[Sequence[Row]], held: Held) -> Steps:
 
 def walk(node: Node, obj: Json, rows: int) -> int:
     """Return those of *rows* that *obj* satisfies."""
-    for name, strings, default, table, child in node.fields:
+    for name, strings, default, numbers, table in node.fields:
         value = obj.get(name, MISSING)
-        if table is not None:
-            if value.__class__ is str:  # the common case, without a call of ours
-                found = strings.get(value, default)
-                rows &= found if found is not None else table.string(value)
-            else:
-                rows &= table.sat(value)
-        elif child is not None:
-            if value.__class__ is dict:
-                rows = walk(child, value, rows)
-            elif value.__class__ is list:
-                rows = _any_of(child, value, rows)
-            else:
-                rows &= child.absent
+        kind = value.__class__
+        if kind is str:  # the common cases, without a call of ours
+            found = strings.get(value, default)
+            rows &= found if found is not None else table.unknown(value)
+        elif kind is int or kind is float:  # never bool: True would find what is known of 1
+            found = numbers.get(value)
+            rows &= found if found is not None else table.number(value)
+        else:
+            rows &= table.sat(value)
+        if not rows:
+            return 0
+    for name, child in node.children:
+        value = obj.get(name, MISSING)
+        kind = value.__class__
+        if kind is dict:
+            rows = walk(child, value, rows)
+        elif kind is list:
+            rows = _any_of(child, value, rows)
+        else:
+            rows &= child.absent
         if not rows:
             return 0
     return rows
@@ -121,10 +140,11 @@ def bits(number: int) -> list[int]:
     """Return which bits are set, lowest first."""
     found = []
     if number.bit_count() <= FEW_BITS:
-        while number:
-            lowest = number & -number
-            found.append(lowest.bit_length() - 1)
-            number ^= lowest
+        while number:  # the highest first: what is left gets shorter
+            highest = number.bit_length() - 1
+            found.append(highest)
+            number ^= 1 << highest
+        found.reverse()
         return found
     text = bin(number)[:1:-1]
     at = text.find("1")
@@ -170,20 +190,28 @@ class _Draft:
     def finish(self, every: int, held: Held) -> Generator[None, None, Node]:
         """Make the tables, one a step."""
         fields: list[tuple[int, Field]] = []
+        children: list[tuple[int, tuple[str, Node]]] = []
         absent = every
         for name, leaves in self.scalars.items():
-            table = Table(leaves, every)
-            fields.append((len(leaves), Field(name, table.strings, table.default, table, None)))
+            table = yield from Table.building(leaves, every)
+            fields.append((len(leaves), _field(name, table)))
             absent &= table.missing
             yield
         for name, leaves in self.places.items():
             places = Places(leaves, every, held)
-            fields.append((len(leaves), Field(name, {}, places.default, places, None)))
+            fields.append((len(leaves), _field(name, places)))
             absent &= places.missing
             yield
         for name, draft in self.below.items():
             child = yield from draft.finish(every, held)
-            fields.append((draft.count, Field(name, {}, None, None, child)))
+            children.append((draft.count, (name, child)))
             absent &= child.absent
-        fields.sort(key=lambda pair: -pair[0])
-        return Node(tuple(field for _, field in fields), absent)
+        return Node(_busiest_first(fields), _busiest_first(children), absent)
+
+
+def _field(name: str, table: Table | Places) -> Field:
+    return Field(name, table.strings, table.default, table.numbers, table)
+
+
+def _busiest_first(counted: list[tuple[int, T]]) -> tuple[T, ...]:
+    return tuple(each for _, each in sorted(counted, key=lambda pair: -pair[0]))

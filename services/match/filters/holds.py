@@ -6,7 +6,7 @@ thing. Numbers are compared by their exact value, strings by code point; case is
 and `anything-but` therefore does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from services.match.fences import Fences
@@ -96,8 +96,15 @@ def scalars(values: list[Any]) -> Iterator[Any]:
                 yield value
 
 
-def elements(values: list[Any]) -> Iterator[Any]:
-    """Yield what is in an array and in the arrays in it; an empty one is MISSING once."""
+def elements(values: list[Any]) -> Iterable[Any]:
+    """Return what is in an array and in the arrays in it; an empty one is MISSING once."""
+    for value in values:
+        if value.__class__ is list:
+            return _flat(values)
+    return values or (MISSING,)
+
+
+def _flat(values: list[Any]) -> Iterator[Any]:
     stack = [values]
     while stack:
         inner = stack.pop()

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.match.fences import NO_FENCES, Fences
 from services.match.filters.holds import position_test, positions
-from services.match.filters.tables import mask
+from services.match.filters.lookups import mask
 from services.match.filters.tree import Fenced, GeoMatcher, Leaf, Outside, Within
 from services.match.geometry import Shape
 from services.match.grid import Grid
@@ -29,6 +29,7 @@ class Places:
         self.missing = every & ~mask(leaves)
         self.strings: dict[str, int] = {}
         self.default: int | None = self.missing  # a string is no position
+        self.numbers: dict[float, int] = {}
         shapes: dict[Shape, int] = {}
         self._within: dict[int | str, int] = defaultdict(int)
         self._outside: dict[int | str, int] = defaultdict(int)
@@ -48,8 +49,12 @@ class Places:
         self._may_be_outside = 0
         self._tests: list[tuple[int, list[Any]]] = []
 
-    def string(self, _: str) -> int:
+    def unknown(self, _: str) -> int:
         """Return the rows that a string satisfies: those that ask for no place."""
+        return self.missing
+
+    def number(self, _: float) -> int:
+        """Return the rows that a number satisfies: those that ask for no place."""
         return self.missing
 
     def sat(self, value: Any) -> int:  # noqa: ANN401 - JSON

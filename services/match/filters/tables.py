@@ -1,15 +1,14 @@
 """What many filters say about one field: one look-up gives the rows that a value satisfies.
 
-Row r is bit r of an int. A mask is as long as its highest bit, so that a value that few rows name
-keeps their numbers where there are many rows or values, and the bits are set on look-up.
+Row r is bit r of an int.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any
 
 from services.match.filters.holds import MISSING, Test, scalar_test, scalars
+from services.match.filters.lookups import Exact, Intervals, affixes, are_few, mask
 from services.match.filters.tree import (
     Constant,
     Exists,
@@ -27,131 +26,36 @@ from services.match.filters.tree import (
     Within,
 )
 
-DENSE_ROWS = 2_000
-DENSE_BYTES = 1 << 20
-FEW = 4
-"""Rows that are kept by number."""
+SLICE = 400
+"""Leaves, or values, that one step of a build takes in."""
 CACHED_CHARACTERS = 128
 CACHE_BYTES = 1 << 21
-"""Of one table, at most."""
+"""Of one table and kind, at most."""
 CACHE_BYTES_PER_ROW = 512
 ENTRY_BYTES = 160
 """Of a key and its slot, about."""
 
-Key = TypeVar("Key", str, float)
 Reader = Callable[[str], int]
-
-
-class Exact(Generic[Key]):
-    """Rows by a value that they name."""
-
-    def __init__(self, named: Mapping[Key, Iterable[int]], rows: int) -> None:
-        dense = rows <= DENSE_ROWS and len(named) * rows // 8 <= DENSE_BYTES
-        self.masks: dict[Key, int] = {}
-        self.few: dict[Key, tuple[int, ...]] = {}
-        for value, numbers in named.items():
-            listed = tuple(numbers)
-            if dense or len(listed) > FEW:
-                self.masks[value] = mask(listed)
-            else:
-                self.few[value] = listed
-
-    def get(self, value: Key) -> int:
-        """Return the rows that name *value*."""
-        found = self.masks.get(value)
-        if found is None:
-            listed = self.few.get(value)
-            return 0 if listed is None else mask(listed)
-        return found
-
-
-class Affixes:
-    """Rows by what strings begin with: the longest that fits, which knows the shorter ones."""
-
-    def __init__(self, named: Mapping[str, int]) -> None:
-        self._texts = sorted(named)
-        self._parents: list[int] = []
-        self._masks: list[int] = []
-        stack: list[int] = []
-        for n, text in enumerate(self._texts):
-            while stack and not text.startswith(self._texts[stack[-1]]):
-                stack.pop()
-            parent = stack[-1] if stack else -1
-            self._parents.append(parent)
-            self._masks.append(named[text] | (self._masks[parent] if stack else 0))
-            stack.append(n)
-        self.longest = max(map(len, self._texts), default=0)
-
-    def get(self, value: str) -> int:
-        """Return the rows of all that *value* begins with."""
-        n = bisect_right(self._texts, value) - 1
-        # What fits is at the place where the value would stand, or begins what stands there.
-        while n >= 0:
-            if value.startswith(self._texts[n]):
-                return self._masks[n]
-            n = self._parents[n]
-        return 0
-
-
-class Intervals:
-    """Rows by the range that a number is in: a mask per point and per gap between two."""
-
-    def __init__(self, ranges: Mapping[int, Sequence[Range]], base: int) -> None:
-        bounds = {
-            bound
-            for of_row in ranges.values()
-            for each in of_row
-            for bound in (each.low, each.high)
-            if bound not in (float("-inf"), float("inf"))
-        }
-        self._points = sorted(bounds)
-        toggles: dict[int, int] = defaultdict(int)
-        for row, of_row in ranges.items():
-            bit = 1 << row
-            for first, last in self._merged(of_row):
-                toggles[first] ^= bit
-                toggles[last + 1] ^= bit
-        current, self._masks = 0, []
-        for slot in range(2 * len(self._points) + 1):
-            current ^= toggles.get(slot, 0)
-            self._masks.append(base | current)
-
-    def get(self, number: float) -> int:
-        """Return the rows that *number* is in a range of, and those of the base."""
-        points = self._points
-        n = bisect_left(points, number)
-        if n < len(points) and points[n] == number:
-            return self._masks[2 * n + 1]
-        return self._masks[2 * n]
-
-    def _merged(self, ranges: Sequence[Range]) -> list[tuple[int, int]]:
-        """Return first and last slots; merged, or two toggles of one row would cancel out."""
-        merged: list[tuple[int, int]] = []
-        for first, last in sorted(self._slots(each) for each in ranges):
-            if merged and first <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-            else:
-                merged.append((first, last))
-        return merged
-
-    def _slots(self, each: Range) -> tuple[int, int]:
-        points = self._points
-        first, last = 0, 2 * len(points)
-        if each.low != float("-inf"):
-            first = 2 * bisect_left(points, each.low) + (1 if each.low_included else 2)
-        if each.high != float("inf"):
-            last = 2 * bisect_left(points, each.high) + (1 if each.high_included else 0)
-        return first, last
 
 
 class Table:
     """The leaves at one path, of all rows. *every* has the bit of each row."""
 
-    def __init__(self, leaves: Mapping[int, Leaf], every: int) -> None:
+    @classmethod
+    def building(cls, leaves: Mapping[int, Leaf], every: int) -> "Generator[None, None, Table]":
+        """Build it in steps of a few milliseconds."""
         said = _Said()
-        for row, leaf in leaves.items():
+        for n, (row, leaf) in enumerate(leaves.items(), start=1):
             said.add(row, leaf.matchers)
-        self._rows = rows = every.bit_count()
+            if n % SLICE == 0:
+                yield
+        table = cls(said, leaves, every)
+        yield
+        yield from table._know_beforehand()
+        return table
+
+    def __init__(self, said: "_Said", leaves: Mapping[int, Leaf], every: int) -> None:
+        rows = every.bit_count()
         free = every & ~mask(leaves)
         base = free | said.any_scalar
         self.missing = free | said.if_missing
@@ -175,17 +79,20 @@ class Table:
         self._but_texts = Exact(said.but_texts, rows)
         self._has_texts, self._has_but_texts = bool(said.texts), bool(said.but_texts)
         self._readers = said.readers()
+        self._only_prefixes = said.only_prefixes
         self.strings: dict[str, int] = {}
         """Masks of strings that are known; of others *default*, or where that is None `string`."""
         self.default: int | None = None
-        self._keep = 0
-        self._know_beforehand()
+        self.numbers: dict[float, int] = {}
+        """Masks of numbers that are known; of others `number`. Never asked for a boolean."""
+        room = min(CACHE_BYTES, CACHE_BYTES_PER_ROW * (rows + 128))
+        self._keep = room // (rows // 8 + ENTRY_BYTES)
 
     def sat(self, value: Any) -> int:  # noqa: ANN401 - JSON
         """Return the rows that *value* satisfies."""
         kind = value.__class__
         if kind is float or kind is int:
-            return self._number(value)
+            return self.number(value)
         if kind is str:
             return self.string(value)
         if value is MISSING or kind is dict:
@@ -198,19 +105,33 @@ class Table:
         found, has_scalars = 0, False
         for value in scalars(values):
             has_scalars = True
-            found |= self.sat(value)
+            found |= self.string(value) if value.__class__ is str else self.sat(value)
         return found if has_scalars else self.missing
 
     def string(self, text: str) -> int:
         """Return the rows that a string satisfies."""
         found = self.strings.get(text, self.default)
-        if found is not None:
-            return found
+        return found if found is not None else self.unknown(text)
+
+    def unknown(self, text: str) -> int:
+        """Return the rows that a string satisfies that `strings` doesn't know."""
+        if self._only_prefixes is not None:  # found as fast as it would be remembered
+            return self._text_base | self._only_prefixes(text)
         found = self._work_out(text)
-        if self._keep and len(text) <= CACHED_CHARACTERS:
+        if self._readers and len(text) <= CACHED_CHARACTERS:
             if len(self.strings) >= self._keep:
                 self.strings.clear()
             self.strings[text] = found
+        return found
+
+    def number(self, number: float) -> int:
+        """Return the rows that a number satisfies."""
+        found = self.numbers.get(number)
+        if found is None:
+            found = self._number(number)
+            if len(self.numbers) >= self._keep:
+                self.numbers.clear()
+            self.numbers[number] = found
         return found
 
     def _number(self, number: float) -> int:
@@ -222,14 +143,14 @@ class Table:
                 found |= bits
         return found if self._but_numbers is None else found & ~self._but_numbers.get(number)
 
-    def _know_beforehand(self) -> None:
+    def _know_beforehand(self) -> Iterator[None]:
         if self._readers:
-            room = min(CACHE_BYTES, CACHE_BYTES_PER_ROW * (self._rows + 128))
-            self._keep = room // (self._rows // 8 + ENTRY_BYTES)
             return
         few = self._texts.few.keys() | self._but_texts.few.keys()
-        for text in {*self._texts.masks, *self._but_texts.masks} - few:
+        for n, text in enumerate({*self._texts.masks, *self._but_texts.masks} - few, start=1):
             self.strings[text] = self._work_out(text)
+            if n % SLICE == 0:
+                yield
         if not few:  # the hot path is one look-up
             self.default = self._text_base
 
@@ -313,13 +234,21 @@ class _Said:
             case Text() | Exists() | Within() | Outside():
                 pass  # taken in by `add`, and by `Places`
 
+    @property
+    def only_prefixes(self) -> Reader | None:
+        """What gives the rows of a string, where prefixes of a few lengths are all there is."""
+        slow = self.suffixes or self.folded or self.tests or self.others
+        if slow or self.texts or self.but_texts or not are_few(self.prefixes):
+            return None
+        return affixes(self.prefixes) if self.prefixes else None
+
     def readers(self) -> list[Reader]:
         """Return what a string has to be tried with, beside a look-up of itself."""
         found: list[Reader] = []
         if self.prefixes:
-            found.append(Affixes(self.prefixes).get)
+            found.append(affixes(self.prefixes))
         if self.suffixes:
-            found.append(_backwards(Affixes(self.suffixes)))
+            found.append(_backwards(self.suffixes))
         if self.folded:
             found.append(_folding(self.folded))
         tests: list[tuple[Test, int]] = [
@@ -335,17 +264,9 @@ class _Said:
         return found
 
 
-def mask(rows: Iterable[int]) -> int:
-    """Return the int with the bits of *rows*."""
-    found = 0
-    for row in rows:
-        found |= 1 << row
-    return found
-
-
-def _backwards(affixes: Affixes) -> Reader:
-    longest = affixes.longest
-    return lambda text: affixes.get(text[-longest:][::-1])
+def _backwards(named: Mapping[str, int]) -> Reader:
+    read, longest = affixes(named), max(map(len, named))
+    return lambda text: read(text[-longest:][::-1])
 
 
 def _folding(folded: Mapping[str, int]) -> Reader:

@@ -8,6 +8,7 @@ from services.kernel.event import Event
 from services.kernel.geofence import Geofence
 from services.kernel.ids import GeofenceId, ProjectId
 from services.kernel.subscription import Subscription
+from services.match.fences import Fences
 from services.match.index import Matcher
 from tests.support.factories import PROJECT, a_subscription, an_event
 
@@ -70,13 +71,13 @@ def test_a_changed_geofence_holds_from_the_next_event_on() -> None:
     matcher = Matcher()
     matcher.replace_all([with_filter(WITHIN, "vehicle.position")])
     assert asked(matcher, a_position(41.4)) == []
-    matcher.set_geofences(ProjectId(PROJECT), [a_geofence(41.4)])
+    matcher.set_fences(ProjectId(PROJECT), Fences.of([a_geofence(41.4)]))
     assert asked(matcher, a_position(41.4)) == ["0" * 24]
-    matcher.set_geofences(ProjectId(PROJECT), [a_geofence(42.4)])
+    matcher.set_fences(ProjectId(PROJECT), Fences.of([a_geofence(42.4)]))
     assert asked(matcher, a_position(41.4)) == []
-    matcher.set_geofences(ProjectId(PROJECT), [a_geofence(41.4, enabled=False)])
+    matcher.set_fences(ProjectId(PROJECT), Fences.of([a_geofence(41.4, enabled=False)]))
     assert asked(matcher, a_position(41.4)) == []
-    matcher.set_geofences(ProjectId(PROJECT), [])
+    matcher.set_fences(ProjectId(PROJECT), Fences.of([]))
     assert asked(matcher, a_position(41.4)) == []
 
 

@@ -219,6 +219,20 @@ def test_names_made_up_by_a_producer_take_bounded_memory(monkeypatch: pytest.Mon
         assert len(matcher._projects[held.project_id].entries) <= 5
 
 
+def test_the_type_that_is_dropped_is_the_one_used_longest_ago(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index, "MAX_TYPES", 5)
+    matcher = Matcher()
+    held = a_subscription("*")
+    matcher.replace_all([held])
+    for n in range(50):
+        matcher.match(an_event("plan.created"))
+        matcher.match(an_event(f"drone.no{n}"))
+    kept = list(matcher._projects[held.project_id].entries)
+    assert kept == [*(f"drone.no{n}" for n in (46, 47, 48)), "plan.created", "drone.no49"]
+
+
 def test_projects_without_subscriptions_take_no_memory() -> None:
     matcher = Matcher()
     matcher.replace_all([a_subscription("*")])

@@ -6,13 +6,13 @@ from typing import Any
 
 from services.kernel.event import Event, Json
 from services.kernel.subscription import Subscription
-from services.match.entry import Entry, Filtered, Match, Single
+from services.match.entry import Entry, Filtered, Match, Single, Tree
 from services.match.filters import Filter, evaluator
 from services.match.filters.bitmap import build
 from services.match.filters.places import Held
 from services.match.filters.tree import Leaf, Pattern, Range
-from services.match.index import MAX_FAILURES, Matcher
-from tests.support.factories import a_subscription, an_event
+from services.match.index import IN_ONE_GO, MAX_FAILURES, MAX_OVERLAY, Matcher
+from tests.support.factories import PROJECT, a_subscription, an_event
 from tests.support.rules import a_rule, parsed, random_event
 
 MANY = 60
@@ -69,30 +69,64 @@ def test_whatever_changes_an_entry_with_its_overlay_is_as_one_built_anew() -> No
             list(steps)
 
 
-def test_what_was_seen_and_matched_is_counted_through_changes() -> None:
+def picky(number: int, *, at: int | None = None) -> Subscription:
+    """Return who wants plans whose `n` is *number*, or what *at* says."""
+    wanted = {"data": {"n": [number if at is None else at]}}
+    return a_subscription("plan.*", id_=f"{number:024x}", filter=json.dumps(wanted))
+
+
+def a_plan(number: int) -> Event:
+    return an_event("plan.created", data={"n": number})
+
+
+def test_a_big_project_is_prepared_in_steps_and_hears_of_what_changes_meanwhile() -> None:
     matcher = Matcher()
-    everything = a_subscription("plan.*", id_="a" * 24)
-    picky = [
-        a_subscription("plan.*", id_=f"{n:024x}", filter=json.dumps({"data": {"n": [n]}}))
-        for n in range(10)
-    ]
-    matcher.replace_all([everything, *picky])
-    for n in range(20):
-        matcher.match(an_event("plan.created", data={"n": n}))
-        if n == 15:
-            matcher.apply([picky[3]], [])
-    seen: dict[str, int] = {}
-    matched: dict[str, int] = {}
-    for counts in matcher.take_seen():
-        for id_ in (*counts.always, *counts.filtered):
-            seen[id_] = seen.get(id_, 0) + counts.events
-        for id_ in counts.always:
-            matched[id_] = matched.get(id_, 0) + counts.events
-        for id_, count in counts.matched.items():
-            matched[id_] = matched.get(id_, 0) + count
-    assert matched == {everything.id: 20, **{one.id: 1 for one in picky}}
-    assert seen == {one.id: 20 for one in (everything, *picky)}
-    assert not list(matcher.take_seen())
+    matcher.replace_all(picky(n) for n in range(IN_ONE_GO * 5))
+    assert not matcher.is_ready(a_plan(1))
+    steps = matcher.prepare(PROJECT, "plan.created")
+    next(steps)
+    matcher.apply([picky(7, at=-7)], [picky(8)])
+    assert len(list(steps)) > 3, "so that others may go on"
+    assert matcher.is_ready(a_plan(1))
+    assert told(matcher, a_plan(-7)) == [picky(7).id]
+    assert told(matcher, a_plan(9)) == [picky(9).id]
+    assert told(matcher, a_plan(7)) == told(matcher, a_plan(8)) == []
+    assert list(matcher.rebuild()), "what changed meanwhile lies beside the tree for a second"
+
+
+def test_two_types_are_prepared_at_once_and_both_hear_of_a_change() -> None:
+    matcher = Matcher()
+    matcher.replace_all(picky(n) for n in range(IN_ONE_GO * 5))
+    ways = [matcher.prepare(PROJECT, type_) for type_ in ("plan.created", "plan.updated")]
+    for steps in ways:
+        next(steps)
+    matcher.apply([picky(7, at=-7)], [])
+    for steps in ways:
+        list(steps)
+    for type_ in ("plan.created", "plan.updated"):
+        assert told(matcher, an_event(type_, data={"n": -7})) == [picky(7).id]
+        assert told(matcher, an_event(type_, data={"n": 7})) == []
+
+
+def test_a_small_project_needs_no_preparation() -> None:
+    matcher = Matcher()
+    matcher.replace_all(picky(n) for n in range(IN_ONE_GO))
+    assert matcher.is_ready(a_plan(1))
+    assert told(matcher, a_plan(1)) == [picky(1).id]
+
+
+def test_what_lies_beside_a_tree_is_bounded_however_much_changes() -> None:
+    matcher = Matcher()
+    matcher.replace_all(picky(n) for n in range(IN_ONE_GO * 5))
+    list(matcher.prepare(PROJECT, "plan.created"))
+    for n in range(MAX_OVERLAY):
+        matcher.apply([picky(n, at=-n)], [])
+    assert matcher.is_ready(a_plan(1))
+    matcher.apply([picky(MAX_OVERLAY, at=-MAX_OVERLAY)], [])
+    assert not matcher.is_ready(a_plan(1)), "a hundred filters one by one cost more than a tree"
+    list(matcher.prepare(PROJECT, "plan.created"))
+    assert told(matcher, a_plan(-MAX_OVERLAY)) == [picky(MAX_OVERLAY).id]
+    assert told(matcher, a_plan(MAX_OVERLAY)) == []
 
 
 def a_failing_filter() -> Filter:
@@ -117,7 +151,7 @@ def test_a_filter_that_fails_on_an_event_fails_for_its_own_subscription_alone() 
     bitmap = build([tree.rows for tree in trees], Held())
     singles = tuple(Single(match, evaluator(tree)) for match, tree in filtered)
     for entry in (
-        Entry((), filtered=filtered, bitmap=bitmap, rows=bitmap.every),
+        Entry((), tree=Tree.of(filtered, bitmap), rows=bitmap.every),
         Entry((), singles=singles),
     ):
         failed: list[Subscription] = []

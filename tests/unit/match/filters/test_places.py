@@ -130,14 +130,14 @@ def test_an_edit_of_a_fence_counts_at_the_next_event_for_few_filters_and_for_man
         matcher = Matcher()
         matcher.replace_all(subscriptions)
         assert told(matcher) == (0, 0), "a fence that isn't there is neither"
-        matcher.set_geofences(ProjectId(PROJECT), [a_fence(500)])
+        matcher.set_fences(ProjectId(PROJECT), Fences.of([a_fence(500)]))
         assert told(matcher) == (0, count)
-        matcher.set_geofences(ProjectId(PROJECT), [a_fence(5_000)])
+        matcher.set_fences(ProjectId(PROJECT), Fences.of([a_fence(5_000)]))
         assert told(matcher) == (count, 0)
         matcher.apply(subscriptions[:1], [])
-        matcher.set_geofences(ProjectId(PROJECT), [a_fence(500)])
+        matcher.set_fences(ProjectId(PROJECT), Fences.of([a_fence(500)]))
         assert told(matcher) == (0, count)
-        matcher.set_geofences(ProjectId(PROJECT), [a_fence(500, enabled=False)])
+        matcher.set_fences(ProjectId(PROJECT), Fences.of([a_fence(500, enabled=False)]))
         assert told(matcher) == (0, 0), "nor is a disabled one"
 
 

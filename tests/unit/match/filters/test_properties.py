@@ -7,13 +7,16 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.kernel.event import Json
 from services.match.filters import Filter, check, evaluator, explain, matches
 from services.match.filters.bitmap import Bitmap, build
 from services.match.filters.normal import normal
 from services.match.filters.places import Held
-from tests.support.rules import a_rule, parsed, random_event
+from tests.conftest import LONG
+from tests.support.rules import a_rule, events, parsed, random_event, rules
 
 FILTERS = 40
 EVENTS = 5
@@ -53,6 +56,20 @@ def a_round(seed: int, rounds: int) -> int:
 
 def test_closures_bitmap_and_explanation_agree() -> None:
     assert a_round(seed=1, rounds=100) == 20_000
+
+
+@settings(max_examples=20_000 if LONG else 200, deadline=None)
+@given(rules=st.lists(rules(), max_size=8), events=st.lists(events(), max_size=4))
+@pytest.mark.timeout(3_600 if LONG else 60)
+def test_no_filters_and_events_can_be_found_on_which_they_differ(
+    rules: list[Json], events: list[Json]
+) -> None:
+    filters = [tree for tree in map(parsed, rules) if tree is not None]
+    tree = bitmap(filters)
+    for event in (*events, *events):  # the second time from caches
+        expected = [n for n, each in enumerate(filters) if matches(each, event)]
+        assert answers(tree, event) == expected
+        assert [n for n, each in enumerate(filters) if explain(each, event).matched] == expected
 
 
 @pytest.mark.long
