@@ -7,6 +7,7 @@ from services.api.problems import shown_fault
 from services.control.checks import Checker
 from services.control.fields import shown
 from services.control.keys import Keys
+from services.control.match_counts import MatchCounts
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
 from services.kernel.attempt import Attempt
@@ -21,8 +22,15 @@ FILTERS = ("project_id", "status", "url", "type")
 class SubscriptionRoutes:
     """What owners do with their subscriptions."""
 
-    def __init__(self, subscriptions: Subscriptions, test_calls: TestCalls, keys: Keys) -> None:
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        test_calls: TestCalls,
+        keys: Keys,
+        counts: MatchCounts,
+    ) -> None:
         self._subscriptions = subscriptions
+        self._counts = counts
         self._keys = keys
         self._test_calls = test_calls
 
@@ -127,7 +135,11 @@ class SubscriptionRoutes:
 
     async def _one(self, registration: Registration, *, status: int = 200) -> Answer:
         warnings = await self._subscriptions.warnings(registration)
-        body = {**_shown(registration), "warnings": [shown_fault(each) for each in warnings]}
+        body = {
+            **_shown(registration),
+            "warnings": [shown_fault(each) for each in warnings],
+            "matches": await self._counts.of(registration),
+        }
         return Answer(status, body, {"ETag": f'"{registration.version}"'})
 
     async def public_keys(self, _: Call) -> Answer:

@@ -46,7 +46,7 @@ SETTABLE = (
 CREATABLE = ("project_id", "signature", "start_from", *SETTABLE)
 READ_ONLY = (
     "id", "project_id", "signature", "start_from", "status", "status_reason", "created_at",
-    "updated_at", "secret", "failure_count", "warnings",
+    "updated_at", "secret", "failure_count", "warnings", "matches",
 )  # fmt: skip
 
 

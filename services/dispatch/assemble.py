@@ -8,6 +8,7 @@ from services.dispatch.budget import Budget
 from services.dispatch.changes import Changes
 from services.dispatch.commit import Committer
 from services.dispatch.consume import Consumer
+from services.dispatch.counts import Counts
 from services.dispatch.cursors import Cursors
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
@@ -41,6 +42,7 @@ from services.kernel.ports.store import (
     GeofenceSource,
     HealthStore,
     LaneStore,
+    MatchCountStore,
     PartitionStore,
     ReplayStore,
     RetryStore,
@@ -72,6 +74,7 @@ class Ports:
     geofences: GeofenceSource
     health: HealthStore
     trouble: TroubleStore
+    counts: MatchCountStore
     sender: Sender
     attempts: AttemptLog
     clock: Clock
@@ -208,6 +211,7 @@ def assemble(
     )
     parking.on_beside = replays.settled
     detaching.on_beside = replays.back
+    counts = Counts(store=ports.counts, clock=clock)
     flow = Flow(
         owner=partitions,
         decoder=decoder,
@@ -219,6 +223,7 @@ def assemble(
         detaching=detaching,
         quarantine=quarantine,
         masters=masters,
+        counts=counts,
         health=health,
         troubles=troubles,
         attempts=ports.attempts,
@@ -318,6 +323,7 @@ def assemble(
             operations.run,
             troubles.run,
             masters.run,
+            counts.run,
             watchdog.run,
             detaching.run,
             cursors.run,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.deliver.outbox import Outboxes
+from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
 from services.dispatch.lane import Scan
@@ -61,6 +62,7 @@ class Flow:
         quarantine: Quarantine,
         replays: Replays,
         masters: Masters,
+        counts: Counts,
         health: Health,
         troubles: Troubles,
         attempts: AttemptLog,
@@ -79,6 +81,7 @@ class Flow:
         self._quarantine = quarantine
         self._replays = replays
         self._masters = masters
+        self._counts = counts
         self._health = health
         self._troubles = troubles
         self._attempts = attempts
@@ -112,7 +115,9 @@ class Flow:
     def _offer(self, owned: Owned, event: Event) -> None:
         renderings, subject = None, NOTHING
         lanes, offset = owned.lanes, event.position.offset
-        for match in self._subscriptions.match(event):
+        matches = self._subscriptions.match(event)
+        self._counts.note(event, matches)
+        for match in matches:
             subscription = match.subscription
             lane = lanes.get(subscription.id)
             if lane is not None and lane.owns(offset):

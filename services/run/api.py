@@ -50,6 +50,7 @@ from services.control.history import History
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
 from services.control.keys import Keys
+from services.control.match_counts import MatchCounts
 from services.control.matches import Matches
 from services.control.projects import Projects
 from services.control.rates import Rates
@@ -75,6 +76,7 @@ from services.run import parts
 from services.settings import Settings
 from services.store.audit import PostgresAudit
 from services.store.backlog import PostgresBacklog
+from services.store.counts import PostgresMatchCounts
 from services.store.dead_letters import PostgresDeadLetters
 from services.store.dry_runs import PostgresDryRuns
 from services.store.geofences import PostgresGeofences
@@ -257,7 +259,7 @@ async def _build(
     history = PostgresHistory(pool=pool)
     readers = Readers(make_reader)
     stack.push_async_callback(readers.stop)
-    dry_runs = PostgresDryRuns(pool=pool)
+    dry_runs, match_counts = PostgresDryRuns(pool=pool), PostgresMatchCounts(pool=pool)
     rehearsing = DryRunner(
         readers=readers,
         offsets=offsets,
@@ -280,6 +282,7 @@ async def _build(
             subscriptions,
             test_calls,
             Keys(store=PostgresKeys(pool=pool), subscriptions=subscriptions, audit=audit),
+            MatchCounts(store=match_counts, clock=clock),
         ),
         events=EventRoutes(ingest),
         audit=AuditRoutes(audit),
@@ -355,6 +358,7 @@ async def _build(
         Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
         Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),
         Chore("dry_runs", dry_runs.expire, timedelta(days=1)),
+        Chore("match_counts", match_counts.expire, timedelta(days=1, hours=1)),
         Chore("dead_letters", letters.expire, timedelta(days=settings.retry.dead_letter_days)),
     ]
     evict = partial(_evict, letters, settings.retry.dead_letter_bytes)

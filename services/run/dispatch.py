@@ -26,6 +26,7 @@ from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
+from services.store.counts import PostgresMatchCounts
 from services.store.geofences import PostgresGeofenceSource
 from services.store.health import PostgresHealth
 from services.store.lanes import PostgresLanes
@@ -90,6 +91,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         geofences=PostgresGeofenceSource(pool=pool, clock=clock),
         health=PostgresHealth(pool=pool),
         trouble=PostgresTrouble(pool=pool),
+        counts=PostgresMatchCounts(pool=pool),
         sender=SigningSender(
             client=client,
             clock=clock,

@@ -72,7 +72,12 @@ async def test_a_receiver_gets_what_its_filter_takes_and_nothing_else(
     finished = {"data": {"status": ["finished"]}}
     either = {"$or": [finished, {"id": ["plan-0"]}]}
     await cluster.subscribe(f"{receiver.url}/all")
-    await cluster.subscribe(f"{receiver.url}/finished", types=["plan.*"], filter=finished)
+    of_finished = await cluster.subscribe(
+        f"{receiver.url}/finished", types=["plan.*"], filter=finished
+    )
+    never = await cluster.subscribe(
+        f"{receiver.url}/never", types=["plan.*"], filter={"data": {"id": ["f" * 24]}}
+    )
     await cluster.subscribe(f"{receiver.url}/either", types=["plan.created"], filter=either)
     await cluster.start()
     await cluster.put(*(a_plan(cluster, n) for n in range(90)))
@@ -83,6 +88,14 @@ async def test_a_receiver_gets_what_its_filter_takes_and_nothing_else(
     assert receiver.ids("/finished").keys() == wanted
     assert receiver.ids("/either").keys() == {*wanted, "plan-0"}
     assert repeats(receiver.ids("/finished")) == {}
+    for id_, matched in ((of_finished, len(wanted)), (never, 0)):
+
+        async def counted(id_: str = id_, matched: int = matched) -> bool:
+            shown = (await cluster.call("GET", f"/v1/subscriptions/{id_}"))["matches"]
+            expected = {"seen": 90, "matched": matched}
+            return bool(shown == {"last_hour": expected, "last_day": expected})
+
+        await eventually(counted)
 
 
 async def test_a_change_under_load_holds_for_all_that_is_produced_a_second_after_its_answer(

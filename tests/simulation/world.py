@@ -31,6 +31,7 @@ from tests.simulation.oracle import Oracle, Produced, Trouble, wants
 from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
+from tests.support.fake_counts import FakeMatchCounts
 from tests.support.fake_geofences import FakeGeofences
 from tests.support.fake_kafka import (
     FakeKafka,
@@ -193,6 +194,7 @@ class World:
             geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
             health=store,
             trouble=FakeTrouble(self.database, seconds=STORE_SECONDS),
+            counts=FakeMatchCounts(self.database, seconds=STORE_SECONDS),
             sender=_Watched(sender, self.oracle, self.order, process),
             clock=self.clock,
             attempts=attempts,

@@ -353,6 +353,36 @@ class TroubleStore(Protocol):
         """Return what has failed for so long without a success, and failed again since."""
 
 
+class Tally(NamedTuple):
+    """A number of events."""
+
+    all: int
+    """Since the earlier of two times."""
+    lately: int
+    """Of them, since the later one."""
+
+
+class MatchCountStore(Protocol):
+    """Tables `seen_counts` and `match_counts`: in slots of five minutes, added to by all workers."""
+
+    async def add(
+        self,
+        seen: Mapping[tuple[str, str], int],
+        matched: Mapping[SubscriptionId, int],
+        *,
+        at: datetime,
+    ) -> None:
+        """Add what one worker counted: *seen* by (project, type), *matched* by subscription."""
+
+    async def seen(
+        self, project_id: ProjectId, *, since: datetime, lately: datetime
+    ) -> Mapping[str, Tally]:
+        """Return how many events of each type were seen in slots from *since* on."""
+
+    async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
+        """Return how many events a subscription matched in slots from *since* on."""
+
+
 class Advance(NamedTuple):
     """How far a replay is on one partition."""
 

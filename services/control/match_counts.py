@@ -1,0 +1,38 @@
+"""How many events a subscription was tried on and how many it wants, lately: also 0 of many."""
+
+from datetime import timedelta
+
+from services.kernel.clock import Clock
+from services.kernel.event import Json
+from services.kernel.ports.store import MatchCountStore
+from services.kernel.registration import Registration
+from services.match.types import asked_name
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SLOT = timedelta(minutes=5)
+"""A slot is known by its begin: the one that a window begins in counts."""
+
+
+class MatchCounts:
+    """Counts of the workers, in slots of five minutes: a window begins up to one earlier."""
+
+    def __init__(self, *, store: MatchCountStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def of(self, registration: Registration) -> Json:
+        """Return the events of its types that were seen, and those that it wanted."""
+        now = self._clock.now()
+        since = max(now - DAY, registration.created_at) - SLOT
+        lately = max(now - HOUR - SLOT, since)
+        by_type = await self._store.seen(registration.project_id, since=since, lately=lately)
+        seen = [
+            tally
+            for type_, tally in by_type.items()
+            if asked_name(registration.types, type_, registration.profile) is not None
+        ]
+        matched = await self._store.matched(registration.id, since=since, lately=lately)
+        return {
+            "last_hour": {"seen": sum(t.lately for t in seen), "matched": matched.lately},
+            "last_day": {"seen": sum(t.all for t in seen), "matched": matched.all},
+        }

@@ -1,0 +1,52 @@
+"""Tables `seen_counts` and `match_counts`: how many events filters saw, and how many they let pass."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from services.kernel.ids import ProjectId, SubscriptionId
+from services.kernel.ports.store import Tally
+from services.store.pool import Pool, queries
+
+
+class PostgresMatchCounts:
+    """The `MatchCountStore` of workers and API."""
+
+    def __init__(self, *, pool: Pool) -> None:
+        self._pool = pool
+
+    async def add(
+        self,
+        seen: Mapping[tuple[str, str], int],
+        matched: Mapping[SubscriptionId, int],
+        *,
+        at: datetime,
+    ) -> None:
+        """Add what one worker counted."""
+        sql = queries()
+        pairs, ids = sorted(seen), sorted(matched)  # no two workers wait for each other in a ring
+        async with self._pool.transaction() as connection:
+            await connection.execute(
+                sql["count_seen"],
+                [project_id for project_id, _ in pairs],
+                [type_ for _, type_ in pairs],
+                [seen[pair] for pair in pairs],
+                at,
+            )
+            await connection.execute(sql["count_matched"], ids, [matched[id_] for id_ in ids], at)
+
+    async def seen(
+        self, project_id: ProjectId, *, since: datetime, lately: datetime
+    ) -> Mapping[str, Tally]:
+        """Return how many events of each type were seen."""
+        rows = await self._pool.fetch("seen_since", project_id, since, lately)
+        return {row["type"]: Tally(row["seen"], row["lately"]) for row in rows}
+
+    async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
+        """Return how many events a subscription matched."""
+        row = await self._pool.fetchrow("matched_since", id_, since, lately)
+        return Tally(row["matched"], row["lately"]) if row else Tally(0, 0)
+
+    async def expire(self, *, before: datetime) -> None:
+        """Forget what was counted before."""
+        await self._pool.execute("expire_seen_counts", before)
+        await self._pool.execute("expire_match_counts", before)

@@ -1,0 +1,34 @@
+-- name: count_seen
+-- Add to what was seen; every worker adds its own.
+insert into seen_counts (project_id, type, slot, seen)
+select project_id, type, date_bin('5 minutes', $4::timestamptz, 'epoch'), seen
+from unnest($1::text[], $2::text[], $3::bigint[]) as t (project_id, type, seen)
+on conflict (project_id, type, slot) do update set seen = seen_counts.seen + excluded.seen;
+
+-- name: count_matched
+-- Add to what was matched, but by subscriptions that are deleted.
+insert into match_counts (subscription_id, slot, matched)
+select subscription_id, date_bin('5 minutes', $3::timestamptz, 'epoch'), matched
+from unnest($1::text[], $2::bigint[]) as t (subscription_id, matched)
+on conflict (subscription_id, slot) do update set matched = match_counts.matched + excluded.matched;
+
+-- name: seen_since
+-- What was seen of each type of a project since a time, and how much of it since another.
+select type, sum(seen)::bigint as seen,
+    coalesce(sum(seen) filter (where slot >= $3), 0)::bigint as lately
+from seen_counts where project_id = $1 and slot >= $2
+group by type;
+
+-- name: matched_since
+-- What a subscription matched since a time, and how much of it since another.
+select coalesce(sum(matched), 0)::bigint as matched,
+    coalesce(sum(matched) filter (where slot >= $3), 0)::bigint as lately
+from match_counts where subscription_id = $1 and slot >= $2;
+
+-- name: expire_seen_counts
+-- Forget what was seen before.
+delete from seen_counts where slot < $1;
+
+-- name: expire_match_counts
+-- Forget what was matched before.
+delete from match_counts where slot < $1;

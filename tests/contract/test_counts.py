@@ -1,0 +1,64 @@
+"""What workers count is added up by time; the fake of the simulation is held to the same."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from services.kernel.clock import SystemClock
+from services.kernel.ids import ProjectId, SubscriptionId
+from services.kernel.ports.store import MatchCountStore, Tally
+from services.store.counts import PostgresMatchCounts
+from tests.support.fake_counts import FakeMatchCounts
+from tests.support.fake_store import FakeDatabase
+from tests.support.rows import NOW, PROJECT, a_pool, an_id
+
+HOUR, DAY = NOW - timedelta(hours=1), NOW - timedelta(days=1)
+SLOT = timedelta(minutes=5)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
+    """None for the fake."""
+    return None if request.param == "fake" else request.getfixturevalue("database")
+
+
+@pytest.fixture
+async def store(dsn: str | None) -> AsyncIterator[MatchCountStore]:
+    if dsn is None:
+        yield FakeMatchCounts(FakeDatabase(clock=SystemClock()))
+        return
+    async with a_pool(dsn) as pool:
+        yield PostgresMatchCounts(pool=pool)
+
+
+async def test_what_all_workers_count_is_added_up_and_lately_is_part_of_all(
+    store: MatchCountStore,
+) -> None:
+    one, other = SubscriptionId(an_id()), SubscriptionId(an_id())
+    plans, stops = (PROJECT, "plan.created"), (PROJECT, "stop.created")
+    await store.add({plans: 3, stops: 1}, {one: 2}, at=NOW - timedelta(hours=5))
+    await store.add({plans: 4}, {one: 1, other: 4}, at=NOW)
+    await store.add({plans: 5}, {}, at=NOW)
+    assert await store.seen(PROJECT, since=DAY, lately=HOUR) == {
+        "plan.created": Tally(12, 9),
+        "stop.created": Tally(1, 0),
+    }
+    assert await store.matched(one, since=DAY, lately=HOUR) == Tally(3, 1)
+    assert await store.matched(other, since=DAY, lately=HOUR) == Tally(4, 4)
+
+
+async def test_what_was_before_or_of_others_is_left_out(store: MatchCountStore) -> None:
+    one = SubscriptionId(an_id())
+    await store.add({(PROJECT, "plan.created"): 3}, {one: 2}, at=DAY - SLOT)
+    assert await store.seen(PROJECT, since=DAY, lately=HOUR) == {}
+    assert await store.matched(one, since=DAY, lately=HOUR) == Tally(0, 0)
+    others = ProjectId("5e208446c97efa37d4830b02")
+    assert await store.seen(others, since=DAY - 2 * SLOT, lately=HOUR) == {}
+
+
+async def test_a_slot_is_known_by_its_begin(store: MatchCountStore) -> None:
+    begin = NOW.replace(minute=40, second=0)
+    await store.add({(PROJECT, "plan.created"): 1}, {}, at=begin + SLOT - timedelta(seconds=1))
+    for since, seen in ((begin, True), (begin + timedelta(seconds=1), False)):
+        assert bool(await store.seen(PROJECT, since=since, lately=since)) == seen

@@ -1,0 +1,76 @@
+"""Match counts without Postgres; `tests/contract/test_counts.py` holds both to the same."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from services.kernel.errors import StoreGoneError
+from services.kernel.ids import ProjectId, SubscriptionId
+from services.kernel.ports.store import Tally
+from tests.support.fake_store import FakeDatabase
+from tests.support.server import GoneError
+
+T = TypeVar("T")
+SLOT = timedelta(minutes=5)
+
+
+class FakeMatchCounts:
+    """The `MatchCountStore`: a client of the database."""
+
+    def __init__(self, database: FakeDatabase, *, seconds: float = 5.0) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._seen: Counter[tuple[str, str, datetime]] = Counter()
+        self._matched: Counter[tuple[SubscriptionId, datetime]] = Counter()
+
+    async def add(
+        self,
+        seen: Mapping[tuple[str, str], int],
+        matched: Mapping[SubscriptionId, int],
+        *,
+        at: datetime,
+    ) -> None:
+        """Add what one worker counted."""
+        slot = at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % SLOT
+
+        def write() -> None:
+            self._seen.update({(*pair, slot): count for pair, count in seen.items()})
+            self._matched.update({(id_, slot): count for id_, count in matched.items()})
+
+        await self._ask(write)
+
+    async def seen(
+        self, project_id: ProjectId, *, since: datetime, lately: datetime
+    ) -> Mapping[str, Tally]:
+        """Return how many events of each type were seen."""
+
+        def read() -> Mapping[str, Tally]:
+            found: dict[str, Tally] = {}
+            for (project, type_, slot), count in self._seen.items():
+                if project == project_id and slot >= since:
+                    before = found.get(type_, Tally(0, 0))
+                    found[type_] = Tally(
+                        before.all + count, before.lately + (count if slot >= lately else 0)
+                    )
+            return found
+
+        return await self._ask(read)
+
+    async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
+        """Return how many events a subscription matched."""
+
+        def read() -> Tally:
+            mine = {slot: count for (id__, slot), count in self._matched.items() if id__ == id_}
+            return Tally(
+                sum(count for slot, count in mine.items() if slot >= since),
+                sum(count for slot, count in mine.items() if slot >= lately),
+            )
+
+        return await self._ask(read)
+
+    async def _ask(self, effect: Callable[[], T]) -> T:
+        try:
+            return await self._database.ask(effect, seconds=self._seconds)
+        except GoneError as error:
+            raise StoreGoneError(str(error)) from error

@@ -1,0 +1,109 @@
+"""What filters saw and let pass: nothing is counted twice, nothing is lost while Postgres is gone."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+
+from services.dispatch import counts
+from services.dispatch.counts import Counts
+from services.kernel.clock import SystemClock
+from services.kernel.errors import StoreGoneError
+from services.kernel.ids import ProjectId, SubscriptionId
+from services.kernel.ports.store import Tally
+from services.match.index import Matcher
+from tests.support.factories import PROJECT, a_subscription, an_event
+
+Added = tuple[dict[tuple[str, str], int], dict[SubscriptionId, int]]
+
+
+class Store:
+    """Keeps what was added; or is gone."""
+
+    def __init__(self) -> None:
+        self.added: list[Added] = []
+        self.gone = False
+
+    async def add(
+        self,
+        seen: Mapping[tuple[str, str], int],
+        matched: Mapping[SubscriptionId, int],
+        *,
+        at: datetime,  # noqa: ARG002 - now
+    ) -> None:
+        if self.gone:
+            raise StoreGoneError("gone")
+        self.added.append((dict(seen), dict(matched)))
+
+    async def seen(
+        self, project_id: ProjectId, *, since: datetime, lately: datetime
+    ) -> Mapping[str, Tally]:
+        raise NotImplementedError
+
+    async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def noted(store: Store) -> Counts:
+    return Counts(store=store, clock=SystemClock())
+
+
+def see(noted: Counts, matcher: Matcher, *types: str) -> None:
+    for type_ in types:
+        event = an_event(type_)
+        noted.note(event, matcher.match(event))
+
+
+async def test_who_never_matches_is_told_how_much_it_was_tried_on(
+    store: Store, noted: Counts
+) -> None:
+    all_, none = (
+        a_subscription("plan.*", id_="a" * 24),
+        a_subscription("plan.*", id_="b" * 24, filter='{"data":{"status":["no such"]}}'),
+    )
+    matcher = Matcher()
+    matcher.replace_all([all_, none])
+    see(noted, matcher, "plan.created", "plan.created", "plan.deleted", "route.started")
+    await noted.report()
+    seen = {
+        (PROJECT, "plan.created"): 2,
+        (PROJECT, "plan.deleted"): 1,
+        (PROJECT, "route.started"): 1,
+    }
+    assert store.added == [(seen, {all_.id: 3})]
+
+
+async def test_what_was_told_is_not_told_again(store: Store, noted: Counts) -> None:
+    see(noted, Matcher(), "plan.created")
+    await noted.report()
+    await noted.report()
+    assert len(store.added) == 1
+
+
+async def test_while_postgres_is_gone_counts_wait(store: Store, noted: Counts) -> None:
+    everything = a_subscription("*")
+    matcher = Matcher()
+    matcher.replace_all([everything])
+    store.gone = True
+    see(noted, matcher, "plan.created")
+    await noted.report()
+    see(noted, matcher, "plan.created")
+    store.gone = False
+    await noted.report()
+    assert store.added == [({(PROJECT, "plan.created"): 2}, {everything.id: 2})]
+
+
+async def test_names_made_up_by_a_producer_take_bounded_memory(
+    store: Store, noted: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "MAX_PAIRS", 3)
+    see(noted, Matcher(), *(f"drone.no{n}" for n in range(10)), "drone.no1")
+    await noted.report()
+    ((seen, _),) = store.added
+    assert seen == {(PROJECT, f"drone.no{n}"): 1 + (n == 1) for n in range(3)}
