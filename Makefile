@@ -10,7 +10,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check lint unit test test-long audit bench freeze
+.PHONY: help setup dev check lint unit test test-long audit bench screenshots freeze
 
 help: ## this list
 	@echo 'Targets; ARGS="…" is passed on, PYTHON=python3.12 chooses the interpreter:'
@@ -56,6 +56,10 @@ bench: $(STAMP) ## figures, compared within one run
 	$(BIN)/planner-webhooks bench match
 	$(BIN)/planner-webhooks bench filters
 	$(BIN)/planner-webhooks bench deliver $(ARGS)
+
+screenshots: $(STAMP) ## each page of the dashboard at two widths in both themes, into the folder screenshots/
+	WEBHOOKS_TEST_SCREENSHOTS=$(CURDIR)/screenshots REQUIRE_TOOLS=1 $(PYTEST) tests/browser/test_screenshots.py $(ARGS)
+	@ls screenshots | wc -l
 
 freeze: $(STAMP) ## write what is installed to .ci/constraints.txt
 	@{ sed -n 1p .ci/constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > $(VENV)/constraints.txt

@@ -62,6 +62,15 @@ def _key(text: str) -> None:
         raise ValueError(f"{length} bytes instead of {KEY_BYTES}")
 
 
+def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        try:
+            (IPv6Network if ":" in word else IPv4Network)(word)
+        except ValueError as error:
+            raise ValueError(f"{word!r} is no network, like 10.1.0.0/16: {error}") from error
+    return words
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -146,6 +155,50 @@ class Api(_Section):
     _listen = field_validator("listen")(_listen)
 
 
+class Dashboard(_Section):
+    """Pages for people, served by the API at `/`."""
+
+    enabled: bool = True
+    """Whether they are served."""
+    session_minutes: Positive = 30.0
+    """A session ends after so long without a request; at the latest after 12 hours."""
+    public_url: str | None = None
+    """Where people open it, `https://hooks.example.com`, if a proxy changes scheme or host."""
+    trusted_header: str | None = None
+    """Header in which a proxy says who has signed in there; none: people sign in with an API key."""
+    trusted_proxies: Words = ()
+    """Networks (CIDR) from which that header is believed."""
+    trusted_scopes: Words = ("read",)
+    """What whoever it names may do, in every project: read, manage, ingest, admin."""
+
+    _split = field_validator("trusted_proxies", "trusted_scopes", mode="before")(_words)
+    _networks = field_validator("trusted_proxies")(_networks)
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, text: str | None) -> str | None:
+        if text is not None and not re.fullmatch(r"https?://[^/\s]+/?", text):
+            raise ValueError(f"{text!r} is no scheme and host, like https://hooks.example.com")
+        return text and text.rstrip("/")
+
+    @field_validator("trusted_scopes")
+    @classmethod
+    def _known(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if word not in ("read", "manage", "ingest", "admin"):
+                raise ValueError(f"{word!r} is none of read, manage, ingest, admin")
+        return words
+
+    @model_validator(mode="after")
+    def _believed(self) -> Self:
+        if self.trusted_header and not self.trusted_proxies:
+            raise ValueError(
+                f"{PREFIX}DASHBOARD__TRUSTED_HEADER needs {PREFIX}DASHBOARD__TRUSTED_PROXIES:"
+                " anybody else could send it too"
+            )
+        return self
+
+
 class Secrets(_Section):
     """Signing secrets are encrypted at rest with these."""
 
@@ -223,15 +276,9 @@ class Deliver(_Section):
             raise ValueError("EGRESS_NEXT_ADDRESSES and EGRESS_NEXT_FROM go together")
         return self
 
-    @field_validator("allow_networks", "egress_addresses", "egress_next_addresses")
-    @classmethod
-    def _networks(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        for word in words:
-            try:
-                (IPv6Network if ":" in word else IPv4Network)(word)
-            except ValueError as error:
-                raise ValueError(f"{word!r} is no network, like 10.1.0.0/16: {error}") from error
-        return words
+    _networks = field_validator("allow_networks", "egress_addresses", "egress_next_addresses")(
+        _networks
+    )
 
 
 class Retry(_Section):
@@ -343,6 +390,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     postgres: Postgres = Postgres()
     api: Api = Api()
+    dashboard: Dashboard = Dashboard()
     secrets: Secrets = Secrets()
     deliver: Deliver = Deliver()
     retry: Retry = Retry()

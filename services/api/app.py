@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from importlib import resources
 
 import orjson
@@ -147,6 +148,19 @@ async def problems(request: web.Request, handler: Serving) -> web.StreamResponse
             problem = Problem(500, "internal", "An error of ours", "it was logged; try again")
         refusing: Refusing = request.get(REFUSING, _refused)
         return refusing(error, problem)
+
+
+def shown_by(
+    handler: Serving, refused: Callable[[web.Request, Exception, Problem], web.Response]
+) -> Serving:
+    """Return a handler of somebody else's that shows errors as *refused* does, not as problems."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        refusing: Refusing = partial(refused, request)
+        request[REFUSING] = refusing
+        return await handler(request)
+
+    return serve
 
 
 def _refused(_: Exception, problem: Problem) -> web.Response:

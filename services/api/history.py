@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from datetime import datetime
 
 from services.api.call import Answer, Call, Streamed
 from services.api.encode import encoded
@@ -81,13 +80,19 @@ class HistoryRoutes:
         call.caller.require("read")
         noted = call.unknown(*STATS_FILTERS)
         step, since, until, points = await self._history.points(call.caller, call.query, noted)
+        total = Sums()
+        for sums in points.values():
+            total.add(sums)
         return Answer(
             200,
             {
                 "step": step.value,
                 "from": rfc3339(since),
                 "to": rfc3339(until),
-                "data": [_point(at, sums) for at, sums in sorted(points.items())],
+                "total": _counted(total),
+                "data": [
+                    {"at": rfc3339(at), **_counted(sums)} for at, sums in sorted(points.items())
+                ],
             },
         )
 
@@ -167,9 +172,8 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _point(at: datetime, sums: Sums) -> Json:
+def _counted(sums: Sums) -> Json:
     return {
-        "at": rfc3339(at),
         "delivered": sums.delivered,
         "failed": sums.failed,
         "retried": sums.retried,

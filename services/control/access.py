@@ -75,7 +75,13 @@ class Access:
         """
         if not key:
             raise UnauthorizedError
-        hashed = hash_key(key)
+        return await self.holder(hash_key(key), address=address)
+
+    async def holder(self, hashed: bytes, *, address: str | None) -> Caller:
+        """Return who holds the key with this hash: all that a session keeps of it.
+
+        Raises as `caller` does, so that a revoked key ends its sessions too.
+        """
         if self._admin_hash is not None and hmac.compare_digest(hashed, self._admin_hash):
             return Caller(ADMIN, None, frozenset({ADMIN, *SCOPES}), address)
         found = await self._keys.by_hash(hashed)

@@ -73,6 +73,7 @@ from services.observe import metrics
 from services.observe.health import health_app, serving
 from services.record import codec
 from services.run import parts
+from services.run.dashboard import add_dashboard
 from services.settings import Settings
 from services.store.audit import PostgresAudit
 from services.store.backlog import PostgresBacklog
@@ -354,6 +355,7 @@ async def _build(
         access=access,
         max_body_bytes=settings.api.max_body_bytes,
     ).add_to(app)
+    add_dashboard(app, settings, routes, access=access, cipher=cipher, clock=clock)
     chores = [
         Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
         Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),

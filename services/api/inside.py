@@ -1,0 +1,50 @@
+"""The routes for pages of this process: the same handlers, rules and answers, and no HTTP between.
+
+What a page shows is what `/v1` answers to the same caller, as JSON; what it may not do, `/v1` refuses
+with the same faults. Pages name a route as documentation does, `GET /v1/subscriptions/{id}`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from services.api.call import Answer, Call, Streamed
+from services.api.routes import Route
+from services.control.access import Caller
+
+
+class Inside:
+    """Answers pages as it would answer a request."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = {f"{route.method} {route.path}": route for route in routes}
+
+    def __contains__(self, route: str) -> bool:
+        """Tell whether there is such a route."""
+        return route in self._routes
+
+    async def ask(
+        self,
+        caller: Caller,
+        route: str,
+        *,
+        path: Mapping[str, str],
+        query: Mapping[str, str],
+        body: object,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Return the answer, its body as JSON decodes. Raises what the handler does."""
+        call = Call(caller=caller, path=path, query=query, headers=headers, body=body)
+        answer = await self._routes[route].handler(call)
+        assert isinstance(answer, Answer)  # noqa: S101 - what is streamed is asked for by `stream`
+        encoded = answer.encoded()
+        return answer._replace(body=orjson.loads(encoded) if encoded else None)
+
+    async def stream(
+        self, caller: Caller, route: str, *, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Streamed:
+        """Return what is answered piece by piece. Raises what the handler does."""
+        call = Call(caller=caller, path={}, query=query, headers=headers, body={})
+        answer = await self._routes[route].handler(call)
+        assert isinstance(answer, Streamed)  # noqa: S101 - see above
+        return answer

@@ -1,0 +1,51 @@
+"""Pages for people, at `/`: what `/v1` answers, shown; drawn here, and working without JavaScript.
+
+    app         routes become handlers: who is here, is this form ours, which page, errors as pages
+    routes      every page in one table
+    visit       one request as a page sees it: `ask`, `form`, `render`, `redirect`
+    session     the sealed cookie; CSRF tokens
+    guard       a form that somebody else's page sent is refused; who a proxy says is here
+    forms       what was typed, and what is wrong with it, by pointer
+    templates   Jinja2: one environment, always escaping; filters for numbers, times, sizes
+    charts      numbers become the geometry of an SVG; pure
+    words       states and reasons in sentences; pure
+    hints       what a failed attempt usually means; pure
+    samples     receivers, filled for one webhook
+    navigation  places to go to
+    assets      the files of static/, named by their content
+    views/      one module per noun: functions that take a Visit and return a response
+    templates/  one file per page, `base.html` around it, `macros.html` for all that repeats
+    static/     style.css, app.js, icon.svg: written by hand, no third party's
+
+**One set of rules.** A page asks for resources by route, as documentation names them:
+
+    found = await visit.ask("GET /v1/subscriptions/{id}", id=id_)
+
+That is the handler of the API, called in this process with this caller (`services/api/inside.py`): the
+same scopes, parameters, cursors and faults. Nothing is shown that `/v1` doesn't answer, and no rule is
+written here again. A route that is missing is a page that is missing: add it to `/v1` first.
+
+**To add a page.** 1. A view in `views/`: `async def lanes(visit: Visit) -> web.StreamResponse`, ending in
+`return visit.render("lanes.html", …)`. 2. Its template, `{% extends "base.html" %}`, made of macros.
+3. A line in `routes.py`, and in `navigation.py` if it is a place to go to. 4. Its name in
+`tests/browser/test_every_page.py`, which looks at every page in Chromium: axe, console, layout shift,
+360 px, both themes, size; and `make screenshots` shows it. 5. Tests of what people do there.
+
+**Forms.** `POST`, urlencoded, with `{{ csrf() }}`; a view that changes something ends in
+`visit.redirect(path, note="Paused.")`. It catches `FaultsError` and renders the page again, status 422,
+with `Form(values, error.faults)`: what was typed stays, each fault stands beside its field. Filters and
+searches are `GET`, so that a list has an address to share.
+
+**Live.** A region `<div id="tail" data-swap>` is replaced by the one of the same id from a fresh copy of
+the page. Three things make a fresh copy: `data-live="/live?of=deliveries"` on the body's main part
+(server-sent events: something happened), `data-refresh="5"` (every so many seconds, for a job), and a
+form with `data-enhance` (its answer). So the server draws everything once, and without JavaScript
+reloading the page shows the same. JavaScript also writes times in the viewer's zone and copies.
+
+**Nothing from elsewhere.** The Content-Security-Policy names this origin alone, without inline script or
+style: no `style=""`, no `onclick`; drawings use SVG attributes and classes. Colours, sizes and spaces are
+custom properties in `style.css`.
+
+**Errors.** Raise what the API raises: `ForbiddenError`, `NotFoundError`, an outage. The API's own table
+(`api/problems.py`) says what each is, and `app` shows it as a page that says what to do.
+"""

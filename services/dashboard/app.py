@@ -1,0 +1,147 @@
+"""Routes become handlers: who is here, is this form ours, which page; and errors as pages."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol, TypeAlias
+
+from aiohttp import web
+
+from services.control.access import ADMIN, Access, Caller, UnauthorizedError
+from services.dashboard.assets import assets
+from services.dashboard.guard import Proxy, check_origin, check_token
+from services.dashboard.routes import ROUTES, Route
+from services.dashboard.session import Sessions
+from services.dashboard.templates import Templates
+from services.dashboard.views.session import sign_in_at
+from services.dashboard.visit import Resources, Visit
+from services.kernel.clock import Clock
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    # Not `no-referrer`: browsers would send forms with `Origin: null` then.
+    "Referrer-Policy": "same-origin",
+}
+FOR_GOOD = "public, max-age=31536000, immutable"
+SWITCHER = 200
+"""Projects that the switcher offers."""
+
+Serving: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+VISIT: web.RequestKey[Visit] = web.RequestKey("visit", Visit)
+
+
+class Problem(Protocol):
+    """Why something was refused, in the API's own words."""
+
+    @property
+    def status(self) -> int:
+        """As over HTTP."""
+
+    @property
+    def title(self) -> str:
+        """What is wrong, in a few words."""
+
+    @property
+    def detail(self) -> str:
+        """A sentence."""
+
+
+class Dashboard:
+    """Serves pages."""
+
+    def __init__(
+        self,
+        *,
+        resources: Resources,
+        access: Access,
+        sessions: Sessions,
+        proxy: Proxy | None,
+        public_url: str | None,
+        clock: Clock,
+    ) -> None:
+        self._resources = resources
+        self._access = access
+        self._sessions = sessions
+        self._proxy = proxy
+        self._public_url = public_url
+        self._clock = clock
+        self._templates = Templates()
+
+    def routes(self) -> Iterator[tuple[str, str, Serving]]:
+        """Yield method, path and handler of everything."""
+        yield "GET", "/static/{name}", self._static
+        for route in ROUTES:
+            yield route.method, route.path, self._serving(route)
+
+    def refused(self, request: web.Request, error: Exception, problem: Problem) -> web.Response:
+        """Return the page of an error."""
+        visit = request.get(VISIT) or self._visit(request, None)
+        if isinstance(error, UnauthorizedError):
+            response = visit.redirect(sign_in_at(visit))
+        else:
+            response = visit.render("error.html", status=problem.status, problem=problem)
+        self._end(visit, response)
+        return response
+
+    def _serving(self, route: Route) -> Serving:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            visit = self._visit(request, None)
+            request[VISIT] = visit
+            visit.known = await self._caller(visit)
+            if visit.known is None and not route.open:
+                raise UnauthorizedError
+            if route.method == "POST":
+                check_origin(request, self._public_url)
+                await visit.read_form()
+                check_token(visit.session, visit.typed.get("token"))
+            elif visit.known is not None and ADMIN in visit.known.scopes:
+                found = await visit.ask("GET /v1/projects", query={"limit": str(SWITCHER)})
+                visit.projects = found["data"]
+            response = await route.page(visit)
+            if not response.prepared:
+                self._end(visit, response)
+            return response
+
+        return serve
+
+    def _visit(self, request: web.Request, caller: Caller | None) -> Visit:
+        return Visit(
+            request,
+            caller=caller,
+            session=self._sessions.read(request),
+            resources=self._resources,
+            sessions=self._sessions,
+            access=self._access,
+            templates=self._templates,
+            clock=self._clock,
+        )
+
+    async def _caller(self, visit: Visit) -> Caller | None:
+        """Return who is here: as the proxy says, else whose key the session has."""
+        request = visit.request
+        if self._proxy is not None:
+            caller = self._proxy.caller(request.headers, request.remote)
+            if caller is not None:
+                return caller
+        if visit.session.key_hash is None:
+            return None
+        hashed = bytes.fromhex(visit.session.key_hash)
+        return await self._access.holder(hashed, address=request.remote)
+
+    def _end(self, visit: Visit, response: web.StreamResponse) -> None:
+        """Put on a response what all have."""
+        response.headers.update(HEADERS)
+        # Only what changed: an answer in the background must not undo what a form did meanwhile.
+        if visit.session != visit.came_with or self._sessions.is_due(visit.session):
+            self._sessions.write(response, visit.session, secure=visit.request.secure)
+
+    async def _static(self, request: web.Request) -> web.Response:
+        asset = assets().get(request.match_info["name"])
+        if asset is None:
+            raise web.HTTPNotFound
+        fresh = request.query.get("v") == asset.version
+        response = web.Response(body=asset.body, content_type=asset.content_type)
+        response.headers["Cache-Control"] = FOR_GOOD if fresh else "no-cache"
+        response.enable_compression()
+        return response

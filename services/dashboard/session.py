@@ -1,0 +1,114 @@
+"""A session is a sealed cookie: whose key, the project chosen, the secret of its forms.
+
+Nothing is stored. It holds the hash of an API key, which is looked up at every request: revoking the
+key ends the session.
+"""
+
+import base64
+import binascii
+import hmac
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+import orjson
+from aiohttp import web
+
+from services.kernel.clock import Clock
+from services.kernel.ids import Entropy
+
+COOKIE = "webhooks_session"
+LONGEST = timedelta(hours=12)
+TOKEN_BYTES = 24
+RENEW = 0.75
+"""Of its length that is left: then the cookie is written anew."""
+
+
+class Box(Protocol):
+    """Seals text with the installation's key."""
+
+    def seal(self, plain: bytes) -> str:
+        """Return what only `open` can read, of characters that a cookie may have."""
+
+    def open(self, sealed: str) -> bytes | None:
+        """Return what was sealed; None for what wasn't, or was with a key that is gone."""
+
+
+class Session(NamedTuple):
+    """Who is here, as their cookie says."""
+
+    secret: str
+    """Of its forms."""
+    began: float
+    ends: float
+    key_hash: str | None = None
+    """Hex; None before signing in, or where a proxy says who it is."""
+    project: str | None = None
+    """That the operator has chosen; None: all of them."""
+    note: str | None = None
+    """Said once, on the next page."""
+
+
+class Sessions:
+    """Reads and writes sessions."""
+
+    def __init__(
+        self, *, box: Box, clock: Clock, entropy: Entropy, minutes: float, secure: bool
+    ) -> None:
+        self._box = box
+        self._clock = clock
+        self._entropy = entropy
+        self._idle = timedelta(minutes=minutes).total_seconds()
+        self._secure = secure
+
+    def new(self, *, key_hash: bytes | None = None) -> Session:
+        """Return a fresh one: nobody's who hasn't shown a key."""
+        secret = base64.b64encode(self._entropy(TOKEN_BYTES)).decode()
+        now = self._clock.time()
+        return Session(secret, now, now + self._idle, key_hash.hex() if key_hash else None)
+
+    def read(self, request: web.Request) -> Session | None:
+        """Return the one of a request; None where there is none, or it is over."""
+        plain = self._box.open(request.cookies.get(COOKIE, ""))
+        if plain is None:
+            return None
+        session = Session(**orjson.loads(plain))
+        return session if session.ends > self._clock.time() else None
+
+    def is_due(self, session: Session) -> bool:
+        """Tell whether the end of a session that goes on should be moved: not at every request."""
+        return session.ends - self._clock.time() < self._idle * RENEW
+
+    def write(self, response: web.StreamResponse, session: Session, *, secure: bool) -> None:
+        """Put *session* on a response, its end moved."""
+        now = self._clock.time()
+        ends = min(now + self._idle, session.began + LONGEST.total_seconds())
+        sealed = self._box.seal(orjson.dumps(session._replace(ends=ends)._asdict()))
+        response.set_cookie(
+            COOKIE,
+            sealed,
+            max_age=max(0, int(ends - now)),
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=secure or self._secure,
+        )
+
+    def token(self, session: Session) -> str:
+        """Return what a form carries: another text each time, so that compression tells nothing."""
+        secret = base64.b64decode(session.secret)
+        pad = self._entropy(len(secret))
+        masked = bytes(a ^ b for a, b in zip(pad, secret, strict=True))
+        return base64.urlsafe_b64encode(pad + masked).decode()
+
+
+def is_token_of(session: Session, token: str) -> bool:
+    """Tell whether a form that carries *token* was made for *session*."""
+    secret = base64.b64decode(session.secret)
+    try:
+        both = base64.urlsafe_b64decode(token)
+    except (binascii.Error, ValueError):
+        return False
+    if len(both) != 2 * len(secret):
+        return False
+    pad, masked = both[: len(secret)], both[len(secret) :]
+    return hmac.compare_digest(secret, bytes(a ^ b for a, b in zip(pad, masked, strict=True)))

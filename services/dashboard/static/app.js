@@ -1,0 +1,158 @@
+// What pages can do beyond what the server drew: local times, copying, the theme, and regions that stay
+// fresh. Everything else works without this file.
+
+const BETWEEN_MS = 1500; // two fresh copies are so far apart at least, however much happens
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// Times: the server writes UTC; here they are in the viewer's zone, with UTC on hover.
+
+const FORMS = {
+  full: { dateStyle: "medium", timeStyle: "medium" },
+  short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  clock: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },
+};
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function ago(date) {
+  const seconds = (date - Date.now()) / 1000;
+  const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.trunc(seconds / length), unit);
+}
+
+function writeTimes(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const date = new Date(element.dateTime);
+    const form = element.dataset.form;
+    element.textContent = form === "ago" ? ago(date) : new Intl.DateTimeFormat("en-GB", FORMS[form]).format(date);
+  }
+}
+
+// Copying: from an attribute, or from another element.
+
+async function copy(button) {
+  const from = button.dataset.copyFrom;
+  const text = from ? document.getElementById(from).textContent : button.dataset.copy;
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed";
+  }
+  await later(1500);
+  button.textContent = label;
+}
+
+// Fresh copies: regions with data-swap are replaced by those of the same id.
+
+let fetching = null;
+
+async function refresh(request = location.href, options = {}) {
+  fetching?.abort();
+  const mine = (fetching = new AbortController());
+  const answer = await fetch(request, { ...options, signal: mine.signal, headers: { Accept: "text/html" } });
+  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
+    location.assign(answer.url);
+    return;
+  }
+  swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  return answer;
+}
+
+function swap(fresh) {
+  for (const old of document.querySelectorAll("[data-swap]")) {
+    const now = fresh.getElementById(old.id);
+    if (now === null || old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) continue;
+    keepOpen(old, now);
+    writeTimes(now);
+    if (now.innerHTML === old.innerHTML) continue;
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    old.replaceChildren(...now.childNodes);
+    old.removeAttribute("aria-busy");
+    if (focused) document.getElementById(focused)?.focus();
+  }
+}
+
+function keepOpen(old, now) {
+  const were = old.querySelectorAll("details");
+  now.querySelectorAll("details").forEach((details, n) => (details.open = were[n]?.open ?? details.open));
+}
+
+// Live: something happened (server-sent events), or some seconds have passed.
+
+const connection = document.querySelector("[data-connection]");
+
+function say(text) {
+  connection.hidden = !text;
+  connection.textContent = text;
+}
+
+let paused = false;
+let due = false;
+
+async function soon() {
+  if (due || paused || document.hidden) return;
+  due = true;
+  await later(BETWEEN_MS);
+  due = false;
+  if (paused) return;
+  await refresh().then(() => say(""), (error) => error.name === "AbortError" || say("No connection. Trying again …"));
+}
+
+function follow(main) {
+  if (main.dataset.live) {
+    const source = new EventSource(main.dataset.live);
+    for (const name of ["event", "delivery"]) source.addEventListener(name, soon);
+    source.onopen = () => say("");
+    source.onerror = () => say("Live connection lost. Trying again …");
+    addEventListener("pagehide", () => source.close());
+  }
+  if (main.dataset.refresh) setInterval(soon, Number(main.dataset.refresh) * 1000);
+}
+
+// What people do.
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-from], [data-pause]");
+  if (button === null) return;
+  if (!("pause" in button.dataset)) return void copy(button);
+  paused = !paused;
+  button.setAttribute("aria-pressed", paused);
+  button.textContent = paused ? "Follow again" : "Pause";
+  if (!paused) soon();
+});
+
+document.addEventListener("change", (event) => {
+  const field = event.target;
+  if (field.matches("[data-theme-choice]")) {
+    document.documentElement.dataset.theme = field.value;
+    fetch(field.form.action, { method: "POST", body: new URLSearchParams(new FormData(field.form)), redirect: "manual" });
+  } else if (field.matches("[data-submit]")) {
+    field.form.requestSubmit();
+  }
+});
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  const button = event.submitter ?? form.querySelector("button");
+  const enhanced = "enhance" in form.dataset;
+  const data = new FormData(form, event.submitter);
+  if (enhanced) event.preventDefault();
+  await later(0); // a disabled button would not be sent along
+  button.disabled = true;
+  if (!enhanced) return;
+  const region = document.getElementById(form.dataset.enhance);
+  region?.setAttribute("aria-busy", "true");
+  const action = event.submitter?.getAttribute("formaction") ?? form.action;
+  await refresh(action, { method: "POST", body: new URLSearchParams(data) })
+    .catch(() => say("Not sent: no connection. Try again."));
+  region?.removeAttribute("aria-busy");
+  button.disabled = false;
+});
+
+addEventListener("pageshow", () => document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false)));
+
+writeTimes(document);
+document.querySelector("[data-focus]")?.focus();
+follow(document.querySelector("main"));

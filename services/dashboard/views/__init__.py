@@ -1,0 +1,1 @@
+"""One module per noun: what is asked for, and which template shows it."""

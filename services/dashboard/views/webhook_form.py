@@ -1,0 +1,107 @@
+"""The settings of a webhook as fields of a form, and back as the API takes them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.dashboard.forms import lines, number
+from services.kernel.errors import Fault
+from services.kernel.subscription import OnExhausted, OrderBy, Ordered, Profile
+from services.match.filters import NotJsonError, load
+
+NUMBERS = ("rate_limit", "max_in_flight", "timeout_seconds")
+CHOSEN = ("profile", "ordered", "order_by", "on_exhausted")
+EXPANSIONS = ("stops", "routes")
+
+CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "profile": [
+        (Profile.PLANNER_2022, "planner-2022: the event as it is"),
+        (Profile.PLANNER_V2, "planner-v2: five fields, a route is a driver"),
+        (Profile.HIGHWAY_V1, "highway-v1: five fields, a stop is a service"),
+        (Profile.ROUTAL_2, "routal-2: the successor's envelope"),
+        (Profile.CLOUDEVENTS, "cloudevents: CloudEvents 1.0, structured"),
+        (Profile.STANDARD_WEBHOOKS, "standard-webhooks: type, timestamp, data"),
+    ],
+    "ordered": [
+        (Ordered.NONE, "As fast as possible, in any order"),
+        (Ordered.KEY, "In order, one at a time per key"),
+    ],
+    "order_by": [
+        (OrderBy.KEY, "The record's key: plan or vehicle"),
+        (OrderBy.ROUTE, "The route"),
+        (OrderBy.ENTITY, "The stop, route, vehicle … it is about"),
+    ],
+    "on_exhausted": [
+        (OnExhausted.SKIP, "Give up the event and go on"),
+        (OnExhausted.BLOCK, "Hold its key until somebody decides"),
+    ],
+}
+FIELDS = {
+    f"/{name}": f"f-{name}"
+    for name in (
+        "description", "url", "types", "filter", "headers", "retry_schedule", *NUMBERS, *CHOSEN,
+    )
+}  # fmt: skip
+"""Where each field of the body stands on the page."""
+
+
+def values_of(webhook: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the fields show at first."""
+    schedule = webhook["retry_schedule"]
+    return {
+        "description": webhook["description"],
+        "url": webhook["url"],
+        "types": "\n".join(webhook["types"]),
+        "filter": "" if webhook["filter"] is None else json.dumps(webhook["filter"], indent=2),
+        "retry_schedule": "" if schedule is None else " ".join(f"{wait:g}" for wait in schedule),
+        **{name: "" if webhook[name] is None else f"{webhook[name]:g}" for name in NUMBERS},
+        **{name: webhook[name] for name in CHOSEN},
+    }
+
+
+def body_of(
+    typed: Mapping[str, str], several: Mapping[str, Sequence[str]], webhook: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Return what differs from *webhook*, as a merge patch, and what is no JSON of it."""
+    found: dict[str, Any] = {}
+    faults: list[Fault] = []
+    before = values_of(webhook)
+    for name, text in typed.items():
+        if name not in before or text.replace("\r\n", "\n").strip() == before[name].strip():
+            continue
+        if name == "filter":
+            found[name], wrong = filter_of(text)
+            faults += wrong
+        elif name == "types":
+            found[name] = lines(text)
+        elif name == "retry_schedule":
+            found[name] = None if not text.strip() else [number(each) for each in lines(text)]
+        elif name in NUMBERS:
+            found[name] = number(text)
+        else:
+            found[name] = text
+    expand = [name for name in EXPANSIONS if name in several.get("expand", ())]
+    if expand != webhook["expand"]:
+        found["expand"] = expand
+    if typed.get("headers", "").strip() or "drop_headers" in typed:
+        found["headers"] = _headers(typed.get("headers", ""))
+    return found, faults
+
+
+def filter_of(text: str) -> tuple[Any, list[Fault]]:
+    """Return a filter that was typed, as the API reads it, and where it is no JSON."""
+    if not text.strip():
+        return None, []
+    try:
+        return load(text.encode()), []
+    except NotJsonError as error:
+        message = f"line {error.line}, column {error.column}: {error.problem}"
+        return None, [Fault("json", message, "/filter")]
+
+
+def _headers(text: str) -> dict[str, str]:
+    found = {}
+    for line in filter(str.strip, text.splitlines()):
+        name, _, value = line.partition(":")
+        found[name.strip()] = value.strip()
+    return found

@@ -1,0 +1,214 @@
+"""States and reasons in sentences; pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from services.kernel.retry import DEFAULT_SCHEDULE
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+STEADY = 0.99
+"""A share of acknowledged requests below this is worth a word."""
+
+
+class State(NamedTuple):
+    """A word, and the tone of its badge: `ok warn bad info off`."""
+
+    word: str
+    tone: str
+
+
+class Standing(NamedTuple):
+    """Why something is as it is, and what happens next."""
+
+    why: str
+    next: str
+
+
+STATUSES = {
+    "active": State("Active", "ok"),
+    "paused": State("Paused", "off"),
+    "disabled": State("Disabled", "bad"),
+}
+DELIVERIES = {
+    "acknowledged": State("Acknowledged", "ok"),
+    "parked": State("Will be retried", "warn"),
+    "dead": State("Given up", "bad"),
+    "superseded": State("Superseded", "off"),
+}
+OUTCOMES = {
+    "ok": State("Answered", "ok"),
+    "http": State("Refused", "bad"),
+    "timeout": State("Timed out", "bad"),
+    "connect": State("No connection", "bad"),
+    "dns": State("No such name", "bad"),
+    "tls": State("TLS failed", "bad"),
+    "reset": State("Broke off", "bad"),
+    "blocked": State("Address refused", "bad"),
+}
+JOBS = {
+    "queued": State("Queued", "off"),
+    "running": State("Running", "info"),
+    "done": State("Done", "ok"),
+    "cancelled": State("Cancelled", "off"),
+    "failed": State("Failed", "bad"),
+}
+
+_BEHIND = {
+    "breaker_open": Standing(
+        "Most requests fail, so this webhook is no longer fed live.",
+        "One event is tried from time to time. When it is answered with 2xx, all that waited follows,"
+        " in order, and nothing is lost.",
+    ),
+    "slow": Standing(
+        "The receiver takes over a second to answer, more slowly than events arrive.",
+        "It is read for at the receiver's own pace. It is fed live again when it keeps up for 30 s.",
+    ),
+    "full": Standing(
+        "More events arrive than the receiver takes.",
+        "What waits is sent as fast as it is taken. Live again once it has caught up.",
+    ),
+    "waited": Standing(
+        "The oldest event has waited for more than 5 s.",
+        "What waits is sent as fast as it is taken. Live again once it has caught up.",
+    ),
+    "rate": Standing(
+        "The rate limit of this webhook is below what arrives.",
+        "Events are sent at the limit; the backlog grows until you raise it or fewer events match.",
+    ),
+    "budget": Standing(
+        "Too many failed requests wait for their retry.",
+        "New events wait behind them and follow when the receiver answers again.",
+    ),
+    "window": Standing(
+        "A request was held up for so long that others would have waited for it.",
+        "It is read for by itself and goes on at its own pace.",
+    ),
+    "new": Standing(
+        "It is new, and reads from where it was told to start.",
+        "When it has caught up with the log it is fed live.",
+    ),
+    "changed": Standing(
+        "Its event types were changed, and it reads on from there.",
+        "When it has caught up with the log it is fed live.",
+    ),
+    "rewound": Standing(
+        "Somebody moved it in the log.",
+        "When it has caught up with the log it is fed live.",
+    ),
+}
+
+
+def health(subscription: Mapping[str, Any], totals: Mapping[str, Any]) -> State:
+    """Return how a webhook is, in a word: by its state, failures in a row, and its last 24 hours."""
+    status = subscription["status"]
+    if status != "active":
+        return STATUSES[status]
+    if subscription["failure_count"]:
+        return State("Failing", "bad")
+    share = success(totals)
+    if share is None:
+        return State("Quiet", "off")
+    return State("Healthy", "ok") if share >= STEADY else State("Unsteady", "warn")
+
+
+def success(totals: Mapping[str, Any]) -> float | None:
+    """Return which share of requests was acknowledged; None where there was none."""
+    made = totals["delivered"] + totals["failed"]
+    return totals["delivered"] / made if made else None
+
+
+def standing(subscription: Mapping[str, Any], backlog: Mapping[str, Any] | None) -> Standing:
+    """Return why a webhook is in its state and what happens next, for a person who knows no state."""
+    status, reason = subscription["status"], subscription["status_reason"]
+    if status == "paused":
+        return Standing(
+            "Paused " + (reason or "by its owner") + ".",
+            "Events wait in the log and cost nothing. Resume it, and they are sent in order.",
+        )
+    if status == "disabled":
+        return Standing(
+            f"Disabled: {reason or 'the receiver asked for it'}.",
+            "Nothing is sent until you resume it. What waits meanwhile is sent then, as long as the log"
+            " keeps it.",
+        )
+    if backlog is not None and backlog["reason"] in _BEHIND:
+        return _BEHIND[backlog["reason"]]
+    failures = subscription["failure_count"]
+    if failures:
+        times = "time" if failures == 1 else "times"
+        return Standing(
+            f"The receiver failed {failures} {times} in a row.",
+            "Each event is retried on the schedule below; others are sent as they come.",
+        )
+    return Standing("It is fed live.", "Events are sent within a moment of happening.")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a length of time as people say it: 45 s, 12 min, 3 h 20 min, 2 days."""
+    if seconds is None:
+        return "—"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR:
+        return f"{seconds / MINUTE:.0f} min"
+    if seconds < DAY:
+        hours, rest = divmod(round(seconds / MINUTE), 60)
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    days = round(seconds / DAY)
+    return "1 day" if days == 1 else f"{days} days"
+
+
+def since(at: str, now: datetime) -> str:
+    """Return how long ago a time of the API was."""
+    return duration(max(0.0, -remaining(at, now)))
+
+
+def remaining(at: str, now: datetime) -> float:
+    """Return the seconds until a time of the API; negative once it is over."""
+    return (datetime.fromisoformat(at) - now).total_seconds()
+
+
+def schedule(waits: Sequence[float] | None) -> str:
+    """Return the waits between attempts in words; None: the usual ones."""
+    known = DEFAULT_SCHEDULE if waits is None else waits
+    if not known:
+        return "none: one attempt, then a dead letter"
+    return "after " + ", ".join(duration(wait) for wait in known) + "; then a dead letter"
+
+
+def host(url: str) -> str:
+    """Return what a webhook without a name is called."""
+    return urlsplit(url).hostname or url
+
+
+def choices(webhooks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return webhooks to choose from."""
+    return [
+        (each["id"], f"{each['description'] or host(each['url'])} · {each['url']}")
+        for each in webhooks
+    ]
+
+
+def actor(id_: str) -> str:
+    """Return who did something."""
+    if id_ == "admin":
+        return "Operator"
+    if id_ == "system":
+        return "This service"
+    return id_.removeprefix("proxy:") if id_.startswith("proxy:") else f"Key {id_}"
+
+
+def shown(value: object) -> str:
+    """Return a value of a document as text."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def sentence(text: str) -> str:
+    """Return a phrase of the catalogue with a capital, unless it begins with the name of a field."""
+    first = text.partition(" ")[0]
+    return text if "_" in first or not text else text[0].upper() + text[1:]
