@@ -8,5 +8,6 @@ auth           the key of a request
 projects, subscriptions, events, geofences, filters: the native API, `/v1`
 planner, planner_bodies, planner_errors: the Planner-compatible API, `/v2` and `/api/v1`, over the
                same control; it reads forms too, and its errors look different
+inside         the same routes for pages of this process, without HTTP between
 openapi        the document at /openapi.json, made from the routes and the catalogue
 """

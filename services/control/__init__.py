@@ -17,6 +17,6 @@
     backlog        where a subscription is: how far behind, why, how near to the edge of the log
     answers        the same answer again under the same Idempotency-Key
 
-The native API, the Planner-compatible API and, one day, the dashboard present these: there is one
-set of rules. A caller's fault is a `FaultsError` with all faults at once, and changes nothing.
+The native API, the Planner-compatible API and the dashboard present these: there is one set of rules.
+A caller's fault is a `FaultsError` with all faults at once, and changes nothing.
 """

@@ -219,8 +219,15 @@ class Visit:
         """Begin another session, with forms of its own."""
         self.session = self._sessions.new(key_hash=key_hash)
 
-    def render(self, template: str, *, status: int = 200, **values: object) -> web.Response:
-        """Draw a page. A `form` that a template names is empty unless given."""
+    def render(
+        self, template: str, *, status: int = 200, at: str | None = None, **values: object
+    ) -> web.Response:
+        """Draw a page. A `form` that a template names is empty unless given.
+
+        *at* is where the page is, when it is drawn as the answer to a form that is sent elsewhere.
+        """
+        if at is not None:
+            values |= {"path": at, "here": at}
         text = self._templates.draw(template, {"form": Form(), **self._frame(), **values})
         self.session = self.session._replace(note=None)
         response = web.Response(text=text, status=status, content_type="text/html")

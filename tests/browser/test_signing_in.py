@@ -93,7 +93,7 @@ async def test_another_project_is_not_there_for_a_key(visitor: Visitor, site: Si
         await visitor.goto(f"/webhooks/{site.healthy}{part}", status=404)
 
 
-async def test_the_operator_chooses_a_project_and_a_theme(visitor: Visitor, site: Site) -> None:
+async def test_the_operator_chooses_a_project_and_a_theme(visitor: Visitor) -> None:
     await visitor.sign_in(OPERATOR)
     page = visitor.page
     await page.get_by_label("Project").select_option(label="Elsewhere")

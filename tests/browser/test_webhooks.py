@@ -27,7 +27,7 @@ async def test_a_webhook_is_paused_and_resumed_in_place(owner: Visitor, site: Si
     assert page.url.endswith("/webhooks")
 
 
-async def test_the_list_is_filtered_by_its_address(owner: Visitor, site: Site) -> None:
+async def test_the_list_is_filtered_by_its_address(owner: Visitor) -> None:
     page = await owner.goto("/webhooks")
     await page.get_by_label("Event type").fill("stop.report.*")
     await page.get_by_role("button", name="Filter").click()
@@ -168,7 +168,7 @@ async def test_pages_work_without_javascript(unscripted: Visitor, site: Site) ->
     assert await page.get_attribute("html", "data-theme") == "dark"
 
 
-async def test_everything_is_reached_by_keyboard(owner: Visitor, site: Site) -> None:
+async def test_everything_is_reached_by_keyboard(owner: Visitor) -> None:
     page = await owner.goto("/webhooks")
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.textContent") == "Skip to content"

@@ -2,6 +2,7 @@
 // fresh. Everything else works without this file.
 
 const BETWEEN_MS = 1500; // two fresh copies are so far apart at least, however much happens
+const AFTER_MS = 4000; // and one more so long after the last event: what lists show is stored a little later
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Times: the server writes UTC; here they are in the viewer's zone, with UTC on hover.
@@ -99,10 +100,18 @@ async function soon() {
   await refresh().then(() => say(""), (error) => error.name === "AbortError" || say("No connection. Trying again …"));
 }
 
+let trailing;
+
+function happened() {
+  soon();
+  clearTimeout(trailing);
+  trailing = setTimeout(soon, AFTER_MS);
+}
+
 function follow(main) {
   if (main.dataset.live) {
     const source = new EventSource(main.dataset.live);
-    for (const name of ["event", "delivery"]) source.addEventListener(name, soon);
+    for (const name of ["event", "delivery"]) source.addEventListener(name, happened);
     source.onopen = () => say("");
     source.onerror = () => say("Live connection lost. Trying again …");
     addEventListener("pagehide", () => source.close());

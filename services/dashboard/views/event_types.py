@@ -36,14 +36,15 @@ async def one(visit: Visit) -> web.StreamResponse:
 async def test(visit: Visit) -> web.StreamResponse:
     """Send the type's example to a webhook, and show the answer."""
     shown = await _one(visit)
+    at = f"/event-types/{shown['known']['type']}"
     id_, text = visit.typed.get("webhook", ""), visit.typed.get("data", "")
     try:
         body = {"type": shown["known"]["type"], "data": _data(text)}
         tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=id_, body=body)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
-        return visit.render("event_type.html", status=422, form=form, tested=None, **shown)
-    return visit.render("event_type.html", tested=tested, form=Form(visit.typed), **shown)
+        return visit.render("event_type.html", status=422, at=at, form=form, tested=None, **shown)
+    return visit.render("event_type.html", at=at, tested=tested, form=Form(visit.typed), **shown)
 
 
 async def _one(visit: Visit) -> dict[str, Any]:

@@ -40,7 +40,8 @@ async def overview(visit: Visit) -> web.StreamResponse:
 async def test(visit: Visit) -> web.StreamResponse:
     """Send one example event, and show the answer."""
     tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=_id(visit))
-    return visit.render("webhook.html", tested=tested, **await _overview(visit))
+    at = f"/webhooks/{_id(visit)}"
+    return visit.render("webhook.html", at=at, tested=tested, **await _overview(visit))
 
 
 async def settings(visit: Visit) -> web.StreamResponse:
@@ -88,16 +89,16 @@ async def secrets(visit: Visit) -> web.StreamResponse:
 
 async def rotate(visit: Visit) -> web.StreamResponse:
     """Make a new secret, and show it this once."""
-    typed = visit.typed.get("overlap_hours", "")
-    route = "POST /v1/subscriptions/{id}/secrets/rotate"
+    id_, typed = _id(visit), visit.typed.get("overlap_hours", "")
+    route, page = "POST /v1/subscriptions/{id}/secrets/rotate", "webhook_secrets.html"
+    at, made, form = f"/webhooks/{id_}/secrets", None, Form()
     try:
-        body = {"overlap_hours": number(typed)}
-        made = await visit.ask(route, id=_id(visit), body=body)
+        made = await visit.ask(route, id=id_, body={"overlap_hours": number(typed)})
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
-        found = await _secrets(visit)
-        return visit.render("webhook_secrets.html", status=422, form=form, made=None, **found)
-    return visit.render("webhook_secrets.html", made=made, **await _secrets(visit))
+    status = 422 if form.faults else 200
+    found = await _secrets(visit)
+    return visit.render(page, status=status, at=at, form=form, made=made, **found)
 
 
 async def end_secret(visit: Visit) -> web.StreamResponse:

@@ -1,0 +1,134 @@
+"""Numbers, charts, words and filled forms, as people read them."""
+
+from typing import Any
+
+import pytest
+
+from services.dashboard import charts, words
+from services.dashboard.forms import Form, lines, number
+from services.dashboard.hints import hint
+from services.dashboard.samples import samples, text
+from services.dashboard.templates import Templates, ms, percent, size, with_query
+from services.dashboard.views import webhook_form
+from services.kernel.errors import Fault
+from services.kernel.lane import Reason
+
+NOTHING = {"delivered": 0, "failed": 0}
+WEBHOOK: dict[str, Any] = {"status": "active", "status_reason": None, "failure_count": 0}
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(None, "—"), (1, "100 %"), (0.99999, "99.9 %"), (0.5, "50 %"), (0, "0 %")]
+)
+def test_all_is_said_only_of_all(share: float | None, shown: str) -> None:
+    assert percent(share) == shown
+
+
+def test_units_are_chosen_for_people() -> None:
+    assert [ms(7.6), ms(1234.0)] == ["8 ms", "1.2 s"]
+    assert [size(812), size(1_400_000)] == ["812 bytes", "1.4 MB"]
+    assert [words.duration(s) for s in (45, 720, 12_000, 86_400, 200_000)] == [
+        "45 s", "12 min", "3 h 20 min", "1 day", "2 days",
+    ]  # fmt: skip
+
+
+def test_a_cursor_is_left_behind_when_filters_change() -> None:
+    query = {"status": "paused", "cursor": "abc"}
+    assert with_query(query, status=None) == ""
+    assert with_query(query, cursor="def") == "?status=paused&cursor=def"
+
+
+def test_bars_stand_upon_each_other_and_fill_the_scale() -> None:
+    drawn = charts.stacked([[6, 0], [2, 4]])
+    assert drawn.top == 10
+    (low,), (high, alone) = drawn.bars
+    assert high.y + high.height == low.y
+    assert alone.y + alone.height == charts.HEIGHT
+    assert low.y + low.height == charts.HEIGHT
+
+
+def test_a_line_breaks_where_nothing_is_known() -> None:
+    (path,) = charts.lines([[1, 2, None, 4, None]]).lines
+    assert path.count("M") == 2
+    assert path.count("L") == 1
+    assert charts.sparkline([None, None]) == ""
+
+
+@pytest.mark.parametrize("value", [0.003, 0.7, 1, 3, 99, 101, 12_345])
+def test_a_scale_ends_at_a_round_number_not_far_above(value: float) -> None:
+    assert value <= charts.nice(value) * 1.000_001 <= value * 2.6
+
+
+def test_health_is_a_word() -> None:
+    def of(delivered: int, failed: int, **webhook: object) -> str:
+        return words.health({**WEBHOOK, **webhook}, {"delivered": delivered, "failed": failed}).word
+
+    assert of(0, 0) == "Quiet"
+    assert of(100, 0) == "Healthy"
+    assert of(90, 10) == "Unsteady"
+    assert of(100, 0, failure_count=3) == "Failing"
+    assert of(100, 0, status="paused") == "Paused"
+
+
+@pytest.mark.parametrize("reason", [each for each in Reason if each not in ("paused", "disabled")])
+def test_every_reason_for_being_behind_is_said_in_words(reason: Reason) -> None:
+    found = words.standing(WEBHOOK, {"reason": reason.value})
+    assert found != words.standing(WEBHOOK, None)
+    assert found.why.endswith(".")
+    assert found.next.endswith(".")
+
+
+def test_a_hint_names_what_to_do() -> None:
+    assert "rotated" in hint({"outcome": "http", "status": 401})
+    assert "deployment" in hint({"outcome": "http", "status": 404})
+    assert "expired" in hint({"outcome": "tls", "status": None})
+    assert "redirect" in hint({"outcome": "http", "status": 308})
+    assert hint({"outcome": "ok", "status": 200}) == ""
+
+
+def test_a_fault_stands_at_its_field_or_above_all() -> None:
+    faults = [
+        Fault("a", "at types", "/types/3"),
+        Fault("b", "at none", "/project_id"),
+        Fault("c", "of the query", parameter="limit"),
+    ]
+    form = Form({"types": "x"}, faults)
+    assert form.of("/types") == ["at types"]
+    assert form.of("limit") == ["of the query"]
+    assert form.elsewhere(["/types", "limit"]) == ["at none"]
+    assert (form.value("types", "y"), form.value("url", "z")) == ("x", "z")
+
+
+def test_what_is_typed_is_a_number_or_the_apis_to_refuse() -> None:
+    assert [number(each) for each in ("", " 5 ", "0.5", "many")] == [None, 5, 0.5, "many"]
+    assert lines("a, b\n\nc") == ["a", "b", "c"]
+
+
+def test_only_what_was_changed_is_sent() -> None:
+    webhook = {
+        "description": "", "url": "https://example.com", "types": ["*"], "filter": {"type": ["a"]},
+        "retry_schedule": None, "rate_limit": None, "max_in_flight": 8, "timeout_seconds": 15.0,
+        "profile": "planner-2022", "ordered": "none", "order_by": "key", "on_exhausted": "skip",
+        "expand": [],
+    }  # fmt: skip
+    same = webhook_form.values_of(webhook)
+    crlf = {name: text.replace("\n", "\r\n") for name, text in same.items()}
+    assert webhook_form.body_of(crlf, {}, webhook) == ({}, [])
+    changed = {**same, "rate_limit": "2.5", "filter": "", "retry_schedule": "5 x"}
+    body, faults = webhook_form.body_of(changed, {"expand": ["stops"]}, webhook)
+    assert faults == []
+    assert body == {
+        "rate_limit": 2.5, "filter": None, "retry_schedule": [5, "x"], "expand": ["stops"],
+    }  # fmt: skip
+
+
+def test_every_sample_is_there() -> None:
+    assert all("WEBHOOK_SECRET" in text(sample.file) for sample in samples())
+
+
+def test_every_template_compiles_and_escapes() -> None:
+    problem = {"status": 404, "title": "<b>", "detail": "x"}
+    templates = Templates()
+    assert "macros.html" in templates._environment.list_templates()
+    drawn = templates._environment.from_string("{{ title }}").render(problem)
+    assert drawn == "&lt;b&gt;"
