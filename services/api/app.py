@@ -209,8 +209,8 @@ async def _streamed(request: web.Request, answer: Streamed) -> web.StreamRespons
     headers = {"Content-Type": answer.content_type, "Cache-Control": "no-store"}
     response = web.StreamResponse(headers=headers)
     async with aclosing(answer.pieces) as pieces:
-        await response.prepare(request)
         with suppress(ConnectionError, TimeoutError):
+            await response.prepare(request)
             async for piece in pieces:
                 async with asyncio.timeout(WRITE_SECONDS):
                     await response.write(piece)

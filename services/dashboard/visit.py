@@ -194,8 +194,8 @@ class Visit:
         found = await self._resources.stream(self.caller, route, query=query, headers=headers)
         response = web.StreamResponse(headers={"Content-Type": found.content_type})
         async with aclosing(found.pieces) as pieces:
-            await response.prepare(self.request)
             with suppress(ConnectionError, TimeoutError):
+                await response.prepare(self.request)
                 async for piece in pieces:
                     async with asyncio.timeout(WRITE_SECONDS):
                         await response.write(piece)

@@ -98,8 +98,9 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
             await site.put(type_)
         await eventually(lambda: _recorded(site), within=30, every=0.1)
         yield site
-        errors = [line for line in cluster.processes[0].lines() if line["event"] == "api_error"]
-        assert errors == []
+        lines = cluster.processes[0].lines()
+        errors = [line["exception"] for line in lines if line["event"] == "api_error"]
+        assert not errors, "\n".join(map(str, errors))
 
 
 async def _key(cluster: Cluster, *scopes: str, project: str | None = None) -> str:
