@@ -40,5 +40,5 @@ async def test_whatever_is_asked_the_answer_is_one_that_the_document_names(
             stderr=asyncio.subprocess.STDOUT,
         )
         out, _ = await process.communicate()
-    print(out.decode())
+    (tmp_path / "said.txt").write_bytes(out)
     assert process.returncode == 0, out.decode()
