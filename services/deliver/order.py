@@ -22,6 +22,7 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from services.deliver.paced import Queued
 from services.kernel.delivery import Delivery
@@ -164,11 +165,17 @@ class Order:
         before = line.offsets[: bisect_left(line.offsets, delivery.position.offset)]
         return all(offset in line.here or offset == line.out for offset in before)
 
-    def wanting_rows(self) -> Iterator[LineKey]:
-        """Yield the lines whose next has to be fetched."""
-        for key, line in self._lines.items():
-            if line.wants_row:
-                yield key
+    def wanting_rows(self, limit: int, *, wanted: Callable[[LineKey], bool]) -> list[LineKey]:
+        """Return up to *limit* of the *wanted* lines whose next has to be fetched.
+
+        Those that were told of last come last: some rows can't come now, since their subscription is
+        paused or the log has to be read up to them first, and must not hold up the others for ever.
+        """
+        wanting = (key for key, line in self._lines.items() if line.wants_row and wanted(key))
+        found = list(islice(wanting, limit))
+        for key in found:
+            self._lines[key] = self._lines.pop(key)
+        return found
 
     def load(self, partition: Partition, epoch: int, rows: Iterable[KeyRow]) -> None:
         """Begin with the rows that a partition came with."""

@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from services.deliver.order import Order
 from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Outbox, Queued
@@ -142,6 +141,10 @@ class Outboxes:
         self._order.drop(partition)
         return taken
 
+    def released(self, partition: Partition) -> None:
+        """Forget the keys of a partition that was let go of: what was written down last named some."""
+        self._order.drop(partition)
+
     def withdraw_from(self, id_: SubscriptionId, partition: Partition) -> list[Delivery]:
         """Take back what is in line for one subscription of *partition*."""
         outbox = self._outboxes.get(id_)
@@ -182,12 +185,9 @@ class Outboxes:
 
     def wanting_rows(self, limit: int) -> list[LineKey]:
         """Return up to *limit* keys whose next event is a row that waits for nothing else."""
-        wanting = (
-            line
-            for line in self._order.wanting_rows()
-            if self.rows_wanted(line.subscription_id) > 0
+        return self._order.wanting_rows(
+            limit, wanted=lambda line: self.rows_wanted(line.subscription_id) > 0
         )
-        return list(islice(wanting, limit))
 
     def in_flight(self, partition: Partition) -> list[Delivery]:
         """Return what is being sent of *partition*."""

@@ -140,6 +140,7 @@ class Ownership:
         for owned in held:
             self._partitions.drop(owned)
             self._parking.release(owned)
+            self._outboxes.released(owned.partition)
         log.info(
             "partitions_released",
             partitions=sorted(str(owned.partition) for owned in held),

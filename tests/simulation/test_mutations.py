@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from services.deliver.outbox import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane
@@ -175,6 +176,10 @@ def a_leap_leaves_no_gap(_: Callable[..., Any]) -> Callable[..., Any]:
     return leap
 
 
+def keys_are_kept_of_what_was_let_go(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *_: None
+
+
 BUGS = [
     Bug(Tracker, "progress", committed_is_the_highest_read),
     Bug(Tracker, "progress", a_hole_is_forgotten),
@@ -193,6 +198,7 @@ BUGS = [
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
     Bug(Lane, "has_passed", what_was_settled_before_more_types_is_forgotten),
     Bug(Starts, "_leap", a_leap_leaves_no_gap),
+    Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go),
 ]
 
 

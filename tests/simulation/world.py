@@ -400,7 +400,17 @@ class World:
             self.revive()
             self.release()
             await asyncio.sleep(0.5)
+        self._judge_keys()
         self.oracle.raise_broken()
+
+    def _judge_keys(self) -> None:
+        """Hold workers to knowing the keys of what they own and of nothing else."""
+        for node in self.nodes:
+            if node.worker is not None and node.process is not None:
+                mine = {owned.partition for owned in node.worker._partitions.all()}
+                known = {key.partition for key in node.worker._outboxes._order._lines}
+                if left := known - mine:
+                    self.oracle.breaks(f"{node.process} keeps keys of {left}, which it let go of")
 
     def describe(self) -> None:
         """Add to the story what each worker holds."""

@@ -31,6 +31,10 @@ def a_delivery(offset: int, key: str = "a", *, epoch: int = 1) -> Delivery:
     )
 
 
+def every(_: LineKey) -> bool:
+    return True
+
+
 def queued(delivery: Delivery) -> Queued:
     return Queued(delivery, 0.0, Load())
 
@@ -75,11 +79,23 @@ def test_a_row_that_waits_for_its_turn_is_wanted_when_it_comes_and_not_before() 
     taken = list(order.take_back(None, lambda each: each.delivery.position.offset == 2))
     assert [each.delivery.position.offset for each in taken] == [2]
     order.leave(a_delivery(2))
-    assert list(order.wanting_rows()) == []
+    assert order.wanting_rows(9, wanted=every) == []
     assert end(order, 1) is None, "the third doesn't overtake the second"
-    assert list(order.wanting_rows()) == [LineKey(ID, PARTITION, "a")]
+    assert order.wanting_rows(9, wanted=every) == [LineKey(ID, PARTITION, "a")]
     assert put(order, 2) == 2
     assert end(order, 2) == 3
+
+
+def test_rows_that_cannot_come_now_do_not_hold_up_those_of_other_keys() -> None:
+    order = Order()
+    rows = [KeyRow(ID, f"{n:02}", n, behind=True) for n in range(30)]
+    order.load(PARTITION, 1, rows)
+    told = [order.wanting_rows(10, wanted=every) for _ in range(3)]
+    assert sorted(line.key for some in told for line in some) == [row.key for row in rows]
+    assert order.wanting_rows(10, wanted=every) == told[0]
+    assert order.wanting_rows(10, wanted=lambda line: line.key == "29") == [
+        LineKey(ID, PARTITION, "29")
+    ]
 
 
 def test_a_new_owner_holds_the_keys_of_the_rows_it_finds() -> None:
@@ -89,7 +105,7 @@ def test_a_new_owner_holds_the_keys_of_the_rows_it_finds() -> None:
     assert put(order, 9, epoch=2) is None
     assert order.may_fetch(a_delivery(3, epoch=2))
     assert not order.may_fetch(a_delivery(5, epoch=2))
-    assert list(order.wanting_rows()) == [], "the first is due by time"
+    assert order.wanting_rows(9, wanted=every) == [], "the first is due by time"
     assert put(order, 3, epoch=2) == 3
 
 
@@ -111,7 +127,7 @@ def test_a_late_answer_of_an_epoch_that_is_over_frees_nothing() -> None:
     order.load(PARTITION, 2, [KeyRow(ID, "a", 1, behind=False)])
     assert put(order, 2, epoch=2) is None
     assert order.end(a_delivery(1, epoch=1)) is None
-    assert list(order.wanting_rows()) == []
+    assert order.wanting_rows(9, wanted=every) == []
     assert not order.may_fetch(a_delivery(2, epoch=2))
 
 
@@ -174,7 +190,7 @@ class Lines(RuleBasedStateMachine):
 
     @rule()
     def is_fetched(self) -> None:
-        for _ in list(self.order.wanting_rows()):
+        for _ in self.order.wanting_rows(9, wanted=every):
             for offset in sorted(self.rows)[:3]:
                 if self.order.may_fetch(a_delivery(offset)):
                     self.rows.discard(offset)
@@ -185,7 +201,7 @@ class Lines(RuleBasedStateMachine):
         """Whatever is first is out, due by time, or wanted."""
         if self.unfinished:
             first = self.unfinished[0]
-            wanted = list(self.order.wanting_rows())
+            wanted = self.order.wanting_rows(9, wanted=every)
             assert self.out == first or first in self.due or (first in self.rows and wanted)
 
 
