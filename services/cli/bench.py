@@ -1,23 +1,25 @@
-"""`bench deliver|filters|history|match`: figures as ratios within one run, for people or as JSON."""
+"""`bench …`: figures as ratios within one run, for people or as JSON."""
 
 import asyncio
 import gc
-import platform
 import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.client import Api
+from services.cli.bench_chaos import chaos, farm
+from services.cli.bench_lanes import catchup, isolation, memory, show
+from services.cli.client import call_as
 from services.cli.command import UsageError, command
 from services.cli.console import Console
+from services.dev.cpu import hardware
 from services.kernel.errors import WebhooksError
 
 if TYPE_CHECKING:  # a command loads what it needs: all others start faster
-    from services.run.bench import Call, Figures
+    from services.run.bench import Figures
 
 KEY = bytes(range(32))
 
@@ -32,11 +34,16 @@ def register(app: typer.Typer) -> None:
         epilog="Example: planner-webhooks bench match",
     )
     me = "planner-webhooks bench"
+    command(group, "catchup", example=f"{me} catchup --events 200000")(catchup)
+    command(group, "chaos", example=f"{me} chaos --minutes 5 --seed 7")(chaos)
     command(group, "deliver", example=f"{me} deliver --events 40000 --slices 5")(deliver)
     command(group, "filters", example=f"{me} filters")(filters)
     command(group, "history", example=f"{me} history --attempts 10000000")(history)
+    command(group, "isolation", example=f"{me} isolation --seconds 20")(isolation)
+    command(group, "memory", example=f"{me} memory --json")(memory)
     command(group, "match", example=f"{me} match --json")(match)
     command(group, "sink", example=f"{me} sink --listen 127.0.0.1:9000", hidden=True)(sink)
+    command(group, "farm", example=f"{me} farm --listen 127.0.0.1:9000", hidden=True)(farm)
     command(group, "bare", example=f"{me} bare --url http://127.0.0.1:9000/", hidden=True)(bare)
 
 
@@ -52,7 +59,7 @@ async def deliver(
     found = []
     with tempfile.TemporaryDirectory(prefix="planner-webhooks-bench-") as folder:
         try:
-            async with Bench(Path(folder), events=events, call_as=_call_as) as bench:
+            async with Bench(Path(folder), events=events, call_as=call_as) as bench:
                 for case in CASES:
                     figures = await bench.case(case, slices=slices, say=console.hint)
                     found += list(_rows(figures))
@@ -69,9 +76,7 @@ async def deliver(
         "p50/p99 ms",
     ]
     console.rows(found, columns)
-    console.hint(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
-    )
+    console.hint(hardware())
 
 
 async def history(
@@ -90,7 +95,7 @@ async def history(
             figures = await stored(Path(folder), attempts=attempts, say=console.hint)
             ratio = None
             if slices:
-                async with Bench(Path(folder), events=events, call_as=_call_as) as bench:
+                async with Bench(Path(folder), events=events, call_as=call_as) as bench:
                     ratio = await bench.history(CASES[0], slices=slices, say=console.hint)
         except WebhooksError as error:
             raise UsageError(str(error)) from error
@@ -111,16 +116,7 @@ def filters(console: Console) -> None:
     """Filter as big customers do: 1,000 and 10,000 filters, geofences, hostile ones."""
     from services.dev.bench_filters import measure  # noqa: PLC0415
 
-    rows = [
-        {
-            "what": figure.what,
-            "figure": f"{figure.value:,.1f} {figure.unit}",
-            "allowed": f"{'at least' if figure.at_least else 'up to'} {figure.allowed:,g}",
-            "holds": "yes" if figure.holds else "no",
-        }
-        for figure in measure()
-    ]
-    console.rows(rows, ["what", "figure", "allowed", "holds"])
+    show(console, measure())
 
 
 async def sink(
@@ -158,14 +154,6 @@ def bare(
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
     uvloop.run(post(url=url, key=KEY, bodies=lines, in_flight=in_flight))
-
-
-def _call_as(url: str, key: str) -> "Call":
-    async def call(method: str, path: str, body: object) -> Mapping[str, Any]:
-        async with Api(url=url, key=key) as api:
-            return await api.call(method, path, body)
-
-    return call
 
 
 def _rows(figures: "Figures") -> list[Mapping[str, object]]:

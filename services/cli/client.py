@@ -1,7 +1,7 @@
 """The API as the command line sees it: JSON in and out, refusals and silence as exceptions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -133,6 +133,16 @@ class Api:
             cursor = page.get("next")
             if cursor is None:
                 return
+
+
+def call_as(url: str, key: str) -> Callable[[str, str, object], Awaitable[Json]]:
+    """Return what makes one call: verb, path and body in, the answer's object out."""
+
+    async def call(method: str, path: str, body: object) -> Json:
+        async with Api(url=url, key=key) as api:
+            return await api.call(method, path, body)
+
+    return call
 
 
 def _object(body: bytes) -> Json:

@@ -21,6 +21,16 @@ def event_id(number: int) -> str:
     return f"{number:010x}{time.time_ns() // 1000:014x}"
 
 
+def event_number(id_: str) -> int:
+    """Return the number that an id begins with."""
+    return int(id_[:10], 16)
+
+
+def produced_at(id_: str) -> float:
+    """Return when an id was made, Unix seconds."""
+    return int(id_[10:24], 16) / 1e6
+
+
 class Sink:
     """Counts POST requests; `GET /stats` tells how many, and how late since `GET /reset`."""
 
@@ -70,8 +80,7 @@ class _Connection(asyncio.Protocol):
         if head.startswith(b"POST"):
             sink.count += 1
             at = head.find(ID) + len(ID)
-            produced = int(head[at + 10 : at + 24], 16) / 1e6
-            sink.latencies.append(time.time() - produced)
+            sink.latencies.append(time.time() - produced_at(head[at : at + 24].decode()))
             if sink.delay:
                 asyncio.get_running_loop().call_later(sink.delay, self._answer, OK)
             else:

@@ -6,11 +6,9 @@ and deliveries between the first quarter and the end, so that starting up counts
 """
 
 import asyncio
-import os
 import socket
 import statistics
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -18,29 +16,18 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from services.broker.producer import KafkaProducer
-from services.broker.topics import Topic, create_missing
 from services.dev.cpu import cpu_seconds, family
 from services.dev.folder import free_ports
-from services.dev.kafka import EmbeddedKafka
-from services.dev.postgres import EmbeddedPostgres
 from services.dev.process import Child, ServerError
-from services.dev.role import Role, command
 from services.dev.sink import event_id
 from services.kernel.clock import SystemClock, rfc3339
-from services.run import parts
-from services.run.migrate import main as migrate
-from services.run.probes import kafka_answers, postgres_answers
-from services.settings import load
+from services.run.stack import Call, Stack
 
 BODY_BYTES = 1_000
 POLL_SECONDS = 0.05
 SLICE_SECONDS = 120.0
-PARTITIONS = 8
 CHUNK = 500
 PROJECT = "5e208446c97efa37d4830b01"
-Call = Callable[[str, str, object], Awaitable[Mapping[str, Any]]]
-"""Calls the API: verb, path and body in, the answer out."""
 
 
 class Case(NamedTuple):
@@ -86,56 +73,33 @@ class Figures:
 
 
 class Bench:
-    """Servers, API and sink, for all slices of a run."""
+    """Sink and dispatchers on a stack, for all slices of a run."""
 
     def __init__(self, folder: Path, *, events: int, call_as: Callable[[str, str], Call]) -> None:
+        most = str(max(case.in_flight for case in CASES))
+        own = {
+            "WEBHOOKS_DELIVER__MAX_IN_FLIGHT": most,
+            "WEBHOOKS_DELIVER__MAX_IN_FLIGHT_PER_SUBSCRIPTION": most,
+        }
+        self._stack = Stack(folder, call_as=call_as, own=own)
         self._folder = folder
         self._events = events
-        self._call_as = call_as
-        self._stack = AsyncExitStack()
-        self._environment: dict[str, str] = {}
         self._slices = 0
 
     async def __aenter__(self) -> Self:
-        kafka = EmbeddedKafka(self._folder / "kafka", probe=kafka_answers, fast_start=False)
-        postgres = EmbeddedPostgres(self._folder / "postgres", probe=postgres_answers)
-        try:
-            for server in (kafka, postgres):
-                await server.start()
-                self._stack.push_async_callback(server.stop)
-            self._servers = (kafka.child.pid, postgres.child.pid)
-            (port,) = free_ports(1)
-            self._environment = _environment(kafka.bootstrap_servers, postgres.dsn(), port)
-            await self._start(port)
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        await self._stack.__aenter__()
+        self._project = self._stack.project
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def _start(self, port: int) -> None:
-        os.environ.update(self._environment)  # what `load` reads is what the roles get
-        settings = load()
-        await migrate(settings, check=False)
-        self._connection = parts.connection(settings)
-        self._producer = KafkaProducer(connection=self._connection, max_record_bytes=1 << 20)
-        await self._producer.start()
-        self._stack.push_async_callback(self._producer.stop)
-        at = f"127.0.0.1:{port}"
-        api = Role("api", environment=self._environment, log=self._folder / "api.log", health=at)
-        await api.start()
-        self._stack.push_async_callback(api.stop)
-        self._call = self._call_as(f"http://{at}", self._environment["WEBHOOKS_API__ADMIN_KEY"])
-        self._project = str((await self._call("POST", "/v1/projects", {"name": "bench"}))["id"])
+        await self._stack.__aexit__()
 
     async def case(self, case: Case, *, slices: int, say: Callable[[str], None]) -> Figures:
         """Measure a case: bare loop and dispatcher in turns, then the latency at a low rate."""
         figures = Figures(case)
         sink, url = await self._sink(case.delay)
         try:
-            made = await self._call("POST", "/v1/subscriptions", {
+            made = await self._stack.call("POST", "/v1/subscriptions", {
                 "project_id": self._project, "url": url, "types": ["*"],
                 "max_in_flight": case.in_flight,
             })  # fmt: skip
@@ -146,7 +110,7 @@ class Bench:
                 figures.dispatch.append(await self._dispatch(url))
             say(f"{case.in_flight} in flight: latency at a low rate")
             figures.p50_ms, figures.p99_ms = await self._latency(url)
-            await self._call("DELETE", f"/v1/subscriptions/{made['id']}", None)
+            await self._stack.call("DELETE", f"/v1/subscriptions/{made['id']}", None)
         finally:
             await sink.stop(seconds=5)
         return figures
@@ -156,7 +120,7 @@ class Bench:
         sink, url = await self._sink(case.delay)
         found = []
         try:
-            await self._call("POST", "/v1/subscriptions", {
+            await self._stack.call("POST", "/v1/subscriptions", {
                 "project_id": self._project, "url": url, "types": ["*"],
                 "max_in_flight": case.in_flight,
             })  # fmt: skip
@@ -164,7 +128,7 @@ class Bench:
                 each = {}
                 for enabled in ("true", "false") if number % 2 else ("false", "true"):
                     say(f"history {enabled}: slice {number + 1} of {slices}")
-                    self._environment["WEBHOOKS_RECORD__ENABLED"] = enabled
+                    self._stack.environment["WEBHOOKS_RECORD__ENABLED"] = enabled
                     each[enabled] = (await self._dispatch(url)).per_cpu_second
                 found.append(each["true"] / each["false"])
         finally:
@@ -174,10 +138,8 @@ class Bench:
     async def _sink(self, delay: float) -> tuple[Child, str]:
         (port,) = free_ports(1)
         argv = ("bench", "sink", "--listen", f"127.0.0.1:{port}", "--delay", str(delay))
-        child = await Child.start(
-            [*command(), *argv], log=self._folder / "sink.log", environment=self._environment
-        )
-        while not await _listens(port):
+        child = await self._stack.start(*argv, log="sink")
+        while not await listens(port):
             if not child.alive:
                 raise ServerError(f"the sink does not start: {child.last_words()}")
             await asyncio.sleep(POLL_SECONDS)
@@ -189,9 +151,7 @@ class Bench:
         bodies.write_bytes(b"\n".join(lines))
         argv = ["bench", "bare", "--url", url, "--bodies", str(bodies)]
         argv += ["--in-flight", str(case.in_flight)]
-        child = await Child.start(
-            [*command(), *argv], log=self._folder / "bare.log", environment=self._environment
-        )
+        child = await self._stack.start(*argv, log="bare")
         try:
             return await self._measured(url, child, servers=())
         finally:
@@ -199,15 +159,15 @@ class Bench:
 
     async def _dispatch(self, url: str) -> Slice:
         topic = await self._topic()
-        before = cpu_seconds(family_of(self._servers))
+        before = cpu_seconds(family_of(self._stack.servers))
         for first in range(0, self._events, CHUNK):
             await asyncio.gather(
                 *(self._produce(topic, n) for n in range(first, min(first + CHUNK, self._events)))
             )
-        producing = cpu_seconds(family_of(self._servers)) - before
+        producing = cpu_seconds(family_of(self._stack.servers)) - before
         child = await self._dispatcher(topic)
         try:
-            found = await self._measured(url, child, servers=self._servers)
+            found = await self._measured(url, child, servers=self._stack.servers)
         finally:
             await child.stop(seconds=15)
         written = producing / self._events * 1000
@@ -217,10 +177,10 @@ class Bench:
         """Wait for the end; what counts is from the first quarter on."""
         loop = asyncio.get_running_loop()
         until = loop.time() + SLICE_SECONDS
-        await _get(url, "/reset")
+        await get(url, "/reset")
         start = None
         while True:
-            count = (await _get(url, "/stats"))["count"]
+            count = (await get(url, "/stats"))["count"]
             now = (count, loop.time(), cpu_seconds([child.pid]), cpu_seconds(family_of(servers)))
             if start is None and count >= self._events / 4:
                 start = now
@@ -242,12 +202,12 @@ class Bench:
             for n in range(self._events // 20):
                 await self._produce(topic, n)
                 if n == CHUNK // 10:  # it is up once these have arrived
-                    while (await _get(url, "/stats"))["count"] % self._events < n:  # noqa: ASYNC110 - another process
+                    while (await get(url, "/stats"))["count"] % self._events < n:  # noqa: ASYNC110 - another process
                         await asyncio.sleep(POLL_SECONDS)
-                    await _get(url, "/reset")
+                    await get(url, "/reset")
                 await asyncio.sleep(0.005)
             await asyncio.sleep(1.0)
-            found = await _get(url, "/stats")
+            found = await get(url, "/stats")
         finally:
             await child.stop(seconds=15)
         return found["p50_ms"], found["p99_ms"]
@@ -255,21 +215,16 @@ class Bench:
     async def _topic(self) -> str:
         self._slices += 1
         name = f"bench.{self._slices}"
-        topics = [Topic(name, PARTITIONS, 1)]
-        await create_missing(self._connection, topics, replication_factor=1)
+        await self._stack.topic(name)
         return name
 
     async def _produce(self, topic: str, number: int) -> None:
         key = f"{self._project}:{number % 1000:024x}".encode()
-        await self._producer.produce(topic, key=key, value=an_event(self._project, number))
+        await self._stack.producer.produce(topic, key=key, value=an_event(self._project, number))
 
     async def _dispatcher(self, topic: str) -> Child:
         own = {"WEBHOOKS_KAFKA__TOPICS": topic, "WEBHOOKS_KAFKA__GROUP": topic}
-        return await Child.start(
-            [*command(), "dispatch"],
-            log=self._folder / "dispatch.log",
-            environment={**self._environment, **own},
-        )
+        return await self._stack.start("dispatch", log="dispatch", **own)
 
 
 def an_event(project: str, number: int) -> bytes:
@@ -290,23 +245,7 @@ def family_of(pids: tuple[int, ...]) -> list[int]:
     return [each for pid in pids for each in family(pid)]
 
 
-def _environment(kafka: str, postgres: str, port: int) -> dict[str, str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("WEBHOOKS_")}
-    most = str(max(case.in_flight for case in CASES))
-    return kept | {
-        "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": kafka,
-        "WEBHOOKS_POSTGRES__DSN": postgres,
-        "WEBHOOKS_API__LISTEN": f"127.0.0.1:{port}",
-        "WEBHOOKS_API__ADMIN_KEY": "priv_of_this_benchmark_alone",
-        "WEBHOOKS_SECRETS__KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-        "WEBHOOKS_DELIVER__ALLOW_NETWORKS": "127.0.0.0/8",
-        "WEBHOOKS_DELIVER__ALLOW_HTTP": "true",
-        "WEBHOOKS_DELIVER__MAX_IN_FLIGHT": most,
-        "WEBHOOKS_DELIVER__MAX_IN_FLIGHT_PER_SUBSCRIPTION": most,
-    }
-
-
-async def _get(url: str, path: str) -> Any:  # noqa: ANN401 - JSON
+async def get(url: str, path: str) -> Any:  # noqa: ANN401 - JSON
     """Ask the sink; its answer has no header but its length."""
     port = urlsplit(url).port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -318,6 +257,6 @@ async def _get(url: str, path: str) -> Any:  # noqa: ANN401 - JSON
         writer.close()
 
 
-async def _listens(port: int) -> bool:
+async def listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0

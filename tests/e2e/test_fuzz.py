@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.api import ADMIN_KEY, an_api
 
-EXAMPLES = 8
+EXAMPLES = 25
 """An operation: enough to reach each branch of a schema; the whole takes a few minutes."""
-MAX_SECONDS = 300
+MAX_SECONDS = 600
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance",
     "response_schema_conformance", "response_headers_conformance",
@@ -40,5 +40,4 @@ async def test_whatever_is_asked_the_answer_is_one_that_the_document_names(
             stderr=asyncio.subprocess.STDOUT,
         )
         out, _ = await process.communicate()
-    (tmp_path / "said.txt").write_bytes(out)
     assert process.returncode == 0, out.decode()

@@ -1,0 +1,195 @@
+"""`bench isolation`: what those that are well notice of those that are not; each a ratio within one run.
+
+*Black holes*: ten subscriptions get 300 requests a second together; p99 of nine of them while the tenth
+hangs, by that while it answers, in turns. *Down*: 1,000 subscriptions in 50 projects get a backlog,
+alone, and beside 1,000 others in the same projects at a port where nobody listens. *Outage*: a receiver
+fails for some seconds; from when it is well until it gets nine tenths of the rate again.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+from services.dev.bench_filters import Figure
+from services.dev.cpu import highest_bytes
+from services.dev.farm import Entry, set_times
+from services.dev.folder import free_ports
+from services.dev.manners import OK
+from services.dev.process import ServerError
+from services.kernel.clock import SystemClock
+from services.run.bench import get
+from services.run.ground import Ground, Worker
+from services.run.stack import Call
+
+CLOCK = SystemClock()
+PACED = "bench.paced"
+LOADS = ("bench.load0", "bench.load1", "bench.load2", "bench.load3")
+HOLES, DOWN, PACED_TYPE, LOAD_TYPE = "hanging", "failing", "plan.created", "route.created"
+WELL, RATE = 9, 30.0
+SUBSCRIPTIONS, PROJECTS = 1_000, 50
+ROUNDS = 2
+OUTAGE_SECONDS, OUTAGE_RATE, LATEST_SECONDS = 5.0, 100.0, 60.0
+
+
+async def measure(
+    folder: Path,
+    *,
+    seconds: float,
+    events: int,
+    call_as: Callable[[str, str], Call],
+    say: Callable[[str], None],
+) -> list[Figure]:
+    """Measure everything on one stack."""
+    async with Ground(folder, topics=[PACED, *LOADS], call_as=call_as) as ground:
+        book = folder / "book"
+        farm = await ground.server("farm", "--book", str(book))
+        say("a receiver of ten hangs")
+        found = [await _holes(ground, farm, seconds)]
+        say("a receiver fails, and recovers")
+        found.append(await _recovery(ground, farm, book))
+        say(f"{SUBSCRIPTIONS:,} subscriptions are down")
+        found.append(await _down(ground, events, say=say))
+    return found
+
+
+async def _holes(ground: Ground, farm: str, seconds: float) -> Figure:
+    ids = [await ground.subscribe(ground.sink, PACED_TYPE) for _ in range(WELL)]
+    ids.append(await ground.subscribe(f"{farm}/0/{HOLES}", PACED_TYPE, timeout_seconds=15))
+    ratios = []
+    async with ground.worker(PACED, group="holes") as worker:
+        await _paced(ground, 3.0, rate=RATE)  # it is up, and its connections are open
+        for _ in range(ROUNDS):
+            p99 = {}
+            for times in ("good", "bad"):
+                await set_times(farm, times)
+                await ground.forget(ground.sink)
+                await _paced(ground, seconds, rate=RATE)
+                p99[times] = float((await get(ground.sink, "/stats"))["p99_ms"])
+                worker.check()
+            ratios.append(p99["bad"] / p99["good"])
+    await set_times(farm, "good")
+    for id_ in ids:
+        await ground.unsubscribe(id_)
+    named = "p99 of nine receivers while the tenth hangs, by that while it answers"
+    return Figure(named, statistics.median(ratios), "of it", 1.2)
+
+
+async def _recovery(ground: Ground, farm: str, book: Path) -> Figure:
+    id_ = await ground.subscribe(f"{farm}/1/{DOWN}", PACED_TYPE, retry_schedule=[1] * 20)
+    async with ground.worker(PACED, group="outage"), asyncio.TaskGroup() as group:
+        load = group.create_task(_paced(ground, LATEST_SECONDS, rate=OUTAGE_RATE))
+        await _until_rate(book, since=CLOCK.time())
+        await set_times(farm, "bad")
+        await asyncio.sleep(OUTAGE_SECONDS)
+        well = CLOCK.time()
+        await set_times(farm, "good")
+        at = await _until_rate(book, since=well)
+        load.cancel()
+    await ground.unsubscribe(id_)
+    named = f"from the end of an outage of {OUTAGE_SECONDS:.0f} s to 90 % of the rate"
+    return Figure(named, at - well, "s", 10)
+
+
+async def _until_rate(book: Path, *, since: float) -> float:
+    """Return when, after *since*, nine tenths of the rate were acknowledged for half a second."""
+    half = 0.5
+    until = CLOCK.time() + LATEST_SECONDS
+    while CLOCK.time() < until:
+        after = await asyncio.to_thread(_acknowledged, book, since)
+        needed = int(OUTAGE_RATE * half * 0.9)
+        for first, last in zip(after, after[needed:], strict=False):
+            if last - first <= half:
+                return last
+        await asyncio.sleep(0.1)
+    raise ServerError(f"the rate did not come back in {LATEST_SECONDS:.0f} s")
+
+
+def _acknowledged(book: Path, since: float) -> list[float]:
+    """Return when the one that recovers acknowledged, after *since*."""
+    entries = map(Entry.of, book.read_text().splitlines()[:-1])
+    return sorted(each.ended for each in entries if each.status == OK and each.ended >= since)
+
+
+async def _down(ground: Ground, events: int, *, say: Callable[[str], None]) -> Figure:
+    (port,) = free_ports(1)
+    well = await ground.subscribe(ground.sink, LOAD_TYPE)
+    await ground.copies(well, SUBSCRIPTIONS, url=ground.sink, projects=PROJECTS)
+    down = await ground.subscribe(f"http://127.0.0.1:{port}/", LOAD_TYPE)
+    await ground.copies(down, SUBSCRIPTIONS, url=f"http://127.0.0.1:{port}", projects=PROJECTS)
+    projects = await ground.projects_of(well)
+    for topic in LOADS:
+        await ground.fill(topic, events, type_of=lambda _: LOAD_TYPE, projects=projects)
+    ratios = []
+    for alone, beside in (LOADS[:2], LOADS[2:]):
+        rates = {}
+        for topic, present in ((alone, False), (beside, True)):
+            say(f"{topic}: the others are {'down' if present else 'not there'}")
+            await ground.set_deleted(down, deleted=not present)
+            rates[present] = await _rate(ground, topic, events)
+        ratios.append(rates[True] / rates[False])
+    named = f"deliveries to {SUBSCRIPTIONS:,} receivers while as many others are down"
+    return Figure(named, statistics.median(ratios), "of the rate", 0.95, at_least=True)
+
+
+async def _rate(ground: Ground, topic: str, events: int) -> float:
+    """Return deliveries per second to the sink, from the first quarter to the end."""
+    due = events * SUBSCRIPTIONS // PROJECTS
+
+    async def received() -> float:
+        return await ground.received(ground.sink)
+
+    await ground.forget(ground.sink)
+    async with ground.worker(topic, group=topic) as worker:
+        began = await ground.until(due / 4, received, worker)
+        ended = await ground.until(due, received, worker)
+    return ended.since(began)[0]
+
+
+async def _paced(ground: Ground, seconds: float, *, rate: float) -> None:
+    """Write events evenly."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.TaskGroup() as group:
+        for n in range(int(seconds * rate)):
+            await asyncio.sleep(max(0.0, began + n / rate - loop.time()))
+            group.create_task(ground.produce(PACED, n, type_=PACED_TYPE))
+
+
+async def memory(
+    folder: Path,
+    *,
+    subscriptions: int,
+    detached: int,
+    call_as: Callable[[str, str], Call],
+    say: Callable[[str], None],
+) -> list[Figure]:
+    """Load many subscriptions, have some of them leave the feed, and look at the memory."""
+    async with Ground(folder, topics=[PACED, *LOADS], call_as=call_as) as ground:
+        (port,) = free_ports(1)
+        well = await ground.subscribe(ground.sink, PACED_TYPE)
+        say(f"{subscriptions:,} subscriptions are made")
+        await ground.copies(well, subscriptions, url=ground.sink, projects=subscriptions // 100)
+        down = await ground.subscribe(f"http://127.0.0.1:{port}/", LOAD_TYPE)
+        await ground.copies(down, detached, url=f"http://127.0.0.1:{port}")
+        async with ground.worker(*LOADS[:1], PACED, group="memory") as worker:
+            say(f"{detached:,} of them leave the feed")
+            await _until_detached(ground, worker, detached)
+            highest = highest_bytes(worker.pid)
+    named = (
+        f"{subscriptions:,} subscriptions, {detached:,} of them detached: a worker's memory at most"
+    )
+    return [Figure(named, highest / 1e6, "MB", 500)]
+
+
+async def _until_detached(ground: Ground, worker: Worker, detached: int) -> None:
+    number = 0
+
+    async def lanes() -> float:
+        nonlocal number
+        for _ in range(5):
+            await ground.produce(LOADS[0], number, type_=LOAD_TYPE)
+            number += 1
+        return await ground.detached()
+
+    await ground.until(detached, lanes, worker)
