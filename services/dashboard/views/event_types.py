@@ -1,8 +1,8 @@
 """The catalogue: each event type, what it means, what it carries; and a test of one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -14,6 +14,15 @@ from services.kernel.errors import Fault, FaultsError
 ONE = "GET /v1/event-types/{type}"
 WEBHOOKS = "100"
 """That a test can be sent to."""
+
+
+class Field(NamedTuple):
+    """One field that an event type carries."""
+
+    name: str
+    kind: str
+    meaning: str
+    always: bool
 
 
 async def index(visit: Visit) -> web.StreamResponse:
@@ -86,21 +95,20 @@ def _pretty(example: object) -> str:
     return orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
 
 
-def _fields(schema: Mapping[str, Any] | None) -> list[tuple[str, str, bool, str]]:
-    """Return name, kind, whether it is always there, and meaning of each field of `data`."""
+def _fields(schema: Mapping[str, Any] | None) -> Iterator[Field]:
+    """Yield the fields of `data`, and those of what is within it, with their meaning."""
     if schema is None:
-        return []
-    found = _resolved(schema, schema["$defs"])
-    required = set(found.get("required", ()))
-    return [
-        (
-            name,
-            _kind(each),
-            name in required,
-            _resolved(each, schema["$defs"]).get("description", ""),
-        )
-        for name, each in found.get("properties", {}).items()
-    ]
+        return
+    known = schema["$defs"]
+    found = _resolved(schema, known)
+    for name, each in found["properties"].items():
+        inner = _resolved(each, known)
+        always = name in found.get("required", ())
+        yield Field(name, _kind(each), inner.get("description", ""), always=always)
+        for part, within in inner["properties"].items():
+            meaning = _resolved(within, known).get("description", "")
+            needed = part in inner.get("required", ())
+            yield Field(f"{name}.{part}", _kind(within), meaning, always=needed)
 
 
 def _resolved(schema: Any, known: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - JSON
