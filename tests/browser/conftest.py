@@ -10,7 +10,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
-from tests.support.site import Site, Visitor, a_browser, a_site, a_visitor
+from tests.support.site import SCREENSHOTS, Site, Visitor, a_browser, a_site, a_visitor
+
+collect_ignore = [] if SCREENSHOTS else ["test_screenshots.py"]  # `make screenshots` runs it
 
 
 @pytest.fixture(scope="session")

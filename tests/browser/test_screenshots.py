@@ -10,7 +10,6 @@ from tests.support.site import SCREENSHOTS, Site, Visitor
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.timeout(300),
-    pytest.mark.skipif(SCREENSHOTS is None, reason="run `make screenshots`"),
 ]
 
 WIDTHS = {"wide": 1280, "narrow": 360}
