@@ -237,6 +237,7 @@ create table dead_letters (
         lpad(to_hex((extract(epoch from clock_timestamp()) * 16777216)::bigint), 14, '0')
         || left(replace(gen_random_uuid()::text, '-', ''), 10),
     about           text,                     -- as in retries
+    resend          text,                     -- the job that it was sent again for
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index dead_letters_by_subscription on dead_letters (subscription_id, dead_at desc);
@@ -244,6 +245,7 @@ create unique index dead_letters_by_id on dead_letters (id);
 create index dead_letters_by_project on dead_letters (project_id, id desc);
 create index dead_letters_by_event on dead_letters (event_id);
 create index dead_letters_by_age on dead_letters (dead_at);
+create index dead_letters_by_resend on dead_letters (resend) where resend is not null;
 
 -- Ranges that were not delivered, and why. No other case of a missing event exists.
 create table gaps (
@@ -376,17 +378,20 @@ create table trouble (
     reason          text
 );
 
--- Jobs that make dead letters due again.
+-- Jobs that send deliveries again: dead letters, parked rows, or what the log still has.
 create table resends (
     id          text primary key,
     project_id  text,                         -- null: over all projects
     asked       jsonb not null,               -- the filter
     until_id    text,                         -- the newest dead letter that is meant
+    source      text not null default 'dead' check (source in ('dead', 'parked', 'acknowledged')),
+    target      text,                         -- the subscription that gets them; null: who got them
+    missing     bigint not null default 0,    -- not in the log any more
     state       text not null check (state in ('queued', 'running', 'done', 'cancelled', 'failed')),
     rate        double precision,
     total       bigint not null,
     moved       bigint not null default 0,    -- became retry rows
-    cursor      text,                         -- the last of them
+    cursor      text,                         -- the last of them, or of their attempts
     error       text,
     claimed_by  text,                         -- who works on it, and until when nobody else does
     claimed_until timestamptz,

@@ -1,4 +1,4 @@
-"""`/v1/dead-letters` and `/v1/resends`: what was given up, and sending it again."""
+"""`/v1/dead-letters` and `/v1/resends`: what was given up, and sending deliveries again."""
 
 from services.api.call import QUERY, Answer, Call
 from services.control.dead_letters import FIELDS, DeadLetters, filter_of_query
@@ -7,6 +7,7 @@ from services.kernel.clock import rfc3339
 from services.kernel.dead_letter import Among, Cause, DeadLetter, Resend
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json
+from services.kernel.ids import delivery_id
 
 CAUSE = "cause"
 
@@ -46,7 +47,7 @@ class AgainRoutes:
         return Answer(200, {"discarded": count})
 
     async def resend_one(self, call: Call) -> Answer:
-        """Send one delivery again that was given up: a job of one."""
+        """Send one delivery again, to whom it went or to another webhook: a job of one."""
         call.caller.require("manage")
         return _job(await self._resends.one(call.caller, call.path["id"], call.body), status=202)
 
@@ -84,6 +85,7 @@ def _letter(letter: DeadLetter) -> Json:
     partition, offset = letter.position
     return {
         "id": letter.id,
+        "delivery_id": delivery_id(letter.event_id, letter.subscription_id),
         "event_id": letter.event_id,
         "subscription_id": letter.subscription_id,
         "project_id": letter.project_id,

@@ -68,19 +68,27 @@ async def resend(
     console: Console,
     *,
     id_: Annotated[
-        str | None, typer.Argument(metavar="ID", help="One dead letter; else all that fit.")
+        str | None,
+        typer.Argument(metavar="ID", help="One delivery, or dead letter; else all that fit."),
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="ID", help="Send the one to this instead.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="dead (unless said), parked or acknowledged.")
     ] = None,
     subscription: Annotated[str | None, typer.Option(help="Of this subscription.")] = None,
     outcome: Annotated[str | None, typer.Option(help="That ended so: http, timeout …")] = None,
     status: Annotated[str | None, typer.Option(help="With this status, or class: 5xx.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Of this event type.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="Given up at or after.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Given up before.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Given up, or last tried, since.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Given up, or last tried, before.")] = None,
     rate: Annotated[float | None, typer.Option(help="Deliveries per second.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, send none.")] = False,
 ) -> None:
-    """Send again what was given up; waits until each was tried."""
+    """Send deliveries again: what was given up, unless said; waits until each was tried."""
     asked = {
+        "state": state,
         "subscription": subscription,
         "outcome": outcome,
         "status": status,
@@ -92,9 +100,12 @@ async def resend(
     body = {name: value for name, value in asked.items() if value is not None}
     if id_ is not None and (body or dry_run):
         raise UsageError("name one by its id, or many by a filter")
+    if id_ is None and webhook is not None:
+        raise UsageError("to another webhook one is sent at a time: name it by its id")
     async with console.api() as api:
         if id_ is not None:
-            job = await api.call("POST", f"/v1/deliveries/{id_}/resend")
+            to = {} if webhook is None else {"to": webhook}
+            job = await api.call("POST", f"/v1/deliveries/{id_}/resend", to)
         else:
             job = await api.call("POST", "/v1/resends", {**body, "dry_run": dry_run})
         if dry_run:
@@ -108,7 +119,7 @@ async def resend(
             await asyncio.sleep(STEP_SECONDS)
             job = await api.call("GET", f"/v1/resends/{job['id']}")
     console.record(job)
-    if job["state"] != "done":
+    if job["state"] != "done" or job["delivered"] < job["total"]:
         raise AnswerIsNoError
 
 

@@ -11,7 +11,9 @@
     audit          who changed what, in the transaction of the change: every noun notes its own
     announce       operational events that the API makes
     dead_letters   what was given up: by cause, discarded with a reason
-    resends        sending it again: one, or many as a job
+    resends        sending deliveries again: one, or many as a job
+    resending      works on those jobs; from_log makes deliveries anew of what the log still has
+    log_begins     from when on the log can be read again
     journal        the log, read forward by pointer or time
     tail           events and deliveries as they happen
     backlog        where a subscription is: how far behind, why, how near to the edge of the log

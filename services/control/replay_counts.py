@@ -1,14 +1,14 @@
 """Counting what a replay would send, without sending: read as fast as it goes, for a few seconds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from services.control.log_begins import Log
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock
 from services.kernel.errors import ConflictError, OutOfLogError
 from services.kernel.event import Batch, Event
-from services.kernel.ports.broker import LogReader, Offsets
 from services.kernel.replay import Replay
 from services.kernel.subscription import Subscription
 from services.match.index import Matcher
@@ -20,15 +20,6 @@ READ_RECORDS = 200
 READ_WAIT = timedelta(milliseconds=500)
 USUAL_RATE = 100.0
 """Requests a second of a receiver whose pace nobody knows: what an estimate goes by."""
-
-
-class Log(NamedTuple):
-    """The topics that are read, by pointer."""
-
-    topics: Sequence[str]
-    offsets: Offsets
-    reader: Callable[[], LogReader]
-    """A new one, for the time of a request."""
 
 
 class Counted(NamedTuple):

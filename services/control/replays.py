@@ -1,22 +1,21 @@
 """Replays: ask for one, count it without sending, look at it, cancel it."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from services.control.access import Caller
 from services.control.announce import Announcer, about
 from services.control.audit import Audit
 from services.control.checks import Checker, kind
-from services.control.replay_counts import Counted, Counts, Log
+from services.control.log_begins import Log, log_begins
+from services.control.replay_counts import Counted, Counts
 from services.control.subscriptions import Subscriptions
 from services.kernel.clock import Clock, rfc3339
-from services.kernel.errors import BrokerGoneError, ConflictError, Fault, FaultsError, NotFoundError
-from services.kernel.event import Json, Partition
+from services.kernel.errors import ConflictError, Fault, FaultsError, NotFoundError
+from services.kernel.event import Json
 from services.kernel.ids import Entropy, ProjectId, SubscriptionId, is_id, new_id
 from services.kernel.operation import replay_finished
-from services.kernel.ports.broker import Bounds
 from services.kernel.ports.control import ReplayStore
 from services.kernel.registration import Page, Registration
 from services.kernel.replay import ENDED, Replay, ReplayState, Wanted
@@ -30,7 +29,6 @@ MAX_ID, MAX_KEY = 256, 1_024
 LEAST_RATE, MOST_RATE = 0.1, 10_000
 LEAST_SPEED, MOST_SPEED = 0.01, 100_000
 MAX_TYPES = 50
-OLDEST_SECONDS = 5.0
 FIELDS = (
     "from", "to", "types", "key", "plan_id", "route_id", "vehicle_id", "rate", "speed", "dry_run",
 )  # fmt: skip
@@ -173,7 +171,7 @@ class Replays:
         """Return *replay* with its ranges. Raises FaultsError where the log no longer has it all."""
         partitions = await self._log.offsets.partitions(self._log.topics)
         bounds = await self._log.offsets.bounds(partitions)
-        oldest = await self._oldest(bounds, before=replay.from_at)
+        oldest = await log_begins(self._log, bounds, before=replay.from_at)
         faults = span_faults(replay.from_at, None, now=replay.created_at, oldest=oldest)
         if faults:
             raise FaultsError(INVALID, faults)
@@ -183,29 +181,6 @@ class Replays:
         found = ranges(starts=starts, ends=ends, bounds=bounds)
         state = replay.state if found else ReplayState.DONE
         return replace(replay, ranges=found, state=state)
-
-    async def _oldest(
-        self, bounds: Mapping[Partition, Bounds], *, before: datetime
-    ) -> datetime | None:
-        """Return when the log begins, where retention has taken what *before* may ask for."""
-        moments = []
-        cut = {p: b.start for p, b in bounds.items() if 0 < b.start < b.end}
-        reader = self._log.reader()
-        try:
-            async with asyncio.timeout(OLDEST_SECONDS):
-                while cut:
-                    found = await reader.read(cut, limit=len(cut), wait=timedelta(seconds=0.5))
-                    for partition, batch in found.items():
-                        if batch.records:
-                            moments.append(batch.records[0].timestamp_ms)
-                        del cut[partition]
-        except TimeoutError as error:
-            raise BrokerGoneError("Kafka does not say when its log begins") from error
-        finally:
-            await reader.stop()
-        oldest = [datetime.fromtimestamp(ms / 1000, tz=before.tzinfo) for ms in moments]
-        late = [moment for moment in oldest if moment > before]
-        return max(late, default=None)
 
 
 def shown(replay: Replay, *, now: datetime) -> Json:

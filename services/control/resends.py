@@ -1,40 +1,47 @@
-"""Deliveries that were given up, sent again: one at once, many as a job.
+"""Deliveries sent again: one at once, many as a job.
 
 A resend is a retry row that is due. So whoever owns the partition sends it, at the receiver's pace,
 in the order that was asked for, with its retries; and nobody holds more of a job in memory than
-retries in general. `Runner` makes the rows, a batch at a time.
+retries in general. `resending.Runner` makes the rows, a batch at a time: of dead letters, whose bodies
+are kept; of rows that wait for their next attempt; and of what the log still has.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-
-import structlog
+from datetime import datetime
+from typing import NamedTuple
 
 from services.control.access import Caller
-from services.control.announce import Announcer, about
 from services.control.audit import Audit
 from services.control.checks import Checker
 from services.control.dead_letters import FIELDS, filter_of, visible
+from services.control.journal import Journal
+from services.control.log_begins import Log, log_begins
+from services.control.subscriptions import Subscriptions
 from services.kernel.clock import Clock, rfc3339
-from services.kernel.dead_letter import Among, DeadFilter, JobState, Resend
-from services.kernel.errors import NotFoundError, StoreGoneError
+from services.kernel.dead_letter import Among, DeadFilter, JobState, Resend, Source
+from services.kernel.errors import ConflictError, Fault, FaultsError, NotFoundError
 from services.kernel.event import Json
+from services.kernel.history import DeliveryState, HistoryFilter, state_of
 from services.kernel.ids import Entropy, SubscriptionId, is_id, new_id
-from services.kernel.operation import replay_finished
-from services.kernel.ports.control import DeadLetterStore, RegistrationStore, ResendStore
+from services.kernel.ports.control import DeadLetterStore, ResendStore
+from services.kernel.ports.history import HistoryStore
+from services.kernel.recorded import Recorded
 from services.kernel.registration import Page
-
-log = structlog.get_logger()
+from services.replay.plan import span_faults
 
 INVALID = "The resend is not valid"
 MAX_RATE = 100_000
-BATCH = 500
-WAITING = 1_000
-"""Rows of one job that are due and not tried yet: beyond these it waits for receivers."""
-LEASE = timedelta(seconds=15)
-IDLE_SECONDS = 1.0
-STEP_SECONDS = 0.25
+MAX_ID = 64
 OVER = (JobState.DONE, JobState.CANCELLED, JobState.FAILED)
+
+
+class Kept(NamedTuple):
+    """What is known of deliveries, and where."""
+
+    letters: DeadLetterStore
+    history: HistoryStore
+    journal: Journal
+    log: Log
 
 
 class Resends:
@@ -44,13 +51,15 @@ class Resends:
         self,
         *,
         store: ResendStore,
-        letters: DeadLetterStore,
+        kept: Kept,
+        subscriptions: Subscriptions,
         audit: Audit,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
         self._store = store
-        self._letters = letters
+        self._kept = kept
+        self._subscriptions = subscriptions
         self._audit = audit
         self._clock = clock
         self._entropy = entropy
@@ -59,29 +68,42 @@ class Resends:
         """Make a job of what a filter names; with `dry_run` say how much that is. Raises FaultsError."""
         check = Checker(INVALID, body, known=(*FIELDS, "state", "rate", "dry_run"))
         asked = filter_of(check)
-        check.choice("state", ["dead"])
+        source = Source(check.choice("state", list(Source)) or Source.LETTERS)
         rate = check.number("rate", least=0.01, most=MAX_RATE)
         dry = check.body.get("dry_run", False)
         if not isinstance(dry, bool):
             check.fault("dry_run", "type", "expected true or false")
         check.finish()
         seen = visible(caller, asked)
-        nothing = Among(count=0, bytes=0, last=None)
-        among = nothing if seen is None else await self._letters.count(seen)
-        if dry or seen is None:
-            return among
-        return await self._add(caller, seen, among, rate)
+        if seen is None:
+            return Among(count=0, bytes=0, last=None)
+        if source is not Source.LETTERS:  # what is sent from now on isn't meant, also by this job
+            now = self._clock.now()
+            seen = seen._replace(until=now if seen.until is None else min(seen.until, now))
+        if source is Source.LOG:
+            await self._within_log(seen.since)
+        among = await self._among(seen, source)
+        return among if dry else await self._add(caller, self._job(seen, among, source, rate=rate))
 
     async def one(self, caller: Caller, id_: str, body: object) -> Resend:
-        """Make a job of one dead letter, by its id. Raises FaultsError, NotFoundError."""
-        Checker(INVALID, body, known=()).finish()
-        page = await self._letters.page(
-            DeadFilter(id=id_, project_id=caller.project_id), Page(1, None)
+        """Make a job of one delivery, by its id or that of its dead letter.
+
+        Raises FaultsError where the log has it no more, NotFoundError, ConflictError.
+        """
+        check = Checker(INVALID, body, known=("to",))
+        to = check.text("to", longest=MAX_ID)
+        check.finish()
+        attempts = await self._kept.history.of_delivery(id_) if is_id(id_) else []
+        mine = [each for each in attempts if caller.project_id in (None, each.project_id)]
+        job = await (
+            self._of_attempt(caller, mine[-1], to) if mine else self._of_letter(caller, id_)
         )
-        if not page:
-            raise NotFoundError("dead letter", id_)
-        asked = DeadFilter(id=id_, project_id=page[0].project_id)
-        return await self._add(caller, asked, Among(count=1, bytes=0, last=id_), None)
+        if to is not None and job.to is None:
+            message = (
+                "to another webhook it is sent by the id of the delivery, not of its dead letter"
+            )
+            raise FaultsError(INVALID, [Fault("unsupported", message, "/to")])
+        return await self._add(caller, job)
 
     async def get(self, caller: Caller, id_: str) -> Resend:
         """Return one. Raises NotFoundError, also for another project's."""
@@ -102,97 +124,134 @@ class Resends:
                 change.note("cancel", id_, project_id=found.project_id)
         return await self.get(caller, id_)
 
-    async def _add(
-        self, caller: Caller, asked: DeadFilter, among: Among, rate: float | None
+    async def _among(self, asked: DeadFilter, source: Source) -> Among:
+        if source is Source.LETTERS:
+            return await self._kept.letters.count(asked)
+        count, size = await self._kept.history.count(deliveries_of(asked, source))
+        return Among(count=count, bytes=size, last=None)
+
+    async def _within_log(self, since: datetime | None) -> None:
+        """Raise FaultsError where the log no longer holds that time."""
+        if since is None:
+            return
+        log = self._kept.log
+        bounds = await log.offsets.bounds(await log.offsets.partitions(log.topics))
+        oldest = await log_begins(log, bounds, before=since)
+        faults = span_faults(since, None, now=self._clock.now(), oldest=oldest)
+        if faults:
+            raise FaultsError(INVALID, faults)
+
+    async def _of_letter(self, caller: Caller, id_: str) -> Resend:
+        asked = DeadFilter(id=id_, project_id=caller.project_id)
+        page = await self._kept.letters.page(asked, Page(1, None))
+        if not page:
+            raise NotFoundError("delivery", id_)
+        return self._one(page[0].project_id, id_, Source.LETTERS)
+
+    async def _of_attempt(self, caller: Caller, newest: Recorded, to: str | None) -> Resend:
+        """Return the job of a delivery: from its row where it has one, else from the log."""
+        if newest.position is None:
+            raise ConflictError("a test call is made again, not sent again")
+        if to is not None:
+            await self._may_get(caller, newest, to)
+            return await self._from_log(caller, newest, SubscriptionId(to))
+        try:
+            await self._subscriptions.get(caller, newest.subscription_id)
+        except NotFoundError as error:
+            raise ConflictError("its webhook is deleted: name another with `to`") from error
+        state = state_of(newest)
+        if state is DeliveryState.DEAD:
+            letter = await self._kept.letters.of(newest.subscription_id, newest.event_id)
+            if letter is not None:
+                return self._one(newest.project_id, letter, Source.LETTERS)
+        if state is DeliveryState.PARKED and newest.verdict is not None:
+            return self._one(newest.project_id, newest.id, Source.ROWS)
+        return await self._from_log(caller, newest, None)
+
+    async def _may_get(self, caller: Caller, newest: Recorded, to: str) -> None:
+        """Raise FaultsError where *to* is no subscription of the delivery's project."""
+        try:
+            registration = await self._subscriptions.get(caller, to)
+        except NotFoundError as error:
+            raise FaultsError(
+                INVALID, [Fault("unknown_subscription", str(error), "/to")]
+            ) from error
+        if registration.project_id != newest.project_id:
+            message = f"{to} is of another project than the delivery"
+            raise FaultsError(INVALID, [Fault("other_project", message, "/to")])
+
+    async def _from_log(
+        self, caller: Caller, newest: Recorded, to: SubscriptionId | None
     ) -> Resend:
-        job = Resend(
+        """Return the job of an event that is read again. Raises FaultsError where it is gone."""
+        place = (newest.topic, str(newest.partition), str(newest.offset))
+        message = f"another event stands at {'/'.join(place)} now: the topic was made anew"
+        try:
+            entry = await self._kept.journal.get(caller, *place)
+        except NotFoundError as error:
+            message = str(error)
+        else:
+            if entry.event.id == newest.event_id:
+                return self._one(newest.project_id, newest.id, Source.LOG, to=to)
+        raise FaultsError(INVALID, [Fault("outside_of_log", message, parameter="id")])
+
+    def _one(
+        self, project_id: str, id_: str, source: Source, *, to: SubscriptionId | None = None
+    ) -> Resend:
+        asked = DeadFilter(id=id_, project_id=project_id)
+        among = Among(count=1, bytes=0, last=id_)
+        return self._job(asked, among, source, to=to)
+
+    def _job(
+        self,
+        asked: DeadFilter,
+        among: Among,
+        source: Source,
+        *,
+        rate: float | None = None,
+        to: SubscriptionId | None = None,
+    ) -> Resend:
+        return Resend(
             id=new_id(now=self._clock.time(), entropy=self._entropy),
             project_id=asked.project_id,
+            source=source,
             asked=asked,
+            to=to,
             until_id=among.last,
             state=JobState.QUEUED,
             total=among.count,
-            done=0,
             rate=rate,
             error=None,
             created_at=self._clock.now(),
             started_at=None,
             finished_at=None,
         )
+
+    async def _add(self, caller: Caller, job: Resend) -> Resend:
         async with self._audit.change(caller, "resend") as change:
             await self._store.add(job)
-            after = {**shown(job), "filter": written(asked)}
+            after = {**shown(job), "filter": {"state": job.source.value, **written(job.asked)}}
+            if job.to is not None:
+                after["to"] = job.to
             change.note("create", job.id, project_id=job.project_id, after=after)
         return job
 
 
-class Runner:
-    """Works on jobs, wherever an API runs. Whoever dies is relieved when the claim ends."""
-
-    def __init__(
-        self,
-        *,
-        store: ResendStore,
-        registrations: RegistrationStore,
-        announcer: Announcer,
-        clock: Clock,
-        name: str,
-    ) -> None:
-        self._store = store
-        self._registrations = registrations
-        self._announcer = announcer
-        self._clock = clock
-        self._name = name
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            try:
-                job = await self._store.claim(self._name, now=self._clock.now(), lease=LEASE)
-                if job is not None:
-                    await self._step(job)
-            except StoreGoneError as error:
-                log.warning("resends_wait", error=str(error))
-                job = None
-            await self._clock.sleep(IDLE_SECONDS if job is None else STEP_SECONDS)
-
-    async def _step(self, job: Resend) -> None:
-        """Hand the next batch of *job* over, as far as its rate and its receivers allow."""
-        now = self._clock.now()
-        waiting = await self._store.waiting(job.id)
-        room = min(BATCH, WAITING - waiting, allowed(job, now=now))
-        if room <= 0:
-            return
-        moved = await self._store.move(job, self._name, limit=room, now=now, lease=LEASE)
-        if moved == 0 and waiting == 0:
-            await self._finish(job)
-
-    async def _finish(self, job: Resend) -> None:
-        at = self._clock.now()
-        if not await self._store.finish(job, self._name, state=JobState.DONE, error=None, at=at):
-            return
-        log.info("resend_done", id=job.id, total=job.total)
-        id_ = job.asked.subscription_id
-        registration = await self._registrations.get(SubscriptionId(id_)) if id_ else None
-        if registration is not None:
-            await self._announcer.tell(
-                replay_finished(
-                    about(registration),
-                    replay_id=job.id,
-                    state=JobState.DONE,
-                    total=job.total,
-                    started_at=job.started_at or job.created_at,
-                    finished_at=at,
-                )
-            )
-
-
-def allowed(job: Resend, *, now: datetime) -> int:
-    """Return how many more the rate of *job* allows by now; `done` counts those handed over."""
-    if job.rate is None or job.started_at is None:
-        return BATCH
-    passed = (now - job.started_at).total_seconds() + STEP_SECONDS
-    return int(job.rate * passed) - job.done
+def deliveries_of(asked: DeadFilter, source: Source) -> HistoryFilter:
+    """Return what a job of the history looks for."""
+    id_ = asked.subscription_id
+    return HistoryFilter(
+        project_id=asked.project_id,
+        subscription_id=None if id_ is None else SubscriptionId(id_),
+        type=asked.type,
+        state=source.value,
+        outcome=asked.outcome,
+        status=asked.status,
+        status_class=asked.status_class,
+        since=asked.since,
+        until=asked.until,
+        deliveries=True,
+    )
 
 
 def shown(job: Resend) -> Json:
@@ -202,6 +261,9 @@ def shown(job: Resend) -> Json:
         "state": job.state.value,
         "done": job.done,
         "total": job.total,
+        "delivered": job.delivered,
+        "dead": job.dead,
+        "missing": job.missing,
         "rate": job.rate,
         "eta_seconds": None if job.state in OVER else _eta(job),
         "created_at": rfc3339(job.created_at),

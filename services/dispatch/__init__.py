@@ -9,7 +9,6 @@
                               └── when committed ◀── parking (Postgres) ──▶ due again
 
     flow           the way of an event on one screen: out by `deliver`, back by `settle`
-    order_key      by what the requests of an ordered subscription go one after the other
     owned          one owned partition under one epoch
     ownership      taking partitions and letting go of them: assign, revoke, drain
     consume        the one task that polls; keeps the window

@@ -10,7 +10,6 @@ from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
 from services.dispatch.lane import Scan
 from services.dispatch.masters import Masters
-from services.dispatch.order_key import order_of
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
@@ -35,6 +34,7 @@ from services.kernel.retry import decide, ordered_schedule
 from services.kernel.subscription import OnExhausted, Status, Subscription
 from services.lanes.transitions import State
 from services.match.index import Match
+from services.match.order_key import order_of
 from services.observe import metrics
 from services.render import Renderings
 

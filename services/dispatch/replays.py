@@ -19,7 +19,6 @@ import structlog
 
 from services.deliver.outbox import Outboxes
 from services.dispatch.operations import Operations
-from services.dispatch.order_key import order_of
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.subscriptions import Subscriptions
 from services.feed.decode import Decoder
@@ -37,6 +36,7 @@ from services.kernel.ports.store import Advance, ReplayStore
 from services.kernel.replay import Range, Replay
 from services.kernel.subscription import Ordered, Status, Subscription
 from services.match.index import Match
+from services.match.order_key import order_of
 from services.match.types import asked_name
 from services.render import Renderings
 from services.replay.pace import Pace

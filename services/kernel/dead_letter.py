@@ -84,23 +84,55 @@ class JobState(StrEnum):
     FAILED = "failed"  #: it can't go on; `error` says why
 
 
+class Source(StrEnum):
+    """Where a job takes deliveries from; but for the log named by their state."""
+
+    LETTERS = "dead"  #: dead letters, by when they were given up
+    ROWS = "parked"  #: retry rows, which are due at once; found in the history
+    LOG = "acknowledged"  #: found in the history; their events are read from the log again
+
+
 @value
 class Resend:
-    """A job: dead letters become due retries again, in batches."""
+    """A job: deliveries become due retries, in batches."""
 
     id: str
     project_id: str | None
     """None: of the operator, over all projects."""
+    source: Source = Source.LETTERS
     asked: DeadFilter
+    """Of the history, `id` is that of an attempt."""
+    to: SubscriptionId | None = None
+    """The subscription that gets them; None: that which got them."""
     until_id: str | None
     """Of the newest dead letter that is meant."""
+    cursor: str | None = None
+    """The last that was taken."""
     state: JobState
     total: int
-    done: int
-    """Handed over and tried."""
+    moved: int = 0
+    """Handed over."""
+    missing: int = 0
+    """Not in the log any more."""
+    waiting: int = 0
+    """Of those handed over: not tried yet."""
+    retrying: int = 0
+    """Of those tried: failed, and due again."""
+    dead: int = 0
+    """Given up once more."""
     rate: float | None
     """Deliveries per second; None: as fast as receivers take them."""
     error: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @property
+    def done(self) -> int:
+        """How many were tried, or can't be."""
+        return max(0, self.moved + self.missing - self.waiting)
+
+    @property
+    def delivered(self) -> int:
+        """How many arrived."""
+        return max(0, self.moved - self.waiting - self.retrying - self.dead)

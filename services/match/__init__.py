@@ -4,6 +4,7 @@
     filters/   the language: what an event must say to be wanted
     geofences  a geofence as it is written becomes an area, or every fault of it
     fences     the stored geofences of a project, swapped whole; geometry and grid below them
+    order_key  by what the requests of an ordered subscription go one after the other
     index      all subscriptions by project and type; one look-up an event
 
 An event is one delivery per subscription, however many of its patterns match. Paused and disabled

@@ -45,19 +45,22 @@ from services.control.dry_runs import Limits as DryRunLimits
 from services.control.dry_runs import Runner as DryRunner
 from services.control.fields import Bounds, Fields
 from services.control.filters import Filters
+from services.control.from_log import FromLog
 from services.control.geofences import Geofences
 from services.control.history import History
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
 from services.control.keys import Keys
+from services.control.log_begins import Log
 from services.control.match_counts import MatchCounts
 from services.control.matches import Matches
 from services.control.projects import Projects
 from services.control.rates import Rates
-from services.control.replay_counts import Counts, Log
+from services.control.replay_counts import Counts
 from services.control.replays import Replays
 from services.control.requests import Requests
-from services.control.resends import Resends, Runner
+from services.control.resending import Runner
+from services.control.resends import Kept, Resends
 from services.control.starts import Starts
 from services.control.subscriptions import Subscriptions
 from services.control.tail import Tail
@@ -249,17 +252,33 @@ async def _build(
         entropy=os.urandom,
     )
     letters, jobs = PostgresDeadLetters(pool=pool), PostgresResends(pool=pool)
-    resends = Resends(store=jobs, letters=letters, audit=audit, clock=clock, entropy=os.urandom)
+    history = PostgresHistory(pool=pool)
+    readers = Readers(make_reader)
+    stack.push_async_callback(readers.stop)
+    resends = Resends(
+        store=jobs,
+        kept=Kept(letters=letters, history=history, journal=journal, log=log_),
+        subscriptions=subscriptions,
+        audit=audit,
+        clock=clock,
+        entropy=os.urandom,
+    )
     runner = Runner(
         store=jobs,
+        history=history,
+        from_log=FromLog(
+            readers=readers,
+            offsets=offsets,
+            registrations=registrations,
+            decoder=Decoder(max_bytes=settings.kafka.max_record_bytes),
+            max_body_bytes=settings.deliver.max_body_bytes,
+            clock=clock,
+        ),
         registrations=registrations,
         announcer=announcer,
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
-    history = PostgresHistory(pool=pool)
-    readers = Readers(make_reader)
-    stack.push_async_callback(readers.stop)
     dry_runs, match_counts = PostgresDryRuns(pool=pool), PostgresMatchCounts(pool=pool)
     rehearsing = DryRunner(
         readers=readers,

@@ -32,6 +32,11 @@ class PostgresDeadLetters:
         row = await self._pool.fetchrow("count_dead_letters", *asked)
         return Among(**row) if row else Among(count=0, bytes=0, last=None)
 
+    async def of(self, subscription_id: str, event_id: str) -> str | None:
+        """Return the id of a delivery's dead letter; None: it has none."""
+        row = await self._pool.fetchrow("dead_letter_of", subscription_id, event_id)
+        return row["id"] if row else None
+
     async def discard(self, asked: DeadFilter) -> int:
         """Forget those that fit; return how many."""
         return await self._pool.execute("discard_dead_letters", *asked)

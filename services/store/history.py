@@ -9,7 +9,7 @@ before, so that few rows too many are put in order, and a day that has none is r
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
@@ -34,8 +34,21 @@ from services.store.pool import Pool, queries
 Edge: TypeAlias = tuple[int, bytes]
 """Above an attempt: `at` and `tail`."""
 HIGHEST: Edge = ((1 << 56) - 1, b"")
+LOWEST: Edge = (-1, b"")
+HIGHEST_TAIL = b"\xff" * 6
 MANY_SOURCES = 200
 """Subscriptions whose newest attempts are looked up one by one; for more, the day is read in order."""
+
+
+SPAN = "at >= $1 and (at, tail) < ($2, $3)"
+
+
+class Span(NamedTuple):
+    """From *edge*, which isn't in it, to *bound*: downwards from the newest, or rising."""
+
+    bound: int
+    edge: Edge
+    is_rising: bool
 
 
 class _Nothing(Exception):  # noqa: N818 - it ends a search, and is no error
@@ -58,42 +71,78 @@ class PostgresHistory:
         if asked.until is not None:
             top = min(top, (first_at(asked.until), b""))
         bottom = 0 if asked.since is None else first_at(asked.since)
+        return await self._found(asked, Span(bottom, top, is_rising=False), limit)
+
+    async def after(
+        self, asked: HistoryFilter, *, after: str | None, limit: int
+    ) -> Sequence[Recorded]:
+        """Return those that fit, oldest first, above the id *after*."""
+        bottom = LOWEST if after is None else edge(after)
+        if asked.since is not None:
+            bottom = max(bottom, (first_at(asked.since) - 1, HIGHEST_TAIL))
+        top = HIGHEST[0] if asked.until is None else first_at(asked.until)
+        return await self._found(asked, Span(top, bottom, is_rising=True), limit)
+
+    async def _found(self, asked: HistoryFilter, span: Span, limit: int) -> Sequence[Recorded]:
         try:
             search = await self._search(asked)
         except _Nothing:
             return []
+        search.is_rising = span.is_rising
         found: list[asyncpg.Record] = []
-        for table in await self._days(bottom, top):
-            async for rows in self._of_day(search, table, bottom, top, limit - len(found)):
+        for table in await self._days(span):
+            async for rows in self._of_day(search, table, span, limit - len(found)):
                 found += rows
             if len(found) >= limit:
                 break
         return await self._recorded(found)
 
-    async def _days(self, bottom: int, top: Edge) -> Sequence[str]:
-        first = day_table(started(bottom))
-        last = "attempts_99999999" if top == HIGHEST else day_table(started(top[0]))
+    async def count(self, asked: HistoryFilter) -> tuple[int, int]:
+        """Return how many fit, and the bytes of their requests."""
+        top = HIGHEST if asked.until is None else (first_at(asked.until), b"")
+        bottom = 0 if asked.since is None else first_at(asked.since)
+        try:
+            search = await self._search(asked)
+        except _Nothing:
+            return 0, 0
+        count, size = 0, 0
+        for table in await self._days(Span(bottom, top, is_rising=False)):
+            async with self._pool.connection() as connection:
+                midnight = first_at(_day(table) + DAY)
+                found = await connection.fetchrow(
+                    search.count_sql(table), bottom, *top, midnight, *search.arguments
+                )
+            if found is not None:
+                count, size = count + found["count"], size + found["bytes"]
+        return count, size
+
+    async def _days(self, span: Span) -> Sequence[str]:
+        """Return the tables that *span* lies in, in the order in which it is read."""
+        bottom, top = sorted((span.bound, span.edge[0]))
+        first = day_table(started(max(bottom, 0)))
+        last = "attempts_99999999" if top >= HIGHEST[0] else day_table(started(top))
         rows = await self._pool.fetch("attempt_days")
-        return [row["relname"] for row in rows if first <= row["relname"] <= last]
+        days = [row["relname"] for row in rows if first <= row["relname"] <= last]
+        return days[::-1] if span.is_rising else days
 
     async def _of_day(
-        self, search: "_Search", table: str, bottom: int, top: Edge, limit: int
+        self, search: "_Search", table: str, span: Span, limit: int
     ) -> AsyncGenerator[Sequence[asyncpg.Record], None]:
         """Yield up to *limit* rows of a day; of deliveries those that no later day has again."""
-        spans = _spans(table, bottom, top) if search.is_wide else iter([(bottom, top)])
-        for low, high in spans:
-            below, is_more = high, True
+        spans = _spans(table, span) if search.is_wide else iter([span])
+        for bound, begin, _ in spans:
+            beyond, is_more = begin, True
             while limit > 0 and is_more:
                 async with self._pool.connection() as connection:
                     rows = await connection.fetch(
-                        search.sql(table), low, *below, limit, *search.arguments
+                        search.sql(table), bound, *beyond, limit, *search.arguments
                     )
                     kept = await _newest(connection, table, rows) if search.deliveries else rows
                 yield kept
                 is_more = len(rows) == limit
                 limit -= len(kept)
                 if is_more:
-                    below = (rows[-1]["at"], rows[-1]["tail"])
+                    beyond = (rows[-1]["at"], rows[-1]["tail"])
 
     async def _search(self, asked: HistoryFilter) -> "_Search":
         """Return how to look. Raises _Nothing where a name that is asked for is in no row."""
@@ -204,6 +253,7 @@ class _Search:
 
     def __init__(self, *, deliveries: bool) -> None:
         self.deliveries = deliveries
+        self.is_rising = False
         self.sources: list[int] | None = None
         self.where: list[str] = []
         self.few: list[str] = []
@@ -254,15 +304,12 @@ class _Search:
 
     def sql(self, table: str) -> str:
         """Return the statement for one day: names of ours, values as arguments."""
-        newest = (
-            f" and not exists (select from {table} n where n.event = a.event"
-            " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
-            if self.deliveries
-            else ""
-        )
-        clauses = "".join(f" and {clause}" for clause in self.where)
-        span = "at >= $1 and (at, tail) < ($2, $3)"
-        order = f"{span}{clauses}{newest} order by at desc, tail desc limit $4"
+        clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
+        if self.is_rising:
+            span, outer = "at < $1 and (at, tail) > ($2, $3)", "order by at, tail limit $4"
+        else:
+            span, outer = SPAN, "order by at desc, tail desc limit $4"
+        order = f"{span}{clauses} {outer}"
         if self.few:
             few = " and ".join(self.few)
             found = f"with few as materialized (select * from {table} where {few})"  # noqa: S608
@@ -271,20 +318,52 @@ class _Search:
             number = len(self.arguments) + 4
             each = f"select * from {table} a where source = s.source_id and {order}"  # noqa: S608
             found = f"select found.* from unnest(${number}::integer[]) as s (source_id)"  # noqa: S608
-            return f"{found}, lateral ({each}) found order by at desc, tail desc limit $4"
+            return f"{found}, lateral ({each}) found {outer}"
         return f"select * from {table} a where {order}"  # noqa: S608
 
+    def count_sql(self, table: str) -> str:
+        """Return the statement that counts those of one day, but for what a later day, $4, has again."""
+        clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
+        for clause in self.few:
+            clauses += f" and {clause}"
+        if self.sources is not None:
+            clauses += f" and source = any(${len(self.arguments) + 4})"
+        later = (
+            "not exists (select from attempts n where n.event = a.event and n.source = a.source"
+            " and n.at >= $4)"
+            if self.deliveries
+            else "$4::bigint > 0"
+        )
+        counted = "count(*) as count, coalesce(sum(size), 0)::bigint as bytes"
+        return f"select {counted} from {table} a where {SPAN}{clauses} and {later}"  # noqa: S608
 
-def _spans(table: str, bottom: int, top: Edge) -> Iterator[tuple[int, Edge]]:
-    """Yield spans of a day that follow each other, the newest first."""
-    day = _day(table)
-    bottom = max(bottom, first_at(day))
-    top = min(top, (first_at(day + DAY), b""))
+    def _newest(self, table: str) -> str:
+        if not self.deliveries:
+            return ""
+        return (
+            f" and not exists (select from {table} n where n.event = a.event"
+            " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
+        )
+
+
+def _spans(table: str, span: Span) -> Iterator[Span]:
+    """Yield spans of a day that follow each other."""
+    first, end = first_at(_day(table)), first_at(_day(table) + DAY)
     length = FRACTIONS
-    while top[0] >= bottom and top > (bottom, b""):
-        low = max(bottom, top[0] - length)
-        yield low, top
-        top = (low, b"")
+    bound, begin, is_rising = span
+    if is_rising:
+        bound, begin = min(bound, end), max(begin, (first - 1, HIGHEST_TAIL))
+        while begin[0] < bound - 1 or (begin[0] == bound - 1 and begin[1] < HIGHEST_TAIL):
+            high = min(bound, begin[0] + 1 + length)
+            yield Span(high, begin, is_rising)
+            begin = (high - 1, HIGHEST_TAIL)
+            length *= 2
+        return
+    bound, begin = max(bound, first), min(begin, (end, b""))
+    while begin > (bound, b""):
+        low = max(bound, begin[0] - length)
+        yield Span(low, begin, is_rising)
+        begin = (low, b"")
         length *= 2
 
 

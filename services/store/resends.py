@@ -1,16 +1,22 @@
-"""Table `resends`: jobs that make dead letters due again."""
+"""Table `resends`: jobs that make deliveries due again."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 import orjson
 
-from services.kernel.dead_letter import DeadFilter, JobState, Resend
+from services.kernel.dead_letter import DeadFilter, JobState, Resend, Source
+from services.kernel.delivery import Delivery
+from services.kernel.ports.control import Passed
+from services.kernel.recorded import Recorded
 from services.kernel.registration import Page
 from services.store.pool import Pool
+from services.store.retries import about_column, body_columns, columns
 
 TIMES = ("since", "until")
+PUT_COLUMNS, KEY_COLUMNS = 14, 5
 
 
 class PostgresResends:
@@ -31,17 +37,19 @@ class PostgresResends:
             job.rate,
             job.total,
             job.created_at,
+            job.source.value,
+            job.to,
         )
 
     async def get(self, id_: str) -> Resend | None:
         """Return one."""
         row = await self._pool.fetchrow("page_resends", id_, None, None, 1)
-        return _job(row, waiting=row["waiting"]) if row else None
+        return _job(row) if row else None
 
     async def page(self, project_id: str | None, page: Page) -> Sequence[Resend]:
         """Return those of a project (None: all), newest first."""
         rows = await self._pool.fetch("page_resends", None, project_id, page.before, page.limit)
-        return [_job(row, waiting=row["waiting"]) for row in rows]
+        return [_job(row) for row in rows]
 
     async def cancel(self, id_: str, *, at: datetime) -> bool:
         """End one that isn't over; tell whether it wasn't."""
@@ -50,7 +58,7 @@ class PostgresResends:
     async def claim(self, worker: str, *, now: datetime, lease: timedelta) -> Resend | None:
         """Return the oldest job that nobody works on; nobody else does now for so long."""
         row = await self._pool.fetchrow("claim_resend", worker, now, lease)
-        return _job(row, waiting=0) if row else None
+        return await self.get(row["id"]) if row else None
 
     async def move(
         self, job: Resend, worker: str, *, limit: int, now: datetime, lease: timedelta
@@ -61,10 +69,21 @@ class PostgresResends:
         )
         return row["count"] if row else None
 
-    async def waiting(self, id_: str) -> int:
-        """Return how many of a job were not tried yet."""
-        row = await self._pool.fetchrow("waiting_of_resend", id_)
-        return row["count"] if row else 0
+    async def put(
+        self, job: Resend, worker: str, deliveries: Sequence[Delivery], *, passed: Passed
+    ) -> int | None:
+        """Write *deliveries* as retries that are due, or make them due."""
+        rows = columns(deliveries, _put_row) if deliveries else [[] for _ in range(PUT_COLUMNS)]
+        row = await self._pool.fetchrow("put_resends", job.id, worker, *passed, *rows)
+        return row["count"] if row else None
+
+    async def hurry(
+        self, job: Resend, worker: str, attempts: Sequence[Recorded], *, passed: Passed
+    ) -> int | None:
+        """Make retries due at once."""
+        keys = columns(attempts, _key) if attempts else [[] for _ in range(KEY_COLUMNS)]
+        row = await self._pool.fetchrow("hurry_rows", job.id, worker, *passed, *keys)
+        return row["count"] if row else None
 
     async def finish(
         self, job: Resend, worker: str, *, state: JobState, error: str | None, at: datetime
@@ -74,17 +93,38 @@ class PostgresResends:
         return row is not None
 
 
-def _job(row: asyncpg.Record, *, waiting: int) -> Resend:
+def _put_row(delivery: Delivery) -> tuple[Any, ...]:
+    return *body_columns(delivery), about_column(delivery)
+
+
+def _key(attempt: Recorded) -> tuple[Any, ...]:
+    return (
+        attempt.subscription_id,
+        attempt.topic,
+        attempt.partition,
+        attempt.offset,
+        attempt.event_id,
+    )
+
+
+def _job(row: asyncpg.Record) -> Resend:
     asked = orjson.loads(row["asked"])
     times = {t: datetime.fromisoformat(asked[t]) if asked[t] else None for t in TIMES}
     return Resend(
         id=row["id"],
         project_id=row["project_id"],
+        source=Source(row["source"]),
         asked=DeadFilter(**{**asked, **times}),
+        to=row["target"],
         until_id=row["until_id"],
+        cursor=row["cursor"],
         state=JobState(row["state"]),
         total=row["total"],
-        done=max(0, row["moved"] - waiting),
+        moved=row["moved"],
+        missing=row["missing"],
+        waiting=row["waiting"],
+        retrying=row["retrying"],
+        dead=row["dead"],
         rate=row["rate"],
         error=row["error"],
         created_at=row["created_at"],

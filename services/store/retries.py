@@ -46,11 +46,11 @@ class PostgresRetries:
             buries = [c for c in newest.values() if isinstance(c, Bury)]
             gone = [c.delivery for c in newest.values() if isinstance(c, Remove | Bury)]
             if parks:
-                await connection.execute(sql["park_rows"], *_columns(parks, _park_row))
+                await connection.execute(sql["park_rows"], *columns(parks, _park_row))
             if buries:
-                await connection.execute(sql["bury_rows"], *_columns(buries, _bury_row))
+                await connection.execute(sql["bury_rows"], *columns(buries, _bury_row))
             if gone:
-                await connection.execute(sql["remove_rows"], *_columns(gone, _key))
+                await connection.execute(sql["remove_rows"], *columns(gone, _key))
         return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
 
     async def due(
@@ -95,7 +95,8 @@ class PostgresRetries:
         return [_delivery(row, epochs) for row in rows]
 
 
-def _columns(rows: Sequence[Any], row_of: Callable[[Any], tuple[Any, ...]]) -> list[list[Any]]:
+def columns(rows: Sequence[Any], row_of: Callable[[Any], tuple[Any, ...]]) -> list[list[Any]]:
+    """Return what *row_of* says of each, by column; there are some."""
     return [list(column) for column in zip(*map(row_of, rows), strict=True)]
 
 
@@ -110,7 +111,8 @@ def _key(delivery: Delivery) -> tuple[Any, ...]:
     )
 
 
-def _body(delivery: Delivery) -> tuple[Any, ...]:
+def body_columns(delivery: Delivery) -> tuple[Any, ...]:
+    """Return what rows of both tables begin with."""
     return (
         *_key(delivery),
         delivery.project_id,
@@ -124,19 +126,20 @@ def _body(delivery: Delivery) -> tuple[Any, ...]:
     )
 
 
-def _about(delivery: Delivery) -> str:
+def about_column(delivery: Delivery) -> str:
+    """Return what *delivery* is about, as a row has it."""
     return orjson.dumps(list(delivery.about)).decode()
 
 
 def _park_row(park: Park) -> tuple[Any, ...]:
     attempt = park.attempt
     return (
-        *_body(park.delivery),
+        *body_columns(park.delivery),
         park.delivery.number,
         park.due_at,
         attempt.outcome.value if attempt else None,
         attempt.status if attempt else None,
-        _about(park.delivery),
+        about_column(park.delivery),
         None if park.waits_for is Waits.TIME else park.waits_for.value,
     )
 
@@ -144,14 +147,14 @@ def _park_row(park: Park) -> tuple[Any, ...]:
 def _bury_row(bury: Bury) -> tuple[Any, ...]:
     attempt: Attempt | None = bury.attempt
     return (
-        *_body(bury.delivery),
+        *body_columns(bury.delivery),
         bury.delivery.number if attempt else bury.delivery.number - 1,
         bury.reason,
         attempt.outcome.value if attempt else None,
         attempt.status if attempt else None,
         _storable(attempt.error) if attempt else None,
         attempt.excerpt if attempt else b"",
-        _about(bury.delivery),
+        about_column(bury.delivery),
     )
 
 

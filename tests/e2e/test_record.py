@@ -63,7 +63,7 @@ async def whole(cluster: Cluster, receiver: Receiver) -> None:
 
     await eventually(is_there, within=60)
     assert await stored(cluster) == len(receiver.seen)
-    rows = await cluster.fetch("select count(distinct id) from attempts")
+    rows = await cluster.fetch("select count(distinct (at, tail)) from attempts")
     assert rows[0][0] == len(receiver.seen)
     rows = await cluster.fetch(
         "select sum(delivered + failed) from attempt_stats where step = 'day'"

@@ -1,5 +1,6 @@
 """What was given up: looked at, grouped by cause, let go of; and jobs that send it again."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,12 +10,17 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from services.broker.topics import TOPICS, create_missing
 from services.kernel.clock import rfc3339
+from services.kernel.recorded import Recorded
+from services.store.attempts import PostgresAttempts
 from services.store.dead_letters import PostgresDeadLetters
 from tests.support.api import ServedApi, an_api
 from tests.support.databases import connected
 from tests.support.dead import put_dead
+from tests.support.group import a_connection
 from tests.support.native import Caller
+from tests.support.recorded import LOG, a_record, a_recorded
 from tests.support.rows import a_pool
 
 NOW = datetime(2026, 3, 17, 9, 40, 51, tzinfo=UTC)
@@ -186,6 +192,39 @@ async def test_all_that_is_wrong_with_a_filter_is_told_at_once_and_nothing_is_ma
     assert {"parameter" in fault for fault in answer.json["errors"]} == {True}
     answer = await owner("GET", "/v1/dead-letters?status=5x&from=today&cursor=zzz", status=422)
     assert sorted(answer.faults) == [("cursor", "cursor"), ("from", "time"), ("status", "status")]
+
+
+async def test_what_the_log_no_longer_has_is_refused_and_what_is_still_there_is_said(
+    api: ServedApi, owner: Caller, kafka: str
+) -> None:
+    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
+    id_, other = (await owner.make())["id"], (await owner.make())["id"]
+    attempt = a_recorded(
+        at=datetime.now(UTC), project_id=api.project, subscription_id=id_, offset=5_000_000
+    )
+    await keep(api.dsn, attempt)
+    path = f"/v1/deliveries/{attempt.delivery_id}/resend"
+    for body in ({}, {"to": other}):
+        answer = await owner("POST", path, body, status=422)
+        assert answer.faults == [("id", "outside_of_log")]
+        said = answer.json["errors"][0]["message"]
+        assert re.search(r"5000000: the log holds (nothing|offsets \d+ to \d+)", said)
+    answer = await owner("POST", path, {"to": NOBODYS_ID, "in": 1}, status=422)
+    assert answer.faults == [("/in", "unknown_field")]
+    answer = await owner("POST", path, {"to": NOBODYS_ID}, status=422)
+    assert answer.faults == [("/to", "unknown_subscription")]
+    assert (await owner("GET", "/v1/resends")).json["data"] == []
+    await owner("DELETE", f"/v1/subscriptions/{id_}")
+    await owner("POST", path, status=409)
+
+
+async def keep(dsn: str, attempt: Recorded) -> None:
+    async with a_pool(dsn) as pool:
+        store = PostgresAttempts(pool=pool)
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        await store.make_days([today])
+        await store.begin(LOG, before=None, offset=0)
+        await store.store(LOG, [a_record(attempt)], before=0, after=1)
 
 
 async def test_a_delivery_that_is_not_there_can_not_be_sent_again(owner: Caller) -> None:

@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.kernel.audit import Entry, EntryFilter
 from services.kernel.backlog import Waiting
 from services.kernel.dead_letter import Among, Cause, DeadFilter, DeadLetter, JobState, Resend
+from services.kernel.delivery import Delivery
 from services.kernel.dry_run import DryRun
 from services.kernel.event import Json
 from services.kernel.geofence import Geofence
 from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, SubscriptionId
 from services.kernel.lane import Start
+from services.kernel.recorded import Recorded
 from services.kernel.registration import (
     ApiKey,
     HeldEvent,
@@ -231,8 +233,20 @@ class DeadLetterStore(Protocol):
     async def count(self, asked: DeadFilter) -> Among:
         """Return how many fit, and what they weigh."""
 
+    async def of(self, subscription_id: str, event_id: str) -> str | None:
+        """Return the id of a delivery's dead letter; None: it has none."""
+
     async def discard(self, asked: DeadFilter) -> int:
         """Forget those that fit; return how many."""
+
+
+class Passed(NamedTuple):
+    """How far a job of the history has come with a batch."""
+
+    cursor: str
+    missing: int
+    now: datetime
+    lease: timedelta
 
 
 class ResendStore(Protocol):
@@ -261,8 +275,15 @@ class ResendStore(Protocol):
         Returns how many; None where the job is over, or another's.
         """
 
-    async def waiting(self, id_: str) -> int:
-        """Return how many of a job are due and were not tried yet."""
+    async def put(
+        self, job: Resend, worker: str, deliveries: Sequence[Delivery], *, passed: Passed
+    ) -> int | None:
+        """Write *deliveries* as retries that are due, or make them due, as `move` does."""
+
+    async def hurry(
+        self, job: Resend, worker: str, attempts: Sequence[Recorded], *, passed: Passed
+    ) -> int | None:
+        """Make retries due at once, as `move` does; what is in flight is left alone."""
 
     async def finish(
         self, job: Resend, worker: str, *, state: JobState, error: str | None, at: datetime

@@ -73,6 +73,14 @@ class HistoryStore(Protocol):
     ) -> Sequence[Recorded]:
         """Return those that fit, newest first, below the id *before*."""
 
+    async def after(
+        self, asked: HistoryFilter, *, after: str | None, limit: int
+    ) -> Sequence[Recorded]:
+        """Return those that fit, oldest first, above the id *after*."""
+
+    async def count(self, asked: HistoryFilter) -> tuple[int, int]:
+        """Return how many fit, and the bytes of their requests."""
+
     async def get(self, id_: str) -> Recorded | None:
         """Return one attempt."""
 

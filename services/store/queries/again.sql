@@ -91,6 +91,10 @@ where ($1::text is null or d.project_id = $1)
   and ($10::text is null or d.id < $10)
 order by d.id desc limit $11;
 
+-- name: dead_letter_of
+-- The dead letter of a delivery.
+select id from dead_letters where subscription_id = $1 and event_id = $2 order by id desc limit 1;
+
 -- name: dead_causes
 -- Deliveries that were given up, by who failed how; the most first.
 select d.subscription_id, d.outcome, d.status, count(*)::bigint as count,
@@ -156,14 +160,18 @@ select project_id, count(*)::bigint as count from evicted group by project_id;
 
 -- name: add_resend
 -- A new job.
-insert into resends (id, project_id, asked, until_id, state, rate, total, created_at)
-values ($1, $2, $3, $4, 'queued', $5, $6, $7);
+insert into resends (id, project_id, asked, until_id, state, rate, total, created_at, source, target)
+values ($1, $2, $3, $4, 'queued', $5, $6, $7, $8, $9);
 
 -- name: page_resends
--- Jobs, newest first, below an id; those tried are what became rows but for those that wait still.
-select j.*, (select count(*) from retries r where r.resend = j.id and r.outcome is null)::bigint
-    as waiting
+-- Jobs, newest first, below an id; and where what they handed over is now, unless it arrived.
+select j.*, r.waiting, r.retrying, d.dead
 from resends j
+cross join lateral (
+    select count(*) filter (where outcome is null) as waiting,
+        count(*) filter (where outcome is not null) as retrying
+    from retries where resend = j.id) r
+cross join lateral (select count(*) as dead from dead_letters where resend = j.id) d
 where ($1::text is null or j.id = $1)
   and ($2::text is null or j.project_id = $2)
   and ($3::text is null or j.id < $3)
@@ -223,12 +231,49 @@ update resends j set moved = j.moved + passed.count, cursor = coalesce(passed.la
 from passed, job where j.id = job.id
 returning passed.count::bigint as count;
 
--- name: waiting_of_resend
--- How many of a job are due and were not tried yet.
-select count(*)::bigint as count from retries where resend = $1 and outcome is null;
+-- name: put_resends
+-- Make rows for a job, or make those due that are there: all or nothing, and only for whoever works on it.
+with job as (
+    select id from resends where id = $1 and state = 'running' and claimed_by = $2 for update),
+put as (
+    insert into retries as r (
+        subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
+        order_key, timestamp_ms, traceparent, replay, about, number, due_at, resend)
+    select t.*, 1, $5, job.id from job, unnest(
+        $7::text[], $8::text[], $9::int[], $10::bigint[], $11::text[], $12::text[], $13::text[],
+        $14::text[], $15::bytea[], $16::text[], $17::bigint[], $18::text[], $19::text[], $20::text[])
+        as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
+              body, order_key, timestamp_ms, traceparent, replay, about)
+    join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
+    on conflict (topic, partition, "offset", subscription_id, event_id) do update set
+        number = 1, due_at = excluded.due_at, outcome = null, status = null, resend = excluded.resend
+    where r.due_at is not null and r.waits_for is null and not r.skip
+    returning 1)
+update resends j set moved = j.moved + (select count(*) from put), missing = j.missing + $4, cursor = $3,
+    claimed_until = $5::timestamptz + $6
+from job where j.id = job.id
+returning (select count(*) from put)::bigint as count;
+
+-- name: hurry_rows
+-- Make rows due for a job: their schedule begins anew. What is in flight, or waits for others, is not touched.
+with job as (
+    select id from resends where id = $1 and state = 'running' and claimed_by = $2 for update),
+put as (
+    update retries r set number = 1, due_at = $5, outcome = null, status = null, resend = job.id
+    from job, unnest($7::text[], $8::text[], $9::int[], $10::bigint[], $11::text[])
+        as t (subscription_id, topic, partition, "offset", event_id)
+    where r.subscription_id = t.subscription_id and r.topic = t.topic and r.partition = t.partition
+      and r."offset" = t."offset" and r.event_id = t.event_id
+      and r.due_at is not null and r.waits_for is null and not r.skip
+    returning 1)
+update resends j set moved = j.moved + (select count(*) from put), missing = j.missing + $4, cursor = $3,
+    claimed_until = $5::timestamptz + $6
+from job where j.id = job.id
+returning (select count(*) from put)::bigint as count;
 
 -- name: finish_resend
--- A job has come to its end.
-update resends set state = $3, error = $4, finished_at = $5
+-- A job has come to its end. What was to be sent may have arrived meanwhile, or been discarded.
+update resends set state = $3, error = $4, finished_at = $5,
+    total = case when $3 = 'done' then moved + missing else total end
 where id = $1 and claimed_by = $2 and state = 'running'
 returning id;

@@ -223,8 +223,8 @@ where r.topic = t.topic and r.partition = t.partition and r."offset" = t."offset
 insert into dead_letters (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
     order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, error, response,
-    about)
-select t.* from unnest(
+    about, resend)
+select t.*, r.resend from unnest(
     $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[], $15::text[],
     $16::text[], $17::int[], $18::text[], $19::bytea[], $20::text[])
@@ -232,10 +232,12 @@ select t.* from unnest(
           body, order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status,
           error, response, about)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
+left join retries r on r.topic = t.topic and r.partition = t.partition and r."offset" = t."offset"
+    and r.subscription_id = t.subscription_id and r.event_id = t.event_id
 on conflict (topic, partition, "offset", subscription_id, event_id) do update set
     attempts = excluded.attempts, reason = excluded.reason, outcome = excluded.outcome,
     status = excluded.status, error = excluded.error, response = excluded.response,
-    dead_at = now(), id = excluded.id;
+    dead_at = now(), id = excluded.id, resend = excluded.resend;
 
 -- name: due_rows
 -- Rows that are due, oldest first; not those in the process already, nor of subscriptions that are
@@ -253,7 +255,7 @@ where r.due_at <= $4
         as held (topic, partition, "offset", subscription_id)
     where held.topic = r.topic and held.partition = r.partition
       and held."offset" = r."offset" and held.subscription_id = r.subscription_id)
-order by r.due_at
+order by r.due_at, r."offset"
 limit $5;
 
 -- name: turn_rows

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.dispatch.order_key import order_of
 from services.kernel.retry import DEFAULT_SCHEDULE, ordered_schedule
 from services.kernel.subscription import OrderBy, Ordered
+from services.match.order_key import order_of
 from tests.support.factories import a_subscription, an_event, an_example
 
 

@@ -2,10 +2,11 @@
 
 from services import catalogue
 from services.kernel.event import Event
+from services.kernel.registration import Registration
 from services.kernel.subscription import OrderBy, Ordered, Subscription
 
 
-def order_of(event: Event, subscription: Subscription) -> str | None:
+def order_of(event: Event, subscription: Subscription | Registration) -> str | None:
     """Return the key; None: no order.
 
     An event that is about no route, or whose entity isn't known, goes by the record's key.
