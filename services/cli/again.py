@@ -81,8 +81,12 @@ async def resend(
     outcome: Annotated[str | None, typer.Option(help="That ended so: http, timeout …")] = None,
     status: Annotated[str | None, typer.Option(help="With this status, or class: 5xx.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Of this event type.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="Given up, or last tried, since.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Given up, or last tried, before.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="Given up, or last tried, since.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="Given up, or last tried, before.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="Deliveries per second.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, send none.")] = False,
 ) -> None:
