@@ -30,7 +30,7 @@ Read next: `dispatch/__init__.py` (the worker), `dispatch/flow.py` (the way of a
     store      the door to Postgres                   control  what people may do, without HTTP
     feed       records become events; offsets         api      REST presents control
     lanes      who is behind, where, what next        record   attempts: from the worker to Postgres
-    replay     part of the log once more: a plan      dashboard  pages, over api's routes
-    dev        everything on one machine
+    replay     part of the log once more: a plan      geofence entered and exited, from positions
+    dashboard  pages, over api's routes               dev      everything on one machine
     cli, run   commands, composition roots
 """

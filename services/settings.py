@@ -352,6 +352,19 @@ class Record(_Section):
     """Attempts and statistics are kept for so many days."""
 
 
+class Geofence(_Section):
+    """Who entered and left which geofence."""
+
+    topic: str = "planner.positions"
+    """Positions are read here, and `vehicle.geofence.*` written."""
+    state_topic: str = "webhooks.geofence"
+    """Compacted; as many partitions as the topic of positions, or more."""
+    exit_buffer_meters: Annotated[float, Field(ge=0)] = 30.0
+    """Farther outside than this a vehicle has left at once; nearer at its second position in a row."""
+    max_accuracy_meters: Positive = 100.0
+    """Positions that are less accurate are no reason to say anything."""
+
+
 class Observe(_Section):
     """Seen from outside."""
 
@@ -396,6 +409,7 @@ class Settings(BaseSettings):
     retry: Retry = Retry()
     dispatch: Dispatch = Dispatch()
     record: Record = Record()
+    geofence: Geofence = Geofence()
     observe: Observe = Observe()
     cli: Cli = Cli()
 

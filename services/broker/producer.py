@@ -53,6 +53,7 @@ class KafkaProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> Position:
         """Write one record and return where it is, once all replicas in sync have it."""
         if key is None and value is None:
@@ -60,7 +61,7 @@ class KafkaProducer:
         try:
             async with asyncio.timeout(SECONDS):
                 written = await self._producer.send_and_wait(
-                    topic, key=key, value=value, headers=list(headers)
+                    topic, key=key, value=value, headers=list(headers), partition=partition
                 )
         except TOO_LARGE as error:
             raise BrokerRefusedError(f"the record is too large for {topic}: {error}") from error

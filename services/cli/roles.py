@@ -1,4 +1,4 @@
-"""`dispatch`, `record`, `api`, `migrate`: one role, in the foreground; drains on SIGTERM."""
+"""`dispatch`, `record`, `geofence`, `api`, `migrate`: one role, in the foreground; drains on SIGTERM."""
 
 import asyncio
 import errno
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
         example="WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 planner-webhooks dispatch",
     )(dispatch)
     command(app, "record", example="planner-webhooks record")(record)
+    command(app, "geofence", example="planner-webhooks geofence")(geofence)
     command(app, "api", example="WEBHOOKS_API__LISTEN=0.0.0.0:8080 planner-webhooks api")(api)
     command(app, "migrate", example="planner-webhooks migrate --check")(migrate)
 
@@ -40,6 +41,13 @@ def dispatch(console: Console) -> None:
 def record(console: Console) -> None:
     """Store the history of attempts in Postgres, once each. Drains on SIGTERM."""
     from services.run.record import main  # noqa: PLC0415 - a command loads what it needs
+
+    run_role(console, main)
+
+
+def geofence(console: Console) -> None:
+    """Say which vehicles entered and left which geofences. Ends on SIGTERM after what is under way."""
+    from services.run.geofence import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
 

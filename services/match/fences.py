@@ -15,6 +15,9 @@ class Fence(NamedTuple):
     id: str
     shape: Shape
     enabled: bool = True
+    version: int = 1
+    label: str = ""
+    external_id: str | None = None
 
 
 class Fences:
@@ -23,23 +26,38 @@ class Fences:
     def __init__(self, fences: Iterable[Fence] = ()) -> None:
         enabled = [fence for fence in fences if fence.enabled]
         self._ids = [fence.id for fence in enabled]
-        self._shapes = {fence.id: fence.shape for fence in enabled}
+        self._fences = {fence.id: fence for fence in enabled}
         self._grid = Grid([fence.shape for fence in enabled])
 
     @classmethod
     def of(cls, geofences: Iterable[Geofence]) -> "Fences":
         """Return the table of stored geofences, which have been checked."""
-        return cls(Fence(each.id, shape(each.area), each.enabled) for each in geofences)
+        return cls(
+            Fence(
+                each.id,
+                shape(each.area),
+                each.enabled,
+                each.version,
+                each.label,
+                each.external_id,
+            )
+            for each in geofences
+        )
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __contains__(self, id_: object) -> bool:
-        return id_ in self._shapes
+        return id_ in self._fences
+
+    def fence(self, id_: str) -> Fence | None:
+        """Return an enabled fence; None: it is disabled or gone."""
+        return self._fences.get(id_)
 
     def shape(self, id_: str) -> Shape | None:
         """Return the shape of an enabled fence; None: it is disabled or gone."""
-        return self._shapes.get(id_)
+        fence = self._fences.get(id_)
+        return None if fence is None else fence.shape
 
     def at(self, lat: float, lng: float) -> list[str]:
         """Return the ids of the enabled fences that a point is in."""

@@ -133,6 +133,18 @@ GEOFENCES = _children(
     Counter("webhooks_geofences", "Events about geofences, by what became of them.", ["result"]),
     ("taken", "known", "refused"),
 )
+POSITIONS_JUDGED = Tally(
+    "webhooks_positions_judged",
+    "Positions that the geofence role read, by what became of them.",
+    "verdict",
+    ("judged", "first", "late", "future", "inaccurate", "unreadable"),
+)
+GEOFENCE_TRANSITIONS = Tally(
+    "webhooks_geofence_transitions",
+    "Vehicles that entered or left a geofence; a repeat after a crash counts again.",
+    "kind",
+    ("entered", "exited"),
+)
 DEAD_LETTERS_EVICTED = Counter(
     "webhooks_dead_letters_evicted", "Dead letters dropped since their project had too many bytes."
 )

@@ -108,10 +108,11 @@ async def _start(
     await migrate(settings, check=False)
     say("starting the API and " + _count(plan.dispatchers, "dispatcher"))
     health = folder.ports("dispatch", plan.dispatchers)
-    (recorder,) = folder.ports("record", 1)
+    (recorder,), (geofencer,) = folder.ports("record", 1), folder.ports("geofence", 1)
     await supervisor.start(
         ("api", Role("api", environment=environment, log=logs / "api.log", health=_at(port))),
         ("record", _observed("record", "dev", recorder, environment, logs / "record.log")),
+        ("geofence", _observed("geofence", "dev", geofencer, environment, logs / "geofence.log")),
         *(
             (
                 f"dispatch {n}",

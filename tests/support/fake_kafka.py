@@ -675,11 +675,13 @@ class FakeProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> Position:
-        """Write one record to the first partition of *topic*."""
+        """Write one record, to the first partition of *topic* where none is named."""
+        place = Partition(topic, partition or 0)
         try:
             return await self._kafka.ask(
-                lambda: self._kafka.append(Partition(topic, 0), value, key=key, headers=headers),
+                lambda: self._kafka.append(place, value, key=key, headers=headers),
                 seconds=ASK_SECONDS,
             )
         except GoneError as error:

@@ -126,8 +126,11 @@ class Producer(Protocol):
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> Position:
         """Write one record and return where it is, once all replicas in sync have it.
+
+        By its key where no *partition* is given.
 
         Raises BrokerGoneError when that isn't known within the time limit, and BrokerRefusedError
         when the record is too large.
