@@ -136,7 +136,7 @@ def test_no_pod_has_a_right_that_it_does_not_need(objects: list[Object]) -> None
 
 def test_long_running_pods_have_the_three_probes(objects: list[Object]) -> None:
     found = pods(objects)
-    for role in ("api", "dispatch", "record"):
+    for role in ROLES:
         (container,) = found[role]["containers"]
         paths = {
             name: container[name]["httpGet"]["path"]
