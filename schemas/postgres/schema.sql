@@ -287,6 +287,8 @@ create table seen_counts (
     type       text not null,
     slot       timestamptz not null,
     seen       bigint not null,               -- events of the log, each counted once
+    bytes      bigint not null default 0,     -- of their values
+    peak       integer not null default 0,    -- the most of a second that came to one worker
     primary key (project_id, type, slot)
 );
 create index seen_counts_by_slot on seen_counts (slot);

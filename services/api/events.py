@@ -1,13 +1,17 @@
 """`/v1/events` (ingest) and `/v1/event-types` (the catalogue)."""
 
+from collections.abc import Mapping
+
 import orjson
 
 from services import catalogue
 from services.api.call import Answer, Call
 from services.catalogue import EventType
 from services.control.ingest import Ingest
+from services.control.volumes import Volumes, shown
 from services.kernel.errors import NotFoundError
 from services.kernel.event import Event, Json, Partition, Position
+from services.kernel.ports.store import Seen
 from services.kernel.subscription import Profile
 from services.match.types import own_name
 from services.render import render
@@ -16,8 +20,9 @@ from services.render import render
 class EventRoutes:
     """Events in, and which there are."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: Ingest, volumes: Volumes) -> None:
         self._ingest = ingest
+        self._volumes = volumes
 
     async def ingest(self, call: Call) -> Answer:
         """Take one event or many; answered when Kafka has them all."""
@@ -37,24 +42,26 @@ class EventRoutes:
         return Answer(202, {"events": events})
 
     async def types(self, call: Call) -> Answer:
-        """List the catalogue."""
-        call.only()
-        return Answer(
-            200, {"data": [_type(row) for row in catalogue.event_types().values()], "next": None}
-        )
+        """List the catalogue, with how much a project has of each type."""
+        call.only("project_id")
+        volumes = await self._volumes.of(call.caller, call.query.get("project_id"))
+        rows = [_type(row, volumes) for row in catalogue.event_types().values()]
+        return Answer(200, {"data": rows, "next": None})
 
     async def type(self, call: Call) -> Answer:
         """Return one type with its schema, and an example per profile."""
+        call.only("project_id")
         name = catalogue.canonical(call.path["type"])
         known = catalogue.event_types().get(name)
         if known is None:
             raise NotFoundError("event type", call.path["type"])
         examples = {profile.value: _example(name, profile) for profile in Profile}
         schema = catalogue.data_schemas().get(name)
-        return Answer(200, {**_type(known), "schema": schema, "examples": examples})
+        volumes = await self._volumes.of(call.caller, call.query.get("project_id"))
+        return Answer(200, {**_type(known, volumes), "schema": schema, "examples": examples})
 
 
-def _type(row: EventType) -> Json:
+def _type(row: EventType, volumes: Mapping[str, Seen] | None) -> Json:
     return {
         "type": row.type,
         "topic": row.topic,
@@ -66,6 +73,7 @@ def _type(row: EventType) -> Json:
         "not_when": row.not_when,
         "data": row.data,
         "in_legacy_catalogue": row.in_legacy_catalogue,
+        "volume": shown(volumes, row.type),
     }
 
 

@@ -7,6 +7,7 @@
     keys           of ordered subscriptions: what holds one is tried again or given up
     test_calls     one request, made at once, that counts nowhere
     geofences      areas that filters name
+    volumes        how much a project has of each event type
     ingest         events in, strictly checked, acknowledged when Kafka has them
     audit          who changed what, in the transaction of the change: every noun notes its own
     announce       operational events that the API makes

@@ -13,7 +13,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import MatchCountStore
+from services.kernel.ports.store import MatchCountStore, Seen
 from services.match.index import Match
 
 log = structlog.get_logger()
@@ -29,18 +29,26 @@ class Counts:
     def __init__(self, *, store: MatchCountStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._seen: dict[tuple[str, str], int] = {}
+        self._seen: dict[tuple[str, str], list[int]] = {}
+        """Events, bytes, the most of a second; that second, and its events so far."""
         self._matched: dict[SubscriptionId, int] = {}
         self._left_out = 0
 
     def note(self, event: Event, matches: Sequence[Match]) -> None:
         """Count an event of the feed, and who wants it."""
         seen, pair = self._seen, (event.project_id, event.type)
-        count = seen.get(pair, 0)
-        if not count and len(seen) >= MAX_PAIRS:
-            self._left_out += 1
-            return
-        seen[pair] = count + 1
+        tally, second = seen.get(pair), event.timestamp_ms // 1000
+        if tally is None:
+            if len(seen) >= MAX_PAIRS:
+                self._left_out += 1
+                return
+            seen[pair] = [1, event.size, 1, second, 1]
+        else:
+            tally[0] += 1
+            tally[1] += event.size
+            tally[4] = tally[4] + 1 if tally[3] == second else 1
+            tally[3] = second
+            tally[2] = max(tally[2], tally[4])
         matched = self._matched
         for match in matches:
             id_ = match.subscription.id
@@ -65,9 +73,11 @@ class Counts:
         seen, self._seen = self._seen, {}
         matched, self._matched = self._matched, {}
         try:
-            await self._store.add(seen, matched, at=self._clock.now())
+            told = {pair: Seen(*tally[:3]) for pair, tally in seen.items()}
+            await self._store.add(told, matched, at=self._clock.now())
         except StoreGoneError:
-            for pair, count in seen.items():
-                self._seen[pair] = self._seen.get(pair, 0) + count
+            for pair, (events, size, peak, *last) in seen.items():
+                more = self._seen.get(pair, [0, 0, 0, *last])
+                self._seen[pair] = [more[0] + events, more[1] + size, max(more[2], peak), *more[3:]]
             for id_, count in matched.items():
                 self._matched[id_] = self._matched.get(id_, 0) + count

@@ -113,6 +113,7 @@ class Decoder:
             position=record.position,
             key=_key(record.key, project_id) or _text(subject) or None,
             timestamp_ms=record.timestamp_ms,
+            size=len(record.value or b""),
             traceparent=_traceparent(headers) if headers else None,
             known=known is not None,
         )

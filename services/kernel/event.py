@@ -79,6 +79,8 @@ class Event:
     """The record's key without the project: the unit of order, and CloudEvents' `subject`."""
     timestamp_ms: int
     """Of the record."""
+    size: int = 0
+    """Bytes of the record's value."""
     traceparent: str | None = None
     known: bool = True
     """Whether the catalogue has the type."""

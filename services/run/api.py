@@ -65,6 +65,7 @@ from services.control.starts import Starts
 from services.control.subscriptions import Subscriptions
 from services.control.tail import Tail
 from services.control.test_calls import TestCalls
+from services.control.volumes import Volumes
 from services.deliver.http import NameChecker
 from services.deliver.send import SigningSender
 from services.feed.decode import Decoder
@@ -304,7 +305,7 @@ async def _build(
             Keys(store=PostgresKeys(pool=pool), subscriptions=subscriptions, audit=audit),
             MatchCounts(store=match_counts, clock=clock),
         ),
-        events=EventRoutes(ingest),
+        events=EventRoutes(ingest, Volumes(store=match_counts, clock=clock)),
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
         journal=JournalRoutes(journal, tail),

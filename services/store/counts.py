@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Tally
+from services.kernel.ports.store import Seen, Tally
 from services.store.pool import Pool, queries
 
 
@@ -16,7 +16,7 @@ class PostgresMatchCounts:
 
     async def add(
         self,
-        seen: Mapping[tuple[str, str], int],
+        seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
         *,
         at: datetime,
@@ -29,8 +29,10 @@ class PostgresMatchCounts:
                 sql["count_seen"],
                 [project_id for project_id, _ in pairs],
                 [type_ for _, type_ in pairs],
-                [seen[pair] for pair in pairs],
+                [seen[pair].events for pair in pairs],
                 at,
+                [seen[pair].bytes for pair in pairs],
+                [seen[pair].peak for pair in pairs],
             )
             await connection.execute(sql["count_matched"], ids, [matched[id_] for id_ in ids], at)
 
@@ -40,6 +42,11 @@ class PostgresMatchCounts:
         """Return how many events of each type were seen."""
         rows = await self._pool.fetch("seen_since", project_id, since, lately)
         return {row["type"]: Tally(row["seen"], row["lately"]) for row in rows}
+
+    async def volumes(self, project_id: ProjectId, *, since: datetime) -> Mapping[str, Seen]:
+        """Return what was seen of each type."""
+        rows = await self._pool.fetch("volumes_since", project_id, since)
+        return {row["type"]: Seen(row["seen"], row["bytes"], row["peak"]) for row in rows}
 
     async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
         """Return how many events a subscription matched."""

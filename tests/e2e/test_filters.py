@@ -96,6 +96,12 @@ async def test_a_receiver_gets_what_its_filter_takes_and_nothing_else(
             return bool(shown == {"last_hour": expected, "last_day": expected})
 
         await eventually(counted)
+    path = f"/v1/event-types/plan.created?project_id={cluster.project}"
+    volume = (await cluster.call("GET", path))["volume"]
+    assert volume["last_day"] == 90
+    assert volume["bytes"] == sum(len(a_plan(cluster, n).value or b"") for n in range(90))
+    assert 1 <= volume["peak_per_second"] <= 90
+    assert (await cluster.call("GET", "/v1/event-types/plan.created"))["volume"] is None
 
 
 async def test_a_change_under_load_holds_for_all_that_is_produced_a_second_after_its_answer(

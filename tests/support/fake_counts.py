@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Tally
+from services.kernel.ports.store import Seen, Tally
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import GoneError
 
@@ -21,12 +21,12 @@ class FakeMatchCounts:
     def __init__(self, database: FakeDatabase, *, seconds: float = 5.0) -> None:
         self._database = database
         self._seconds = seconds
-        self._seen: Counter[tuple[str, str, datetime]] = Counter()
+        self._seen: dict[tuple[str, str, datetime], Seen] = {}
         self._matched: Counter[tuple[SubscriptionId, datetime]] = Counter()
 
     async def add(
         self,
-        seen: Mapping[tuple[str, str], int],
+        seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
         *,
         at: datetime,
@@ -35,7 +35,8 @@ class FakeMatchCounts:
         slot = at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % SLOT
 
         def write() -> None:
-            self._seen.update({(*pair, slot): count for pair, count in seen.items()})
+            for pair, one in seen.items():
+                self._seen[*pair, slot] = _added(self._seen.get((*pair, slot)), one)
             self._matched.update({(id_, slot): count for id_, count in matched.items()})
 
         await self._ask(write)
@@ -47,12 +48,24 @@ class FakeMatchCounts:
 
         def read() -> Mapping[str, Tally]:
             found: dict[str, Tally] = {}
-            for (project, type_, slot), count in self._seen.items():
+            for (project, type_, slot), (count, _, _) in self._seen.items():
                 if project == project_id and slot >= since:
                     before = found.get(type_, Tally(0, 0))
                     found[type_] = Tally(
                         before.all + count, before.lately + (count if slot >= lately else 0)
                     )
+            return found
+
+        return await self._ask(read)
+
+    async def volumes(self, project_id: ProjectId, *, since: datetime) -> Mapping[str, Seen]:
+        """Return what was seen of each type."""
+
+        def read() -> Mapping[str, Seen]:
+            found: dict[str, Seen] = {}
+            for (project, type_, slot), one in self._seen.items():
+                if project == project_id and slot >= since:
+                    found[type_] = _added(found.get(type_), one)
             return found
 
         return await self._ask(read)
@@ -74,3 +87,10 @@ class FakeMatchCounts:
             return await self._database.ask(effect, seconds=self._seconds)
         except GoneError as error:
             raise StoreGoneError(str(error)) from error
+
+
+def _added(before: Seen | None, more: Seen) -> Seen:
+    if before is None:
+        return more
+    events, size, peak = before
+    return Seen(events + more.events, size + more.bytes, max(peak, more.peak))

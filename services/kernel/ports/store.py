@@ -362,12 +362,22 @@ class Tally(NamedTuple):
     """Of them, since the later one."""
 
 
+class Seen(NamedTuple):
+    """Events of one type of one project."""
+
+    events: int
+    bytes: int
+    """Of their records' values."""
+    peak: int
+    """The most of a second, as the records' timestamps have it, that came to one worker."""
+
+
 class MatchCountStore(Protocol):
     """Tables `seen_counts` and `match_counts`: in slots of five minutes, added to by all workers."""
 
     async def add(
         self,
-        seen: Mapping[tuple[str, str], int],
+        seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
         *,
         at: datetime,
@@ -378,6 +388,9 @@ class MatchCountStore(Protocol):
         self, project_id: ProjectId, *, since: datetime, lately: datetime
     ) -> Mapping[str, Tally]:
         """Return how many events of each type were seen in slots from *since* on."""
+
+    async def volumes(self, project_id: ProjectId, *, since: datetime) -> Mapping[str, Seen]:
+        """Return what was seen of each type in slots from *since* on."""
 
     async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
         """Return how many events a subscription matched in slots from *since* on."""

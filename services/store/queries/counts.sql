@@ -1,9 +1,11 @@
 -- name: count_seen
 -- Add to what was seen; every worker adds its own.
-insert into seen_counts (project_id, type, slot, seen)
-select project_id, type, date_bin('5 minutes', $4::timestamptz, 'epoch'), seen
-from unnest($1::text[], $2::text[], $3::bigint[]) as t (project_id, type, seen)
-on conflict (project_id, type, slot) do update set seen = seen_counts.seen + excluded.seen;
+insert into seen_counts (project_id, type, slot, seen, bytes, peak)
+select project_id, type, date_bin('5 minutes', $4::timestamptz, 'epoch'), seen, bytes, peak
+from unnest($1::text[], $2::text[], $3::bigint[], $5::bigint[], $6::int[])
+    as t (project_id, type, seen, bytes, peak)
+on conflict (project_id, type, slot) do update set seen = seen_counts.seen + excluded.seen,
+    bytes = seen_counts.bytes + excluded.bytes, peak = greatest(seen_counts.peak, excluded.peak);
 
 -- name: count_matched
 -- Add to what was matched, but by subscriptions that are deleted.
@@ -16,6 +18,12 @@ on conflict (subscription_id, slot) do update set matched = match_counts.matched
 -- What was seen of each type of a project since a time, and how much of it since another.
 select type, sum(seen)::bigint as seen,
     coalesce(sum(seen) filter (where slot >= $3), 0)::bigint as lately
+from seen_counts where project_id = $1 and slot >= $2
+group by type;
+
+-- name: volumes_since
+-- What was seen of each type of a project since a time: how many, what they weigh, how many at once.
+select type, sum(seen)::bigint as seen, sum(bytes)::bigint as bytes, max(peak) as peak
 from seen_counts where project_id = $1 and slot >= $2
 group by type;
 

@@ -1,6 +1,7 @@
 """What filters saw and let pass: nothing is counted twice, nothing is lost while Postgres is gone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -10,11 +11,11 @@ from services.dispatch.counts import Counts
 from services.kernel.clock import SystemClock
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Tally
+from services.kernel.ports.store import Seen, Tally
 from services.match.index import Matcher
 from tests.support.factories import PROJECT, a_subscription, an_event
 
-Added = tuple[dict[tuple[str, str], int], dict[SubscriptionId, int]]
+Added = tuple[dict[tuple[str, str], Seen], dict[SubscriptionId, int]]
 
 
 class Store:
@@ -26,7 +27,7 @@ class Store:
 
     async def add(
         self,
-        seen: Mapping[tuple[str, str], int],
+        seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
         *,
         at: datetime,  # noqa: ARG002 - now
@@ -38,6 +39,9 @@ class Store:
     async def seen(
         self, project_id: ProjectId, *, since: datetime, lately: datetime
     ) -> Mapping[str, Tally]:
+        raise NotImplementedError
+
+    async def volumes(self, project_id: ProjectId, *, since: datetime) -> Mapping[str, Seen]:
         raise NotImplementedError
 
     async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
@@ -56,7 +60,7 @@ def noted(store: Store) -> Counts:
 
 def see(noted: Counts, matcher: Matcher, *types: str) -> None:
     for type_ in types:
-        event = an_event(type_)
+        event = replace(an_event(type_), size=100)
         noted.note(event, matcher.match(event))
 
 
@@ -72,9 +76,9 @@ async def test_who_never_matches_is_told_how_much_it_was_tried_on(
     see(noted, matcher, "plan.created", "plan.created", "plan.deleted", "route.started")
     await noted.report()
     seen = {
-        (PROJECT, "plan.created"): 2,
-        (PROJECT, "plan.deleted"): 1,
-        (PROJECT, "route.started"): 1,
+        (PROJECT, "plan.created"): Seen(2, 200, 2),
+        (PROJECT, "plan.deleted"): Seen(1, 100, 1),
+        (PROJECT, "route.started"): Seen(1, 100, 1),
     }
     assert store.added == [(seen, {all_.id: 3})]
 
@@ -96,7 +100,7 @@ async def test_while_postgres_is_gone_counts_wait(store: Store, noted: Counts) -
     see(noted, matcher, "plan.created")
     store.gone = False
     await noted.report()
-    assert store.added == [({(PROJECT, "plan.created"): 2}, {everything.id: 2})]
+    assert store.added == [({(PROJECT, "plan.created"): Seen(2, 200, 2)}, {everything.id: 2})]
 
 
 async def test_names_made_up_by_a_producer_take_bounded_memory(
@@ -106,4 +110,15 @@ async def test_names_made_up_by_a_producer_take_bounded_memory(
     see(noted, Matcher(), *(f"drone.no{n}" for n in range(10)), "drone.no1")
     await noted.report()
     ((seen, _),) = store.added
-    assert seen == {(PROJECT, f"drone.no{n}"): 1 + (n == 1) for n in range(3)}
+    events = {type_: one.events for (_, type_), one in seen.items()}
+    assert events == {f"drone.no{n}": 1 + (n == 1) for n in range(3)}
+
+
+async def test_the_peak_is_of_the_busiest_second(store: Store, noted: Counts) -> None:
+    for second, count in ((10, 3), (11, 5), (12, 2)):
+        for n in range(count):
+            event = replace(an_event("plan.created"), timestamp_ms=second * 1000 + n)
+            noted.note(event, [])
+    await noted.report()
+    ((seen, _),) = store.added
+    assert seen[PROJECT, "plan.created"].peak == 5
