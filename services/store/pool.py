@@ -1,5 +1,6 @@
 """Connections to Postgres. Every statement has a time limit; "gone" has one name."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import asyncpg
 
 from services.kernel.errors import StoreGoneError
 
+CLOSE_SECONDS = 1.0
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 GONE = (
@@ -76,10 +78,15 @@ class Pool:
             raise StoreGoneError(f"Postgres can't be reached: {error}") from error
 
     async def close(self) -> None:
-        """Close what is open, without waiting for anybody."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        """Close what is open; who still holds a connection is waited for a moment only."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await pool.close()
+        except GONE:
+            pool.terminate()
 
     async def fetch(self, name: str, *arguments: Any) -> Sequence[asyncpg.Record]:  # noqa: ANN401 - SQL
         """Run the statement *name* and return its rows. Raises StoreGoneError."""

@@ -73,6 +73,23 @@ async def test_a_migration_beside_a_running_version_costs_a_transaction_and_no_p
     await read()
 
 
+async def test_a_connection_on_its_way_back_is_no_error_at_the_end(
+    pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hold() -> None:
+        async with pool.connection() as connection:
+            await connection.fetch("select 1")
+
+    async with asyncio.TaskGroup() as group:
+        holding = group.create_task(hold())
+        while not holding.done():
+            await asyncio.sleep(0)
+            if pool._pool is not None and pool._pool.get_idle_size() == 0:
+                await pool.close()
+    await asyncio.sleep(0)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 async def test_a_statement_that_takes_too_long_is_an_outage(database: str) -> None:
     pool = Pool(dsn=database, size=1, seconds=0.5)
     try:

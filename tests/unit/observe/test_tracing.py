@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -11,12 +13,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.deliver.send import SigningSender
+from services.dispatch import assemble
+from services.dispatch.assemble import Ports
 from services.dispatch.traced import TracedMatcher, TracedSender
 from services.kernel.attempt import Outcome
 from services.kernel.clock import SystemClock
 from services.kernel.delivery import Delivery
 from services.kernel.event import Event
 from services.kernel.ports.network import Answer
+from services.match.index import Matcher
 from services.observe.tracing import SpanTracer
 from tests.support.factories import a_subscription, an_event
 
@@ -128,6 +133,14 @@ async def test_the_producers_flag_decides_and_else_a_share(
         assert traced.client.sent[3:35] == f"{trace:032x}"
 
 
+def test_who_asked_for_no_traces_has_nothing_of_them_on_the_way_of_an_event() -> None:
+    sender = object()
+    untraced = cast("Ports", SimpleNamespace(tracer=None, sender=sender))
+    assert assemble._sender(untraced) is sender
+    assert type(assemble._matcher(untraced, on_broken=lambda _: None)) is Matcher
+
+
+@pytest.mark.timeout(120)
 def test_who_asked_for_no_traces_loads_nothing_of_them() -> None:
     script = (
         "import services.run.dispatch, sys; print([m for m in sys.modules if 'telemetry' in m])"
