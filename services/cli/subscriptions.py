@@ -1,4 +1,4 @@
-"""`subscriptions list|get|create|update|pause|resume|rotate|delete`."""
+"""`subscriptions list|get|create|update|pause|resume|rotate|delete|apply`."""
 
 import sys
 from itertools import islice
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.apply import apply
 from services.cli.command import UsageError, command
 from services.cli.console import Console
 from services.kernel.event import Json
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
         (resume, f"resume {an_id}"),
         (rotate, f"rotate {an_id} --overlap-hours 48"),
         (delete, f"delete {an_id} --yes"),
+        (apply, "apply webhooks.json --dry-run"),
     ):
         command(group, function.__name__.rstrip("_"), example=f"{me} {example}")(function)
 
