@@ -175,6 +175,7 @@ create table starts (
     "offset"        bigint not null,
     kind            text not null check (kind in ('new', 'types', 'rewind')),
     created_at      timestamptz not null default now(),
+    epoch           bigint not null default 0, -- of the subscription, since the promise was made
     primary key (topic, partition, subscription_id)
 );
 create index starts_by_subscription on starts (subscription_id);
@@ -203,6 +204,7 @@ create table retries (
     skip            boolean not null default false, -- a person gave it up: its owner buries it
     resend          text,                     -- the job that it is sent again for
     about           text,                     -- JSON: type, plan, route, stop, vehicle, external id
+    members         text,                     -- of a batch: the offsets of its events, by commas
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index retries_by_key on retries (subscription_id, topic, partition, order_key, "offset")
@@ -238,6 +240,7 @@ create table dead_letters (
         || left(replace(gen_random_uuid()::text, '-', ''), 10),
     about           text,                     -- as in retries
     resend          text,                     -- the job that it was sent again for
+    members         text,                     -- as in retries
     primary key (topic, partition, "offset", subscription_id, event_id)
 );
 create index dead_letters_by_subscription on dead_letters (subscription_id, dead_at desc);

@@ -17,7 +17,7 @@ from services.kernel.backlog import Waiting
 from services.kernel.clock import Clock
 from services.kernel.errors import OutOfLogError
 from services.kernel.event import Partition
-from services.kernel.lane import LaneRow
+from services.kernel.lane import LaneRow, Reason
 from services.kernel.ports.broker import Bounds, Offsets
 from services.kernel.ports.control import BacklogStore
 from services.kernel.registration import Registration
@@ -176,6 +176,8 @@ def parts_of(
         seen = lanes.get(partition)
         if seen is not None:
             state = DETACHED if seen.row.state == "detaching" else seen.row.state
+            if seen.row.reason is Reason.BATCH:
+                state = ATTACHED  # it is fed by a lane always
             moving = (now - seen.updated_at).total_seconds() < STILL_SECONDS
             parts.append(Part(partition, seen.row.cursor, end, state, seen.row, moving))
         elif partition in starts:

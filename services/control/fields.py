@@ -13,7 +13,16 @@ from services.kernel.errors import Fault
 from services.kernel.event import Json
 from services.kernel.ports.control import NameResolver
 from services.kernel.registration import Registration
-from services.kernel.subscription import OnExhausted, OrderBy, Ordered, Profile, SignatureScheme
+from services.kernel.subscription import (
+    EACH,
+    Grouping,
+    Mode,
+    OnExhausted,
+    OrderBy,
+    Ordered,
+    Profile,
+    SignatureScheme,
+)
 from services.match import types
 
 MAX_TYPES = 50
@@ -24,6 +33,12 @@ MAX_WAITS = 20
 DAY_SECONDS = 86_400
 MIN_RATE, MAX_RATE = 0.01, 10_000
 """Requests per second: one in a hundred seconds at least."""
+BATCH = {
+    "max_events": (1, 1_000, 100),
+    "max_wait_ms": (1, 60_000, 1_000),
+    "max_bytes": (1_024, 1 << 20, 262_144),
+}
+"""What bounds a batch: least, most, default."""
 EXPANSIONS = ("stops", "routes")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
 _OURS = ("webhook-", "planner-", "content-")
@@ -33,7 +48,6 @@ _FORBIDDEN = {
 }  # fmt: skip
 
 LATER: dict[str, tuple[Any, str]] = {
-    "delivery": ({"mode": "each"}, "batches and `latest` are"),
     "max_age_seconds": ({}, "a limit of age is"),
 }
 """Fields whose default alone is accepted by this version, and what each would turn on."""
@@ -41,7 +55,7 @@ LATER: dict[str, tuple[Any, str]] = {
 SETTABLE = (
     "url", "types", "description", "headers", "profile", "expand", "max_in_flight",
     "timeout_seconds", "retry_schedule", "rate_limit", "filter", "ordered", "order_by",
-    "on_exhausted", *LATER,
+    "on_exhausted", "delivery", *LATER,
 )  # fmt: skip
 CREATABLE = ("project_id", "signature", "start_from", *SETTABLE)
 READ_ONLY = (
@@ -163,11 +177,25 @@ def shown(registration: Registration) -> Json:
         "on_exhausted": registration.on_exhausted.value,
         "signature": registration.signature.value,
         "start_from": registration.start_from,
+        "delivery": shown_delivery(registration.delivery),
         **{field: default for field, (default, _) in LATER.items()},
         "status": registration.status.value,
         "status_reason": registration.status_reason,
         "failure_count": registration.failure_count,
     }
+
+
+def shown_delivery(grouping: Grouping) -> Json:
+    """Return `delivery` without what its mode doesn't have."""
+    return {name: value for name, value in grouping._asdict().items() if value is not None}
+
+
+def merged_delivery(before: Grouping, written: object) -> object:
+    """Return `delivery` as a merge patch changes it; another mode begins with its own defaults."""
+    if not isinstance(written, dict) or written.get("mode", before.mode) != before.mode:
+        return written
+    whole = {**shown_delivery(before), **written}
+    return {name: value for name, value in whole.items() if value is not None}
 
 
 def compared(
@@ -196,6 +224,32 @@ def mask(text: str) -> str:
     return text[:4] + "…" if len(text) > 12 else "…"  # noqa: PLR2004 - a third at most
 
 
+def _delivery(check: Checker) -> Grouping:
+    """Return how events become requests."""
+    written = check.body["delivery"]
+    if written is None:
+        return EACH
+    inner = Checker(
+        check.title, written, known=("mode", *BATCH), pointer=f"{check.pointer}/delivery"
+    )
+    mode = inner.choice("mode", list(Mode))
+    if not isinstance(written, dict):
+        check.faults += inner.faults
+        return EACH
+    if written.get("mode") is None:
+        inner.fault("mode", "required", "mode is required: each, or batch")
+    if mode == Mode.LATEST:
+        inner.fault("mode", "unsupported", "`latest` is not available in this version")
+    found: dict[str, Any] = {}
+    for field, (least, most, default) in BATCH.items():
+        if mode != Mode.BATCH and inner.body.get(field) is not None:
+            inner.fault(field, "mode", f"{field} belongs to the mode batch")
+        number = inner.number(field, least=least, most=most, whole=True)
+        found[field] = default if number is None else int(number)
+    check.faults += inner.faults
+    return Grouping(Mode.BATCH, **found) if mode == Mode.BATCH else EACH
+
+
 def _paced(check: Checker) -> dict[str, Any]:
     """Return how many requests there may be, and in which order."""
     found: dict[str, Any] = {}
@@ -208,6 +262,8 @@ def _paced(check: Checker) -> dict[str, Any]:
     if "on_exhausted" in check.body:
         chosen = check.choice("on_exhausted", list(OnExhausted))
         found["on_exhausted"] = OnExhausted(chosen or OnExhausted.SKIP)
+    if "delivery" in check.body:
+        found["delivery"] = _delivery(check)
     return found
 
 

@@ -17,6 +17,7 @@ from services.control.fields import (
     SETTABLE,
     Fields,
     compared,
+    merged_delivery,
     shown_filter,
 )
 from services.control.filters import Filters, with_marks
@@ -356,6 +357,8 @@ class Subscriptions:
         self, before: Registration, body: object, noted: Sequence[Fault] = ()
     ) -> dict[str, Any]:
         """Return what *body* changes. Raises FaultsError."""
+        if isinstance(body, dict) and "delivery" in body:
+            body = {**body, "delivery": merged_delivery(before.delivery, body["delivery"])}
         check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
         for field in READ_ONLY:
             if field in check.body:

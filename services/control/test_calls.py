@@ -8,6 +8,7 @@ from services.control.access import Caller
 from services.control.checks import Checker, kind
 from services.control.fields import Fields
 from services.control.subscriptions import Subscriptions
+from services.deliver.batch import alone
 from services.kernel.about import about
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock, rfc3339
@@ -18,6 +19,7 @@ from services.kernel.ids import Entropy, new_id
 from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Answer, HttpClient, Sender
 from services.kernel.registration import Registration
+from services.kernel.subscription import Mode
 from services.match import types
 from services.render import render
 
@@ -95,6 +97,8 @@ class TestCalls:
             trigger=Trigger.TEST,
             about=about(event),
         )
+        if registration.delivery.mode is Mode.BATCH:
+            delivery = alone(delivery, registration.profile)
         subscription = await self._subscriptions.as_sent_to(registration)
         attempt = await self._sender.deliver(delivery, subscription)
         self._attempts.add(delivery, attempt, None)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+import orjson
+
 from services.deliver.signing import sign
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
@@ -98,6 +100,9 @@ class SigningSender:
         }
         if delivery.retry_reason is not None:
             headers["planner-retry-reason"] = delivery.retry_reason
+        if delivery.is_batch:
+            size = len(delivery.members) or len(orjson.loads(delivery.body))
+            headers["planner-batch-size"] = str(size)
         if delivery.replay is not None:
             headers["planner-replay"] = delivery.replay
         if delivery.trigger is Trigger.TEST:

@@ -21,6 +21,7 @@
     starts         a subscription begins where the API promised it to, or begins anew
     passed         what a lane reads past, since it was settled before it began anew
     gaps           what a subscription will not get is kept and told, before its cursor moves
+    batches        events of a lane become one request, full or after a wait
     cursors        lanes become rows: new ones at once, those that moved once a second
     scan           readers outside of the group feed the lanes, two at most for each partition
     subscriptions  all of them in memory: loaded, notified, re-read

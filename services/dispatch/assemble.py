@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from services.deliver.outbox import Outboxes
+from services.dispatch.batches import Batches
 from services.dispatch.budget import Budget
 from services.dispatch.changes import Changes
 from services.dispatch.commit import Committer
@@ -212,6 +213,9 @@ def assemble(
     parking.on_beside = replays.settled
     detaching.on_beside = replays.back
     counts = Counts(store=ports.counts, clock=clock)
+    batches = Batches(
+        partitions=partitions, outboxes=outboxes, known=subscriptions.get, clock=clock
+    )
     flow = Flow(
         owner=partitions,
         decoder=decoder,
@@ -219,6 +223,7 @@ def assemble(
         conformity=Conformity(),
         subscriptions=subscriptions,
         outboxes=outboxes,
+        batches=batches,
         parking=parking,
         detaching=detaching,
         quarantine=quarantine,
@@ -321,6 +326,7 @@ def assemble(
         health=health,
         extras=(
             operations.run,
+            batches.run,
             troubles.run,
             masters.run,
             counts.run,

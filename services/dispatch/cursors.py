@@ -30,6 +30,7 @@ class _Written(NamedTuple):
     generation: int
     covers_all: bool
     drops: bool
+    took: int | None
 
 
 class Cursors:
@@ -100,23 +101,24 @@ class Cursors:
             if not drops and not lane.dirty and not (moved and lane.tracker.changed):
                 continue
             if drops:
-                changes.append(Drop(owned.epoch, owned.partition, id_))
+                changes.append(Drop(owned.epoch, owned.partition, id_, lane.takes_start))
             else:
                 now = self._clock.monotonic()
                 row = lane.row(owned.partition, epoch=owned.epoch, now=now)
                 changes.append(Keep(owned.epoch, row, takes_start=lane.takes_start))
             covers_all = lane.attach_at is None
-            made.append(_Written(owned, lane, lane.generation, covers_all, drops))
+            made.append(_Written(owned, lane, lane.generation, covers_all, drops, lane.takes_start))
 
     def _durable(self, made: Sequence[_Written], refused: Collection[object]) -> None:
         written: dict[Owned, list[Lane]] = defaultdict(list)
-        for owned, lane, generation, covers_all, drops in made:
+        for owned, lane, generation, covers_all, drops, took in made:
             if not self._partitions.is_held(owned):
                 continue
             if owned.partition in refused:
                 owned.refused = True
             elif owned.lanes.get(lane.subscription_id) is lane and lane.generation == generation:
-                lane.takes_start = False
+                if lane.takes_start == took:
+                    lane.takes_start = None
                 if drops:
                     self._detaching.drained(owned, lane)
                 elif covers_all and lane.state is State.DETACHING:

@@ -26,7 +26,7 @@ from services.kernel.condition import BreakerState, Condition, Trouble
 from services.kernel.delivery import Delivery, Settlement
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Reason
-from services.kernel.subscription import Status, Subscription
+from services.kernel.subscription import Mode, Status, Subscription
 from services.lanes.outage import Outage
 from services.lanes.rest import WELL_SHARE, flips_after, hold_seconds
 from services.lanes.transitions import Input, State
@@ -85,6 +85,8 @@ class Detaching:
         if subscription.status is not Status.ACTIVE:
             paused = subscription.status is Status.PAUSED
             return Reason.PAUSED if paused else Reason.DISABLED
+        if subscription.delivery.mode is Mode.BATCH:
+            return Reason.BATCH
         return self._troubled.get(subscription.id) if self._troubled else None
 
     def attempted(self, attempt: Attempt, subscription: Subscription) -> None:
@@ -182,6 +184,7 @@ class Detaching:
         if lane.state is not State.CATCHING_UP or lane.position < owned.tracker.known_to:
             return
         if not self._is_well(lane):
+            self._settle_down(lane)
             return
         lane.happens(Input.FLIP)
         lane.attach_at = lane.position
@@ -194,6 +197,17 @@ class Detaching:
             partition=str(owned.partition),
             at=lane.attach_at,
         )
+
+    def _settle_down(self, lane: Lane) -> None:
+        """Say of a lane that is the usual place of its subscription that it is, once it has caught up."""
+        subscription = self._known(lane.subscription_id)
+        if subscription is None or lane.reason is Reason.BATCH:
+            return
+        condition = self._outboxes.condition(lane.subscription_id)
+        well = condition is None or (condition.reason is None and _is_reached(condition))
+        if well and self.is_wanted(subscription) is Reason.BATCH:
+            lane.reason, lane.since, lane.flips = Reason.BATCH, self._clock.now(), 1
+            lane.dirty = True
 
     def is_drained(self, owned: Owned, lane: Lane) -> bool:
         """Tell whether the row of *lane* may be deleted."""
@@ -297,8 +311,9 @@ class Detaching:
         """Take back what is in line; return what is settled, and what flies with its bytes."""
         self._withdraw(owned, id_)
         flying = {
-            delivery.position.offset: len(delivery.body)
+            part.offset: part.size
             for delivery in self._outboxes.in_flight(owned.partition)
+            for part in delivery.parts
             if delivery.subscription_id == id_
             and delivery.epoch == owned.epoch
             and not delivery.is_beside

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.deliver.outbox import Outboxes
+from services.dispatch.batches import Batches
 from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
@@ -31,7 +32,7 @@ from services.kernel.delivery import (
 from services.kernel.event import Event, Partition, Poison, Record
 from services.kernel.ports.history import AttemptLog
 from services.kernel.retry import decide, ordered_schedule
-from services.kernel.subscription import OnExhausted, Status, Subscription
+from services.kernel.subscription import Mode, OnExhausted, Status, Subscription
 from services.lanes.transitions import State
 from services.match.index import Match
 from services.match.order_key import order_of
@@ -57,6 +58,7 @@ class Flow:
         conformity: Conformity,
         subscriptions: Subscriptions,
         outboxes: Outboxes,
+        batches: Batches,
         parking: Parking,
         detaching: Detaching,
         quarantine: Quarantine,
@@ -76,6 +78,7 @@ class Flow:
         self._conformity = conformity
         self._subscriptions = subscriptions
         self._outboxes = outboxes
+        self._batches = batches
         self._parking = parking
         self._detaching = detaching
         self._quarantine = quarantine
@@ -168,7 +171,10 @@ class Flow:
             is_new = lane.take(offset, len(delivery.body))
             # What flies since before it was detached, or is to be a row, isn't sent a second time.
             if is_new and offset not in lane.flying and not self._parking.holds(delivery):
-                self._outboxes.deliver(delivery, subscription)
+                if subscription.delivery.mode is Mode.BATCH:
+                    self._batches.add(owned, lane, delivery, subscription)
+                else:
+                    self._outboxes.deliver(delivery, subscription)
         return True
 
     def _delivery(  # noqa: PLR0917 - per event: by position it is faster
@@ -256,7 +262,7 @@ class Flow:
     def _acknowledged(self, owned: Owned, delivery: Delivery) -> None:
         if self._parking.holds(delivery):
             self._parking.remove(delivery)
-        elif owned.settle(delivery.position.offset, delivery.subscription_id, len(delivery.body)):
+        elif owned.settle_all(delivery):
             metrics.SETTLED.counts[Settlement.ACKNOWLEDGED] += 1
         self._outboxes.through(delivery)
         if delivery.is_beside:
@@ -278,7 +284,7 @@ class Flow:
         offset = delivery.position.offset
         lane = owned.lane_of(delivery)
         if lane is not None:
-            lane.flying.pop(offset, None)
+            lane.landed(delivery.parts)
             is_probe = (
                 subscription.status is Status.ACTIVE
                 and delivery.order is None

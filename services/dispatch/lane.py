@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from services.dispatch.passed import Passed
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
 from services.feed.tracker import Tracker
+from services.kernel.delivery import Member
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start, StartKind
@@ -96,8 +97,8 @@ class Lane:
         """What it reads past, since it was settled before it began anew."""
         self.replay_below: int | None = None
         """What lies below is sent again, since a person asked for it."""
-        self.takes_start = False
-        """Whether its row stands for what the API promised, from when it is written."""
+        self.takes_start: int | None = None
+        """The epoch of the promise that its row stands for, from when it is written."""
         self.dirty = True
         """Whether its row must be written, moved or not."""
         self.speed = 0.0
@@ -163,10 +164,11 @@ class Lane:
         settled, self.settled_since = self.settled_since or (), None
         if start is None:
             return
-        self.takes_start = self.dirty = True
+        self.takes_start, self.dirty = start.epoch, True
         at, known = start.offset, self.tracker.known
         match start.kind:
-            case StartKind.NEW:
+            # Types that came before the first promise was taken over are in that.
+            case StartKind.NEW if self.before is None:
                 self.start_over(known_below(known, at, all_of_it=True), {})
             case StartKind.REWIND:
                 self.reason = Reason.REWOUND
@@ -174,7 +176,7 @@ class Lane:
                 self.passed = [Passed(also={*rows, *settled})]
                 flying = {offset: size for offset, size in self.flying.items() if offset >= at}
                 self.start_over(known_below(known, at, all_of_it=True), flying)
-            case StartKind.TYPES if at < known.end:
+            case _ if at < known.end:
                 if self.before is not None:
                     self.passed.append(Passed(known, was=self.before))
                 self.start_over(known_below(known, at), self.flying)
@@ -216,6 +218,13 @@ class Lane:
         if not was_open:
             self.tracker.skip(offset)
         return was_open
+
+    def landed(self, parts: Iterable[Member]) -> None:
+        """Note that a request ended, and settled nothing yet."""
+        for offset, size in parts:
+            # What was read again meanwhile is held until it is settled.
+            if self.flying.pop(offset, None) is not None and not self.tracker.is_open(offset):
+                self.held_bytes -= size
 
     def pass_to(self, position: int) -> None:
         """Note that everything below *position* was read."""
@@ -336,5 +345,5 @@ def started(start: Start, *, now: datetime) -> Lane:
     """Return the lane of a promise that no lane stands for yet."""
     known = SettledMap(start.offset - 1, start.offset, frozenset())
     lane = Lane(start.subscription_id, known=known, reason=Reason.NEW, since=now)
-    lane.takes_start = True
+    lane.takes_start = start.epoch
     return lane

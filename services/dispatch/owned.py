@@ -53,7 +53,7 @@ class Owned:
         self.begin_anew: list[Subscription] = []
         """Those that begin elsewhere, as they were before, heard of while this was loading."""
         self._replay_below = 0
-        self._settled: dict[tuple[int, str], str] = {}
+        self._settled: dict[tuple[int, str], str | None] = {}
         self._bytes: dict[int, int] = {}
         """Of the bodies of each open offset."""
 
@@ -65,12 +65,11 @@ class Owned:
         # Commit at once: after a person's reset the metadata becomes ours again.
         self.tracker.changed = True
         self._replay_below = start.replay_below or 0
-        rewound = {s.subscription_id for s in assignment.starts if s.kind is StartKind.REWIND}
         if start.trust_rows:
             self._settled = {
                 (row.offset, row.subscription_id): row.event_id
                 for row in assignment.settled
-                if not row.dead or (start.trust_dead and row.subscription_id not in rewound)
+                if start.trust_dead or not row.dead
             }
         moved_below = start.offset if start.why is Why.RESET_BACK or not start.trust_rows else None
         for row in assignment.lanes:
@@ -80,9 +79,9 @@ class Owned:
                 lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
                 lane.state = State.DETACHING
         for promised in assignment.starts:
-            if promised.kind is not StartKind.NEW:
+            if promised.kind is not StartKind.NEW or promised.subscription_id in self.lanes:
                 self._begins_anew(promised, now)
-            elif promised.subscription_id not in self.lanes:
+            else:
                 self.lanes[promised.subscription_id] = started(promised, now=now)
         self.refused = False
         self.loaded = True
@@ -117,12 +116,16 @@ class Owned:
         offset = event.position.offset
         if event.type.startswith(OPERATIONAL) and is_about(event, subscription):
             return False  # about itself it would answer each failure with another request
-        if self._settled and self._settled.get((offset, subscription.id)) == event.id:
+        if self._settled and self._settled.get((offset, subscription.id), "") in (event.id, None):
             if self.tracker.is_open(offset):  # not where a lane reads it
                 self.tracker.has_row(offset)
             return False
         # Nobody is sent events from before its subscription because a person moved the group back.
         return not self.replays(offset) or event.timestamp_ms >= subscription.begins_ms
+
+    def ask_again(self, id_: SubscriptionId) -> None:
+        """Forget what rows stood for when this was loaded: a person wants all of it again."""
+        self._settled = {key: row for key, row in self._settled.items() if key[1] != id_}
 
     def open(self, offset: int, subscription_id: SubscriptionId, size: int) -> None:
         """Note a delivery of *size* bytes that now has to be settled."""
@@ -137,6 +140,14 @@ class Owned:
         if lane is not None and lane.owns(offset):
             return lane.settle(offset, size) or was_open
         return was_open
+
+    def settle_all(self, delivery: Delivery) -> bool:
+        """Settle *delivery*, of a batch all of its events; tell whether any was open."""
+        if not delivery.members:
+            size = len(delivery.body)
+            return self.settle(delivery.position.offset, delivery.subscription_id, size)
+        id_ = delivery.subscription_id
+        return sum(self.settle(part.offset, id_, part.size) for part in delivery.members) > 0
 
     def cover(self, offset: int, subscription_id: SubscriptionId) -> bool:
         """Settle a pair in the feed alone: a lane has it."""

@@ -12,7 +12,7 @@ partitions, since each is an open offset.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -64,6 +64,10 @@ class Parking:
         """Told of one that is given up for good: its key may go on."""
         self._pending: dict[Pair, RowChange] = {}
         self._held: dict[Pair, bool] = {}
+        self._members: set[Pair] = set()
+        """Of batches that are held: each of their events."""
+        self._stale: set[Pair] = set()
+        """Sent from memory: their row, where there is one, says less than was decided since."""
         self._wake = Wake()
         self._writing = asyncio.Lock()
         self.on_beside: Callable[[Delivery, Settlement], None] = lambda *_: None
@@ -75,7 +79,11 @@ class Parking:
 
     def holds(self, delivery: Delivery) -> bool:
         """Tell whether *delivery* has a row, or one is on its way."""
-        return bool(self._held) and delivery.pair in self._held
+        if not self._held:
+            return False
+        return delivery.pair in self._held or (
+            bool(self._members) and delivery.pair in self._members
+        )
 
     def park(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> bool:
         """Try *delivery* again at *due_at*, after *attempt* failed; False: there is no room for a row."""
@@ -115,10 +123,11 @@ class Parking:
 
     def put_back(self, delivery: Delivery) -> None:
         """Let go of a row that was in line: it isn't sent now, and due again when it may be."""
-        if self._waits_for(delivery):  # what was tried to be written may have come to nothing
+        # What was tried to be written may have come to nothing.
+        if self._waits_for(delivery) or delivery.pair in self._stale:
             self._put(delivery, self._row(delivery, None, self._clock.now()))
         elif delivery.pair not in self._pending:
-            del self._held[delivery.pair]
+            self._let_go(delivery)
             if delivery.order is not None:
                 self.on_turn(delivery)
 
@@ -169,7 +178,9 @@ class Parking:
                 continue
             if isinstance(change, Park) and _is_due(change, now):
                 del self._pending[pair]
-                if not self._held[pair]:
+                if self._held[pair]:
+                    self._stale.add(pair)
+                else:
                     self._let_be(change.delivery)
                 due.append(change.delivery)
         return due
@@ -211,6 +222,8 @@ class Parking:
         for mine in (self._pending, self._held):
             for pair in [pair for pair in mine if pair[0].partition == owned.partition]:
                 del mine[pair]
+        for pairs in (self._members, self._stale):
+            pairs -= {pair for pair in pairs if pair[0].partition == owned.partition}
         self._budget.release(owned.partition)
 
     # Inside.
@@ -234,6 +247,8 @@ class Parking:
 
     def _may_have_row(self, delivery: Delivery) -> bool:
         """Tell whether there is room for a row. The last of the budget is kept for lanes."""
+        if delivery.is_batch:
+            return True  # read again it would be another one
         if delivery.order is not None:
             return True  # what waits behind it must not overtake it: it can't be read again later
         owned = self._partitions.current(delivery.position.partition)
@@ -255,7 +270,9 @@ class Parking:
         pair = delivery.pair
         if pair not in self._held:
             self._held[pair] = False
+            self._members.update(_members(delivery))
             self._budget.add(delivery)
+        self._stale.discard(pair)
         self._pending.pop(pair, None)  # the newest goes to the end
         self._pending[pair] = change
         self._wake.set()
@@ -285,7 +302,7 @@ class Parking:
             case Park(due_at=due_at, waits_for=waits_for):
                 self._settle(change.delivery, Settlement.PARKED)
                 if newest and (due_at is not None or waits_for is not Waits.TIME):
-                    self._held.pop(pair, None)
+                    self._let_go(change.delivery)
             case Remove():
                 self._settle(change.delivery, Settlement.ACKNOWLEDGED)
                 self._forget_row(change.delivery, newest=newest)
@@ -295,13 +312,19 @@ class Parking:
                 self.on_through(change.delivery)
 
     def _forget_row(self, delivery: Delivery, *, newest: bool) -> None:
-        if newest and self._held.pop(delivery.pair, None) is not None:
+        if newest and self._let_go(delivery):
             self._budget.remove(delivery)
 
     def _let_be(self, delivery: Delivery) -> None:
         self._pending.pop(delivery.pair, None)
-        if self._held.pop(delivery.pair, None) is not None:
+        if self._let_go(delivery):
             self._budget.remove(delivery)
+
+    def _let_go(self, delivery: Delivery) -> bool:
+        """Hold *delivery* no longer; tell whether it was held."""
+        self._members.difference_update(_members(delivery))
+        self._stale.discard(delivery.pair)
+        return self._held.pop(delivery.pair, None) is not None
 
     def _settle(self, delivery: Delivery, how: Settlement) -> None:
         owned = self._partitions.current(delivery.position.partition)
@@ -309,8 +332,14 @@ class Parking:
             return
         if delivery.is_beside:
             self.on_beside(delivery, how)
-        if owned.settle(delivery.position.offset, delivery.subscription_id, len(delivery.body)):
+        if owned.settle_all(delivery):
             metrics.SETTLED.counts[how] += 1
+
+
+def _members(delivery: Delivery) -> Iterator[Pair]:
+    partition = delivery.position.partition
+    for offset, _ in delivery.members:
+        yield Position(partition, offset), delivery.subscription_id
 
 
 def _is_due(change: Park, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import structlog
 
+from services.deliver.batch import alone
 from services.deliver.outbox import Outboxes
 from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned, OwnedPartitions
@@ -34,7 +35,7 @@ from services.kernel.operation import About, replay_finished
 from services.kernel.ports.broker import LogReader, Offsets
 from services.kernel.ports.store import Advance, ReplayStore
 from services.kernel.replay import Range, Replay
-from services.kernel.subscription import Ordered, Status, Subscription
+from services.kernel.subscription import Mode, Ordered, Status, Subscription
 from services.match.index import Match
 from services.match.order_key import order_of
 from services.match.types import asked_name
@@ -385,7 +386,7 @@ class Replays:
         body, content_type = Renderings(event, max_bytes=self._max_body_bytes).get(
             profile=subscription.profile, asked=match.asked, expand=subscription.expand
         )
-        return Delivery(
+        delivery = Delivery(
             position=event.position,
             epoch=side.owned.epoch,
             subscription_id=subscription.id,
@@ -402,6 +403,8 @@ class Replays:
             about=about(event),
             order=order_of(event, subscription),
         )
+        batch = subscription.delivery.mode is Mode.BATCH
+        return alone(delivery, subscription.profile) if batch else delivery
 
 
 def _is_ordered(subscription: Subscription | None) -> bool:

@@ -38,6 +38,8 @@ IDLE_SECONDS = 0.05
 LOOK_RECORDS = 20
 """Between two looks at the time."""
 RETRY_SECONDS = 1.0
+BATCHES = 4
+"""So many full ones a lane may hold: one that grows, and those on their way."""
 
 
 class Scanners:
@@ -161,7 +163,8 @@ class Scanners:
         if subscription is None or subscription.status is not Status.ACTIVE:
             return False
         probing = self._outboxes.is_probing(lane.subscription_id)
-        lane.most = PROBES if probing else MAX_ENTRIES
+        batch = BATCHES * (subscription.delivery.max_events or 0)
+        lane.most = PROBES if probing else max(MAX_ENTRIES, batch)
         return lane.scan is not None or not lane.is_full
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:

@@ -116,6 +116,8 @@ class Starts:
             id_ = lane.subscription_id
             if owned.lanes.get(id_) is lane and lane.awaits_start:
                 start = found.get((owned.partition, id_))
+                if start is not None and start.kind is StartKind.REWIND:
+                    owned.ask_again(id_)
                 lane.begin_at(start, rows=rows[owned.partition, id_])
         self._detaching.wake.set()
 

@@ -1,6 +1,8 @@
 """One event due to one subscription, and the ways that ends."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from services.kernel.about import NOTHING, About
 from services.kernel.event import Position
@@ -34,11 +36,20 @@ class Trigger(StrEnum):
     PROBE = "probe"  #: someone asked whether a URL can be reached
 
 
+class Member(NamedTuple):
+    """One event of a batch."""
+
+    offset: int
+    size: int
+    """Of its body; 0 where the batch comes back from its row: the event is settled since it has that."""
+
+
 @value
 class Delivery:
-    """One event due to one subscription: the pair that gets settled."""
+    """One event due to one subscription: the pair that gets settled. Or a batch of such, as one."""
 
     position: Position
+    """Of a batch: of its first event."""
     epoch: int
     """Of the partition's assignment; a late answer of an older one moves nothing."""
     subscription_id: SubscriptionId
@@ -66,6 +77,8 @@ class Delivery:
     """What people look for it by."""
     order: str | None = None
     """Of an ordered subscription: by what its requests go one after the other; None: by nothing."""
+    members: tuple[Member, ...] = ()
+    """Of a batch: its events."""
     skip: bool = False
     """A person gave this row up: it becomes a dead letter without another attempt."""
 
@@ -73,6 +86,16 @@ class Delivery:
     def pair(self) -> tuple[Position, SubscriptionId]:
         """What is settled."""
         return self.position, self.subscription_id
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether its body is an array of events."""
+        return self.body.startswith(b"[")
+
+    @property
+    def parts(self) -> Sequence[Member]:
+        """The offsets that it settles, with the size of their bodies."""
+        return self.members or (Member(self.position.offset, len(self.body)),)
 
     @property
     def is_beside(self) -> bool:

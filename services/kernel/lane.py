@@ -21,6 +21,7 @@ class Reason(StrEnum):
     WINDOW = "window"  #: it held up the offsets of the partition
     PAUSED = "paused"  #: by its owner
     DISABLED = "disabled"  #: by us
+    BATCH = "batch"  #: its receiver takes batches: always from a lane
     NEW = "new"  #: it begins at an offset of its own
     CHANGED = "changed"  #: it wants more types than before, from an offset on
     REWOUND = "rewound"  #: a person moved it
@@ -91,6 +92,8 @@ class Start:
     subscription_id: SubscriptionId
     offset: int
     kind: StartKind
+    epoch: int = 0
+    """Of the subscription: a later one is another promise."""
 
 
 class Keep(NamedTuple):
@@ -98,15 +101,18 @@ class Keep(NamedTuple):
 
     epoch: int
     row: LaneRow
-    takes_start: bool = False
+    takes_start: int | None = None
+    """Up to which epoch of the subscription; None: there is none."""
 
 
 class Drop(NamedTuple):
-    """Delete the row of a lane, and its start."""
+    """Delete the row of a lane, and the start that it stands for."""
 
     epoch: int
     partition: Partition
     subscription_id: SubscriptionId
+    takes_start: int | None = None
+    """As of `Keep`."""
 
 
 LaneChange = Keep | Drop

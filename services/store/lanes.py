@@ -44,7 +44,7 @@ class PostgresLanes:
             valid = [c for c in changes if (_lane(c)[0], c.epoch) in standing]
             keeps = [c for c in valid if isinstance(c, Keep)]
             drops = [_key(c) for c in valid if isinstance(c, Drop)]
-            taken = [_key(c) for c in valid if isinstance(c, Drop) or c.takes_start]
+            taken = [(*_key(c), c.takes_start) for c in valid if c.takes_start is not None]
             if keeps:
                 await connection.execute(sql["keep_lanes"], *_columns(keeps, _row))
             if drops:
@@ -125,6 +125,7 @@ def start_of(row: asyncpg.Record) -> Start:
         subscription_id=row["subscription_id"],
         offset=row["offset"],
         kind=StartKind(row["kind"]),
+        epoch=row["epoch"],
     )
 
 

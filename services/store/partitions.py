@@ -40,9 +40,14 @@ class PostgresPartitions:
             start_rows = await connection.fetch(sql["starts_of"], topics, numbers, None)
         settled: dict[Partition, list[SettledRow]] = defaultdict(list)
         for row in settled_rows:
-            settled[Partition(row["topic"], row["partition"])].append(
-                SettledRow(row["offset"], row["subscription_id"], row["event_id"], row["dead"])
-            )
+            found_rows = settled[Partition(row["topic"], row["partition"])]
+            id_, dead = row["subscription_id"], row["dead"]
+            if row["members"] is None:
+                found_rows.append(SettledRow(row["offset"], id_, row["event_id"], dead))
+            else:
+                found_rows += [
+                    SettledRow(int(offset), id_, None, dead) for offset in row["members"].split(",")
+                ]
         usage: dict[Partition, dict[SubscriptionId, Usage]] = defaultdict(dict)
         for row in usage_rows:
             usage[Partition(row["topic"], row["partition"])][row["subscription_id"]] = Usage(

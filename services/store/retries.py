@@ -9,7 +9,7 @@ import orjson
 
 from services.kernel.about import NOTHING, About
 from services.kernel.attempt import Attempt
-from services.kernel.delivery import Delivery, Trigger
+from services.kernel.delivery import Delivery, Member, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store import Bury, LineKey, Park, Remove, RowChange, Waits
@@ -123,6 +123,7 @@ def body_columns(delivery: Delivery) -> tuple[Any, ...]:
         delivery.timestamp_ms,
         delivery.traceparent,
         delivery.replay,
+        ",".join(str(part.offset) for part in delivery.members) or None,
     )
 
 
@@ -183,6 +184,9 @@ def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
         traceparent=row["traceparent"],
         about=About(*orjson.loads(row["about"])) if row["about"] else NOTHING,
         order=row["order_key"] if row["is_ordered"] else None,
+        members=tuple(
+            Member(int(offset), 0) for offset in (row["members"] or "").split(",") if offset
+        ),
         skip=row["skip"],
     )
 

@@ -96,8 +96,10 @@ def a_row(id_: SubscriptionId, *, cursor: int = 5, **fields: object) -> LaneRow:
     )
 
 
-def a_start(id_: SubscriptionId, offset: int, kind: StartKind = StartKind.TYPES) -> Start:
-    return Start(partition=EVENTS, subscription_id=id_, offset=offset, kind=kind)
+def a_start(
+    id_: SubscriptionId, offset: int, kind: StartKind = StartKind.TYPES, *, epoch: int = 1
+) -> Start:
+    return Start(partition=EVENTS, subscription_id=id_, offset=offset, kind=kind, epoch=epoch)
 
 
 async def test_a_lane_is_found_by_the_next_owner_as_it_was_written(store: Lanes) -> None:
@@ -163,12 +165,14 @@ async def test_a_promise_is_taken_over_with_the_lane_or_not_at_all(store: Lanes)
     epoch = (await store.assigned()).epoch
     await store.promise(id_, [a_start(id_, 7)])
     await store.lanes.change([Keep(epoch, a_row(id_))])
-    await store.lanes.change([Keep(old, a_row(id_, cursor=7), takes_start=True)])
+    await store.lanes.change([Keep(old, a_row(id_, cursor=7), takes_start=1)])
     assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 7)]
-    await store.lanes.change([Keep(epoch, a_row(id_, cursor=7), takes_start=True)])
+    await store.lanes.change([Keep(epoch, a_row(id_, cursor=7), takes_start=1)])
     assert await store.lanes.starts([EVENTS], [id_]) == []
     await store.promise(id_, [a_start(id_, 8)])
-    await store.lanes.change([Drop(epoch, EVENTS, id_)])
+    await store.lanes.change([Keep(epoch, a_row(id_, cursor=7), takes_start=1)])
+    assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 8, epoch=2)]  # a later one
+    await store.lanes.change([Drop(epoch, EVENTS, id_, takes_start=2)])
     assert await store.lanes.starts([EVENTS], [id_]) == []
 
 
@@ -176,8 +180,8 @@ async def test_more_types_are_in_an_earlier_promise_and_a_rewind_replaces_it(sto
     id_ = await store.store.subscribe()
     await store.promise(id_, [a_start(id_, 7, StartKind.NEW)])
     await store.promise(id_, [a_start(id_, 9)])
-    assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 7, StartKind.NEW)]
-    rewind = a_start(id_, 12, StartKind.REWIND)
+    assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 7, StartKind.NEW, epoch=2)]
+    rewind = a_start(id_, 12, StartKind.REWIND, epoch=3)
     await store.promise(id_, [rewind])
     assert await store.lanes.starts([EVENTS], [id_]) == [rewind]
 

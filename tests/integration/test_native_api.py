@@ -734,6 +734,33 @@ async def test_resuming_elsewhere_and_more_types_promise_offsets_before_the_answ
     assert [e["after"].get("from") for e in entries if e["action"] == "resume"] == [moment, "now"]
 
 
+async def test_batches_have_bounds_and_defaults_and_each_fault_its_pointer(owner: Caller) -> None:
+    made = await owner.make(delivery={"mode": "batch", "max_events": 7})
+    path = f"/v1/subscriptions/{made['id']}"
+    bounds = {"max_events": 7, "max_wait_ms": 1000, "max_bytes": 262_144}
+    assert made["delivery"] == {"mode": "batch", **bounds}
+    changed = (await owner("PATCH", path, {"delivery": {"max_wait_ms": 50}})).json
+    assert changed["delivery"] == {"mode": "batch", **bounds, "max_wait_ms": 50}
+    assert (await owner("PATCH", path, {"delivery": None})).json["delivery"] == {"mode": "each"}
+    for wrong, faults in (
+        (
+            {"mode": "batch", "max_events": 0, "max_bytes": "a"},
+            ["max_events range", "max_bytes type"],
+        ),
+        ({"mode": "batches"}, ["mode choice"]),
+        ({"max_events": 7}, ["mode required", "max_events mode"]),
+        ({"mode": "each", "max_wait_ms": 5}, ["max_wait_ms mode"]),
+        ({"mode": "latest"}, ["mode unsupported"]),
+        ({"mode": "batch", "max_event": 7}, ["max_event unknown_field"]),
+    ):
+        body = {"url": URL, "types": ["*"], "delivery": wrong}
+        answer = await owner("POST", "/v1/subscriptions", body, status=422)
+        expected = [(f"/delivery/{at}", code) for at, code in map(str.split, faults)]
+        assert sorted(answer.faults) == sorted(expected)
+    answer = await owner("PATCH", path, {"delivery": "batch"}, status=422)
+    assert answer.faults == [("/delivery", "type")]
+
+
 async def test_a_disabled_subscription_is_enabled_by_resuming_it(
     cluster: Cluster, owner: Caller
 ) -> None:

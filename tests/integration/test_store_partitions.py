@@ -220,4 +220,4 @@ async def test_a_gap_is_recorded_with_its_range_and_reason(
     async with connected(database) as connection:
         row = await connection.fetchrow("select * from gaps")
     assert row is not None
-    assert tuple(row)[1:] == (*EVENTS, 5, 9, "retention", NOW, None, None, False)
+    assert tuple(row)[1:] == (*EVENTS, 5, 9, "retention", NOW, None, None, False, None)

@@ -30,6 +30,14 @@ from tests.support.fake_store import FakeDatabase, Watcher
 from tests.support.processes import Process
 
 Pair: TypeAlias = tuple[Position, SubscriptionId]
+RowKey: TypeAlias = tuple[Position, SubscriptionId, str]
+
+
+class Batch(NamedTuple):
+    """A batch as it was made."""
+
+    body: bytes
+    pairs: Sequence[Pair]
 
 
 HEARD_OF_SECONDS = 75.0
@@ -94,6 +102,8 @@ class Oracle(Watcher, CommitWatcher):
     """What a subscription was before types came to it."""
     again: dict[Pair, float] = field(default_factory=dict)
     """Since when a person wants it again."""
+    batches: dict[RowKey, Batch] = field(default_factory=dict)
+    """All that were sent or written, by the key of their row."""
     skipped: set[Pair] = field(default_factory=set)
     """What a person left out."""
     _tokens: dict[str, Position] = field(default_factory=dict)
@@ -126,6 +136,7 @@ class Oracle(Watcher, CommitWatcher):
         """Hold a row change to its epoch."""
         partition, epoch = change.delivery.position.partition, change.delivery.epoch
         self.counts[type(change).__name__] += 1
+        self.pairs_of(change.delivery)
         self.note(f"row {type(change).__name__} {change.delivery!r} epoch {epoch}")
         if self.database.tables.partitions[partition].epoch != epoch:
             self.breaks(f"{change.delivery!r} was written under epoch {epoch}, which is over")
@@ -162,20 +173,43 @@ class Oracle(Watcher, CommitWatcher):
 
     def flies(self, process: Process, delivery: Delivery, now: float) -> None:
         """Take in that a request begins."""
-        key = (process, delivery.epoch, delivery.pair)
-        if key in self._flying:
-            self.breaks(f"{delivery!r} is in flight twice in {process}")
-        self._flying.add(key)
-        self.began[delivery.pair].append(now)
+        for pair in self.pairs_of(delivery):
+            key = (process, delivery.epoch, pair)
+            if key in self._flying:
+                self.breaks(f"{delivery!r} is in flight twice in {process}")
+            self._flying.add(key)
+            self.began[pair].append(now)
 
     def lands(
         self, process: Process, delivery: Delivery, attempt: Attempt, *, began: float, now: float
     ) -> None:
         """Take in that an answer reached its worker."""
-        self._flying.discard((process, delivery.epoch, delivery.pair))
         self.note(f"answer {delivery!r}: {attempt.outcome.value}")
-        if attempt.outcome is Outcome.OK:
-            self.heard[delivery.pair].append(Heard(began, now, process))
+        for pair in self.pairs_of(delivery):
+            self._flying.discard((process, delivery.epoch, pair))
+            if attempt.outcome is Outcome.CONNECT:
+                self.unreached[pair] += 1
+            if attempt.outcome is Outcome.OK:
+                self.heard[pair].append(Heard(began, now, process))
+
+    def pairs_of(self, delivery: Delivery) -> Sequence[Pair]:
+        """Return what *delivery* settles; of a batch that comes from its row, what it was made of."""
+        if not delivery.is_batch:
+            return [delivery.pair]
+        partition, id_ = delivery.position.partition, delivery.subscription_id
+        key = (delivery.position, id_, delivery.event_id)
+        if delivery.members:
+            made = [(Position(partition, part.offset), id_) for part in delivery.members]
+            known = self.batches.setdefault(key, Batch(delivery.body, made))
+            if known.body != delivery.body:
+                self.breaks(f"{delivery!r} was made anew, of other bytes")
+        return self.batches[key].pairs
+
+    def rows_of(self, position: Position, id_: SubscriptionId) -> list[RowKey]:
+        """Return the keys that a row may have which stands for a pair."""
+        alone = (position, id_, self.produced[position].webhook_id)
+        batches = [key for key, batch in self.batches.items() if (position, id_) in batch.pairs]
+        return [alone, *batches]
 
     def arrived(self, seen: Seen) -> None:
         """Hold a request to the event that it brings."""
@@ -241,8 +275,9 @@ class Oracle(Watcher, CommitWatcher):
             return True
         if any(heard.at >= since for heard in self.heard.get(pair, ())):
             return True
-        key = (position, id_, self.produced[position].webhook_id)
-        return key in tables.retries or key in tables.dead
+        return any(
+            key in tables.retries or key in tables.dead for key in self.rows_of(position, id_)
+        )
 
     def is_covered(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether a lane that is stored reads *position* again for a subscription."""
@@ -342,10 +377,10 @@ class Oracle(Watcher, CommitWatcher):
     def _is_accounted(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether it is said of a pair that was left out, or it ended otherwise."""
         tables = self.database.tables
-        event_id = self.produced[position].webhook_id
         if id_ not in tables.subscriptions or self.heard.get((position, id_)):
             return True
-        return (position, id_, event_id) in tables.dead or any(
+        keys = self.rows_of(position, id_)
+        return any(key in tables.dead or key in tables.retries for key in keys) or any(
             gap.subscription_id == id_
             and gap.partition == position.partition
             and gap.from_offset <= position.offset < gap.to_offset

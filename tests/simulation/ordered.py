@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.deliver.batch import ORDER as BATCH_ORDER
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
@@ -89,10 +90,11 @@ class OrderOracle:
         for other, produced in self.oracle.produced.items():
             if other.partition != position.partition or other.offset >= position.offset:
                 continue
-            if id_ not in produced.due or _key_of(produced.record.key) != delivery.order:
+            in_key = delivery.order in (BATCH_ORDER, _key_of(produced.record.key))
+            if id_ not in produced.due or not in_key:
                 continue
-            dead = (other, id_, produced.webhook_id) in tables.dead or (
-                (other, id_) in self.oracle.skipped
+            dead = (other, id_) in self.oracle.skipped or any(
+                key in tables.dead for key in self.oracle.rows_of(other, id_)
             )
             if not dead and not self.oracle.heard.get((other, id_)) and subscription is not None:
                 found.append(other.offset)

@@ -16,7 +16,7 @@ from services.deliver.send import SigningSender
 from services.dispatch.assemble import Options, Ports, assemble
 from services.dispatch.worker import Worker
 from services.feed.decode import derived_id
-from services.kernel.attempt import Attempt, Outcome
+from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery
 from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
@@ -25,7 +25,15 @@ from services.kernel.lane import Start, StartKind
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.network import Sender
 from services.kernel.ports.store import Waits
-from services.kernel.subscription import OnExhausted, Ordered, Status, Subscription
+from services.kernel.subscription import (
+    EACH,
+    Grouping,
+    Mode,
+    OnExhausted,
+    Ordered,
+    Status,
+    Subscription,
+)
 from services.record.buffer import Attempts, Bounds
 from tests.simulation.oracle import Oracle, Produced, Trouble, wants
 from tests.simulation.ordered import OrderOracle
@@ -56,6 +64,7 @@ ATTEMPTS_BOUNDS = Bounds(attempts=1_000, bytes=1 << 20, seconds=0.1)
 PROJECTS = ("5e208446c97efa37d4830b01", "5e208446c97efa37d4830b02")
 TYPES = ("plan.created", "route.started", "stop.arrived")
 PATTERNS = (("*",), ("*",), ("plan.created",), ("plan.*", "stop.arrived"), ("route.*",))
+BATCH = Grouping(Mode.BATCH, max_events=4, max_wait_ms=200, max_bytes=1_024)
 STORE_SECONDS = 2.0
 FINISH_SECONDS = 240.0
 QUIET_SECONDS = 4.0
@@ -241,6 +250,7 @@ class World:
             timeout_seconds=self.chance.choice([1.0, 3.0]),
             ordered=self.chance.choice([Ordered.NONE, Ordered.KEY]),
             on_exhausted=self.chance.choice(list(OnExhausted)),
+            delivery=self.chance.choice([EACH, EACH, EACH, BATCH]),
             begins_ms=int(EPOCH.timestamp() * 1000),
             version=1,
         )
@@ -473,8 +483,6 @@ class _Watched:
         self._order.flies(self._process, delivery)
         attempt = await self._sender.deliver(delivery, subscription, waited=waited)
         self._order.lands(self._process, delivery)
-        if attempt.outcome is Outcome.CONNECT:
-            self._oracle.unreached[delivery.pair] += 1
         self._oracle.lands(self._process, delivery, attempt, began=began, now=loop.time())
         return attempt
 

@@ -1,6 +1,7 @@
 """Receivers with manners, good and bad, at the other end of an HTTP client without a network."""
 
 import asyncio
+import json
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -50,6 +51,9 @@ class Seen:
     """What tells events apart, from the body."""
     subscription_id: str
     webhook_id: str
+    """Of the event; in a batch of the item."""
+    request_id: str
+    """Of the request."""
     attempt: int
     body: bytes
     reply: Reply | None
@@ -135,22 +139,29 @@ class FakeHttp:
         self, url: str, headers: dict[str, str], body: bytes, answer: asyncio.Future[Reply]
     ) -> None:
         now = asyncio.get_running_loop().time()
-        token = _TOKEN.search(body)
-        assert token is not None, body
-        seen = Seen(
-            at=now,
-            url=url,
-            token=token[1].decode(),
-            subscription_id=headers["planner-webhook-id"],
-            webhook_id=headers["webhook-id"],
-            attempt=int(headers["planner-attempt"]),
-            body=body,
-            reply=self._internet.receivers[url].reply(now),
-        )
-        self._internet.seen.append(seen)
-        self._internet.watch(seen)
-        if seen.reply is not None:
-            later(seen.reply.seconds + self._internet.latency(), _resolve, answer, seen.reply)
+        reply = self._internet.receivers[url].reply(now)
+        tokens = [found.decode() for found in _TOKEN.findall(body)]
+        assert tokens, body
+        ids = [headers["webhook-id"]]
+        if "planner-batch-size" in headers:
+            assert int(headers["planner-batch-size"]) == len(tokens)
+            ids = [item["id"] for item in json.loads(body)]
+        for token, id_ in zip(tokens, ids, strict=True):
+            seen = Seen(
+                at=now,
+                url=url,
+                token=token,
+                subscription_id=headers["planner-webhook-id"],
+                webhook_id=id_,
+                request_id=headers["webhook-id"],
+                attempt=int(headers["planner-attempt"]),
+                body=body,
+                reply=reply,
+            )
+            self._internet.seen.append(seen)
+            self._internet.watch(seen)
+        if reply is not None:
+            later(reply.seconds + self._internet.latency(), _resolve, answer, reply)
 
 
 def _resolve(answer: asyncio.Future[Reply], reply: Reply) -> None:

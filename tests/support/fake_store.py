@@ -163,8 +163,9 @@ class FakeDatabase(Server):
         self.tables.subscriptions[subscription.id] = subscription
         for start in starts:
             key = start.partition, start.subscription_id
-            if key not in self.tables.starts or start.kind is StartKind.REWIND:
-                self.tables.starts[key] = start
+            before = self.tables.starts.get(key)
+            kept = start if before is None or start.kind is StartKind.REWIND else before
+            self.tables.starts[key] = replace(kept, epoch=subscription.epoch)
             if start.kind is StartKind.REWIND:
                 self._skip_below(start)
         self._notify(subscription.id)
@@ -224,19 +225,16 @@ class FakeDatabase(Server):
                 behind[id_] = min(at, behind.get(id_, floor.offset))
         settled: list[SettledRow] = []
         usage: dict[SubscriptionId, Usage] = defaultdict(lambda: Usage(0, 0))
-        for (position, id_, event_id), retry in self.tables.retries.items():
+        for (position, id_, _), retry in self.tables.retries.items():
             if position.partition == partition:
                 if retry.due_at is None and retry.waits_for is Waits.TIME:
                     retry.due_at = self.clock.now()
-                if position.offset >= behind.get(id_, floor.offset):
-                    settled.append(SettledRow(position.offset, id_, event_id, dead=False))
+                settled += _settled_by(retry.delivery, behind.get(id_, floor.offset), dead=False)
                 size = len(retry.delivery.body)
                 usage[id_] = Usage(usage[id_].rows + 1, usage[id_].bytes + size)
-        settled += [
-            SettledRow(position.offset, id_, event_id, dead=True)
-            for position, id_, event_id in self.tables.dead
-            if position.partition == partition and position.offset >= behind.get(id_, floor.offset)
-        ]
+        for (position, id_, _), row_ in self.tables.dead.items():
+            if position.partition == partition:
+                settled += _settled_by(row_.delivery, behind.get(id_, floor.offset), dead=True)
         return Assignment(
             epoch=row.epoch,
             committed=row.committed,
@@ -405,11 +403,12 @@ class FakeDatabase(Server):
             before = self.tables.lanes.get(key)
             if isinstance(change, Drop):
                 self.tables.lanes.pop(key, None)
-                self.tables.starts.pop(key, None)
             elif key[1] in self.tables.subscriptions:
                 self.tables.lanes[key] = change.row
-                if change.takes_start:
-                    self.tables.starts.pop(key, None)
+            start = self.tables.starts.get(key)
+            took = change.takes_start
+            if start is not None and took is not None and start.epoch <= took:
+                del self.tables.starts[key]
             self.watcher.lane_changed(process, change, before)
         return refused
 
@@ -480,6 +479,16 @@ class FakeDatabase(Server):
             else:
                 for key in [k for k in self.tables.health if k[0] == row.subscription_id]:
                     del self.tables.health[key]
+
+
+def _settled_by(delivery: Delivery, floor: int, *, dead: bool) -> list[SettledRow]:
+    """Return what a row stands for, from *floor* on; of a batch, where that begins at or above it."""
+    offset, id_ = delivery.position.offset, delivery.subscription_id
+    if offset < floor:
+        return []
+    if not delivery.members:
+        return [SettledRow(offset, id_, delivery.event_id, dead)]
+    return [SettledRow(part.offset, id_, None, dead) for part in delivery.members]
 
 
 def _key(delivery: Delivery) -> RowKey:

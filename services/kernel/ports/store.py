@@ -25,8 +25,9 @@ class SettledRow(NamedTuple):
 
     offset: int
     subscription_id: SubscriptionId
-    event_id: str
-    """Told apart by it, so that a recreated topic's new events aren't taken for settled."""
+    event_id: str | None
+    """Told apart by it, so that a recreated topic's new events aren't taken for settled. None: the row
+    is of a batch, and this is one of its events."""
     dead: bool
 
 

@@ -217,10 +217,11 @@ picked as (
 moved as (
     insert into retries (
         subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-        order_key, timestamp_ms, traceparent, replay, number, due_at, resend, about)
+        order_key, timestamp_ms, traceparent, replay, members, number, due_at, resend,
+        about)
     select p.subscription_id, p.topic, p.partition, p."offset", p.event_id, p.project_id, p.type,
-        p.content_type, p.body, p.order_key, p.timestamp_ms, p.traceparent, p.replay, 1,
-        $13, $10,
+        p.content_type, p.body, p.order_key, p.timestamp_ms, p.traceparent, p.replay,
+        p.members, 1, $13, $10,
         p.about
     from picked p
     on conflict do nothing),

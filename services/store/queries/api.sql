@@ -130,11 +130,15 @@ delete from starts where subscription_id = any ($1::text[]);
 -- name: add_starts
 -- Promise deliveries from offsets on. Types that come before an earlier promise was taken over are in
 -- it; a rewind replaces it.
-insert into starts as s (topic, partition, subscription_id, "offset", kind)
-select * from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[])
+insert into starts as s (topic, partition, subscription_id, "offset", kind, epoch)
+select t.*, of.epoch
+from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[])
+    as t (topic, partition, subscription_id, "offset", kind)
+join subscriptions of on of.id = t.subscription_id
 on conflict (topic, partition, subscription_id) do update set
-    "offset" = excluded."offset", kind = excluded.kind
-where excluded.kind = 'rewind';
+    "offset" = case when excluded.kind = 'rewind' then excluded."offset" else s."offset" end,
+    kind = case when excluded.kind = 'rewind' then excluded.kind else s.kind end,
+    epoch = excluded.epoch;
 
 -- name: skip_retries
 -- What waits from before where a subscription begins anew is given up, by the owner of its partition.

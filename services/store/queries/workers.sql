@@ -44,13 +44,13 @@ with asked as (
     join asked a on a.topic = p.topic and a.partition = p.partition and p.at < a.floor
     group by p.topic, p.partition, p.subscription_id
 )
-select r.topic, r.partition, r."offset", r.subscription_id, r.event_id, false as dead
+select r.topic, r.partition, r."offset", r.subscription_id, r.event_id, r.members, false as dead
 from retries r join asked a on a.topic = r.topic and a.partition = r.partition
 left join behind b on b.topic = r.topic and b.partition = r.partition
     and b.subscription_id = r.subscription_id
 where r."offset" >= coalesce(b.at, a.floor)
 union all
-select d.topic, d.partition, d."offset", d.subscription_id, d.event_id, true
+select d.topic, d.partition, d."offset", d.subscription_id, d.event_id, d.members, true
 from dead_letters d join asked a on a.topic = d.topic and a.partition = d.partition
 left join behind b on b.topic = d.topic and b.partition = d.partition
     and b.subscription_id = d.subscription_id
@@ -64,7 +64,7 @@ join unnest($1::text[], $2::int[]) as t (topic, partition)
 
 -- name: starts_of
 -- What was promised on these partitions; to these subscriptions where some are named.
-select s.topic, s.partition, s.subscription_id, s."offset", s.kind from starts s
+select s.topic, s.partition, s.subscription_id, s."offset", s.kind, s.epoch from starts s
 join unnest($1::text[], $2::int[]) as t (topic, partition)
     on t.topic = s.topic and t.partition = s.partition
 where $3::text[] is null or s.subscription_id = any ($3);
@@ -92,10 +92,12 @@ using unnest($1::text[], $2::int[], $3::text[]) as t (topic, partition, subscrip
 where l.topic = t.topic and l.partition = t.partition and l.subscription_id = t.subscription_id;
 
 -- name: drop_starts
--- Delete starts: a lane stands for them now, or the feed does.
+-- Delete starts: a lane stands for them now, or the feed does. A later promise stays.
 delete from starts s
-using unnest($1::text[], $2::int[], $3::text[]) as t (topic, partition, subscription_id)
-where s.topic = t.topic and s.partition = t.partition and s.subscription_id = t.subscription_id;
+using unnest($1::text[], $2::int[], $3::text[], $4::bigint[])
+    as t (topic, partition, subscription_id, epoch)
+where s.topic = t.topic and s.partition = t.partition and s.subscription_id = t.subscription_id
+  and s.epoch <= t.epoch;
 
 -- name: end_gap
 -- Something was delivered since: the open gap of a lane grows no more.
@@ -194,14 +196,14 @@ for share of p;
 -- Write or overwrite retry rows, but of subscriptions that are deleted.
 insert into retries (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status, about,
+    order_key, timestamp_ms, traceparent, replay, members, number, due_at, outcome, status, about,
     waits_for)
 select t.* from unnest(
     $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[],
-    $15::timestamptz[], $16::text[], $17::int[], $18::text[], $19::text[])
+    $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::int[],
+    $16::timestamptz[], $17::text[], $18::int[], $19::text[], $20::text[])
     as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
-          body, order_key, timestamp_ms, traceparent, replay, number, due_at, outcome, status,
+          body, order_key, timestamp_ms, traceparent, replay, members, number, due_at, outcome, status,
           about, waits_for)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 on conflict (topic, partition, "offset", subscription_id, event_id) do update set
@@ -222,15 +224,15 @@ where r.topic = t.topic and r.partition = t.partition and r."offset" = t."offset
 -- Write dead letters, but of subscriptions that are deleted.
 insert into dead_letters (
     subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-    order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status, error, response,
-    about, resend)
+    order_key, timestamp_ms, traceparent, replay, members, attempts, reason, outcome, status, error,
+    response, about, resend)
 select t.*, r.resend from unnest(
     $1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::int[], $15::text[],
-    $16::text[], $17::int[], $18::text[], $19::bytea[], $20::text[])
+    $9::bytea[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::int[],
+    $16::text[], $17::text[], $18::int[], $19::text[], $20::bytea[], $21::text[])
     as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
-          body, order_key, timestamp_ms, traceparent, replay, attempts, reason, outcome, status,
-          error, response, about)
+          body, order_key, timestamp_ms, traceparent, replay, members, attempts, reason, outcome,
+          status, error, response, about)
 join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
 left join retries r on r.topic = t.topic and r.partition = t.partition and r."offset" = t."offset"
     and r.subscription_id = t.subscription_id and r.event_id = t.event_id

@@ -76,6 +76,13 @@ def test_a_lane_stands_at_its_cursor_and_says_why_and_since_when() -> None:
     )
 
 
+def test_who_takes_batches_is_well_in_a_lane() -> None:
+    lane = a_lane(reason=Reason.BATCH, cursor=110)
+    found = parts(Waiting(lanes=[LaneSeen(lane, NOW)]))
+    assert (found[0].state, found[0].lag) == ("attached", 0)
+    assert standing(a_registration(), found) == ("attached", None, None)
+
+
 def test_what_no_owner_has_taken_over_yet_begins_where_it_was_promised() -> None:
     start = Start(partition=FIRST, subscription_id=ID, offset=60, kind=StartKind.NEW)
     found = parts(Waiting(starts=[start]))

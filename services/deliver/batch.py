@@ -1,0 +1,74 @@
+"""Several events in one request: a JSON array, signed once, under an id of its own. Pure.
+
+A batch that failed is sent again byte for byte, from memory or from its row: `joined` is asked once.
+Each item carries the id of its event, whatever the profile: that is what tells repeats.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from services.kernel.delivery import Delivery, Member
+from services.kernel.event import Partition
+from services.kernel.subscription import Grouping, Ordered, Profile, Subscription
+
+ORDER = "*"
+"""The one key of an ordered subscription's batches on a partition: they go one after the other."""
+MIXED = "batch"
+"""`planner-event-type` of a batch whose events are of more than one type."""
+CLOUDEVENTS = "application/cloudevents-batch+json; charset=utf-8"
+WITHOUT_ID = frozenset({Profile.ROUTAL_2, Profile.STANDARD_WEBHOOKS})
+"""Profiles whose body does not say the event's id."""
+BRACKETS = 2
+
+
+def batch_id(subscription_id: str, partition: Partition, first: int, last: int) -> str:
+    """Return the `webhook-id`: 24 hex of what it holds, the same however often it is made."""
+    text = f"{subscription_id}|{partition.topic}|{partition.number}|{first}|{last}"
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def fits(grouping: Grouping, sizes: Sequence[int], size: int) -> bool:
+    """Tell whether an event of *size* bytes may join those of *sizes*; the first always may."""
+    if not sizes:
+        return True
+    whole = BRACKETS + sum(sizes) + len(sizes) + size
+    return len(sizes) < (grouping.max_events or 1) and whole <= (grouping.max_bytes or 0)
+
+
+def joined(deliveries: Sequence[Delivery], subscription: Subscription) -> Delivery:
+    """Return one delivery of all of these, which are of one partition, ascending."""
+    first, last = deliveries[0], deliveries[-1]
+    types = {delivery.type for delivery in deliveries}
+    partition = first.position.partition
+    return replace(
+        first,
+        event_id=batch_id(subscription.id, partition, first.position.offset, last.position.offset),
+        type=first.type if len(types) == 1 else MIXED,
+        body=b"[" + b",".join(_item(each, subscription.profile) for each in deliveries) + b"]",
+        content_type=_content_type(first, subscription.profile),
+        traceparent=first.traceparent if len(deliveries) == 1 else None,
+        order=None if subscription.ordered is Ordered.NONE else ORDER,
+        members=tuple(Member(d.position.offset, len(d.body)) for d in deliveries),
+    )
+
+
+def alone(delivery: Delivery, profile: Profile) -> Delivery:
+    """Return *delivery* as a batch of one, under its own id: a replay's, or a test's."""
+    return replace(
+        delivery,
+        body=b"[" + _item(delivery, profile) + b"]",
+        content_type=_content_type(delivery, profile),
+    )
+
+
+def _item(delivery: Delivery, profile: Profile) -> bytes:
+    if profile not in WITHOUT_ID:
+        return delivery.body
+    return b'{"id":' + orjson.dumps(delivery.event_id) + b"," + delivery.body[1:]
+
+
+def _content_type(delivery: Delivery, profile: Profile) -> str:
+    return CLOUDEVENTS if profile is Profile.CLOUDEVENTS else delivery.content_type
