@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
+from services.broker.topics import TOPICS, create_missing
 from tests.support.api import ADMIN_KEY, ServedApi, an_api
+from tests.support.group import a_connection
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,6 +34,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
+    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
     async with an_api(kafka, database) as api:
         yield api
 
