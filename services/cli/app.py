@@ -11,6 +11,7 @@ from services.cli import (
     demo,
     dev,
     filters,
+    listen,
     replay,
     reset_offsets,
     roles,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for module in (
     again,
+    listen,
     dev,
     roles,
     replay,

@@ -44,6 +44,11 @@ class Api:
         self._key = key
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def identity(self) -> str:
+        """Who is calling: the key, else where."""
+        return self._key or self.url
+
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         timeout = aiohttp.ClientTimeout(total=SECONDS, sock_connect=5.0)

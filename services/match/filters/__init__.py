@@ -40,6 +40,7 @@ from services.match.geometry import Box
 
 __all__ = [
     "Checked",
+    "Evaluator",
     "Explanation",
     "Filter",
     "NotJsonError",
