@@ -133,7 +133,7 @@ class Tail:
                 except BrokerGoneError as error:
                     log.warning("stream_waits", error=str(error))
                     await self._clock.sleep(GONE_SECONDS)
-                    continue
+                    found = {}  # whoever listens is still told that we are there
                 for partition, batch in found.items():
                     for record in batch.records:
                         at[partition] = record.position.next_offset
