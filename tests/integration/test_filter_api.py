@@ -163,7 +163,7 @@ async def test_a_filter_that_can_not_be_read_any_more_is_shown_as_broken(
 @pytest.mark.parametrize("written", HOSTILE, ids=lambda text: text[:24].decode())
 async def test_a_hostile_filter_is_refused_at_once(owner: Caller, written: bytes) -> None:
     body = b'{"url": "https://example.com/hook", "types": ["*"], "filter": ' + written + b"}"
-    began = time.perf_counter()
+    began = time.process_time()  # the API serves in this process
     async with owner.session.post(
         f"{owner.base}/v1/subscriptions",
         data=body,
@@ -173,7 +173,7 @@ async def test_a_hostile_filter_is_refused_at_once(owner: Caller, written: bytes
     assert response.status in (400, 422), problem
     if response.status == 422:
         assert any(fault["pointer"].startswith("/filter") for fault in problem["errors"])
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 # The Planner-compatible API.
