@@ -9,6 +9,7 @@ import random
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import orjson
@@ -22,6 +23,9 @@ from services.dev.filter_mixes import (
     hostile_filters,
 )
 from services.feed.decode import Decoder
+from services.geofence.judge import Bounds, judge, who_of
+from services.geofence.vehicle import Vehicle
+from services.kernel.clock import rfc3339_ms
 from services.kernel.event import Event, Json, Partition, Poison, Position, Record
 from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.subscription import SignatureScheme, SigningKey, Subscription
@@ -69,7 +73,7 @@ def measure(*, events: int = EVENTS, many: int = 10_000) -> list[Figure]:
     spread = [s for project in projects for s in _subscriptions(POSITIONS, 10, project)]
     per_event, _ = _per_event(_matcher(spread), _records(POSITIONS, events, projects))
     found.append(Figure("5,000 over 500 projects, positions", per_event, "µs/event", 12))
-    return [*found, *_places(events), *_hostile(events // 10)]
+    return [*found, *_places(events), *_geofencer(events), *_hostile(events // 10)]
 
 
 def compared(mix: Mix, count: int, events: int) -> tuple[float, float]:
@@ -136,6 +140,49 @@ def _places(events: int) -> list[Figure]:
     return [
         Figure("1,000 geofences", per_fence * 1e6, "µs/position", 5),
         Figure("1,000 filters that are an inline area", per_inline * 1e6, "µs/position", 20),
+    ]
+
+
+def _geofencer(events: int) -> list[Figure]:
+    """Return what the geofence role takes, decoding apart: for a position, and for a vehicle."""
+    chance = random.Random(SEED)  # noqa: S311 - chosen for speed
+    fences = Fences(
+        Fence(an_id(n), Circle(41.4 + chance.gauss(0, 0.1), 2.17 + chance.gauss(0, 0.1), 300.0))
+        for n in range(AREAS)
+    )
+    decoded = []
+    places: dict[str | None, list[float]] = {}
+    for n, event in enumerate(_decoded(_records(POSITIONS, events))):
+        taken_ms = 1_773_740_000_000 + 1_000 * n
+        position = event.body["data"]["position"]
+        at = places.setdefault(who_of(event), [position["lat"], position["lng"]])
+        at[:] = (each + chance.gauss(0, 0.0006) for each in at)  # 70 m on
+        moment = rfc3339_ms(taken_ms)
+        position |= {"lat": round(at[0], 5), "lng": round(at[1], 5), "created_at": moment}
+        decoded.append(replace(event, timestamp_ms=taken_ms))
+    bounds = Bounds()
+
+    def run() -> dict[str | None, Vehicle]:
+        known: dict[str | None, Vehicle] = {}
+        for event in decoded:
+            who = who_of(event)
+            judged = judge(known.get(who), event, fences, bounds)
+            if judged.vehicle is not None:
+                known[who] = judged.vehicle
+        return known
+
+    seconds = _best(run) / events
+    written = [vehicle.encode() for vehicle in run().values()]
+    restored = _best(lambda: [Vehicle.decode(text) for text in written]) / len(written)
+    gc.collect()
+    tracemalloc.start()
+    known = {f"{PROJECT}:{an_id(n)}": Vehicle.decode(text) for n, text in enumerate(written)}
+    size = tracemalloc.get_traced_memory()[0] / len(known)
+    tracemalloc.stop()
+    return [
+        Figure("geofence role, 1,000 fences, decoding apart", seconds * 1e6, "µs/position", 10),
+        Figure("geofence role, memory each", size, "B/vehicle", 1_000),
+        Figure("geofence role, restored", 1 / restored, "vehicles/s", 5_000, at_least=True),
     ]
 
 

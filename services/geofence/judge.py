@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
-from math import asin, cos, radians, sin, sqrt
+from math import cos, hypot, radians
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from services.geofence.vehicle import Inside, Vehicle
+from services.geofence.vehicle import Inside, Vehicle, kept
 from services.kernel.clock import rfc3339
 from services.kernel.event import Event, Json
 from services.kernel.value import value
@@ -23,7 +23,8 @@ from services.kernel.value import value
 ENTERED, EXITED = "vehicle.geofence.entered", "vehicle.geofence.exited"
 AHEAD_MS = 300_000
 """By which a position's own clock may be ahead of ours."""
-EARTH_M = 6_371_008.8
+DEGREE_M = 111_195.0
+"""Of latitude."""
 _IDS = ("vehicle_id", "route_id", "plan_id")
 _NUMBERS: frozenset[object] = frozenset({int, float})
 
@@ -137,10 +138,13 @@ def judge(vehicle: Vehicle | None, event: Event, fences: Fences, bounds: Bounds)
         return Judged(vehicle, [], changed=False, verdict=verdict)
     if vehicle is None:
         return Judged(_first(fix, fences), [], changed=True, verdict=verdict)
-    changed = _judge_again(vehicle, fences)
-    exits, moved = _exits(vehicle, fix, event, fences, bounds)
+    exits: list[Json] = []
+    changed = moved = False
+    if vehicle.inside:
+        changed = _judge_again(vehicle, fences)
+        exits, moved = _exits(vehicle, fix, event, fences, bounds)
     enters, entered = _enters(vehicle, fix, event, fences)
-    vehicle.lat, vehicle.lng, vehicle.last = fix.lat, fix.lng, orjson.dumps(fix.position)
+    vehicle.lat, vehicle.lng, vehicle.last = fix.lat, fix.lng, kept(fix.position)
     return Judged(vehicle, exits + enters, changed or moved or entered, verdict)
 
 
@@ -160,7 +164,7 @@ def _verdict(vehicle: Vehicle | None, fix: _Fix | None, event: Event, bounds: Bo
 
 def _first(fix: _Fix, fences: Fences) -> Vehicle:
     vehicle = Vehicle(
-        at_ms=fix.at_ms, seq=fix.seq, lat=fix.lat, lng=fix.lng, last=orjson.dumps(fix.position)
+        at_ms=fix.at_ms, seq=fix.seq, lat=fix.lat, lng=fix.lng, last=kept(fix.position)
     )
     for id_ in fences.at(fix.lat, fix.lng):
         fence = fences.fence(id_)
@@ -272,7 +276,7 @@ def who_of(event: Event) -> str | None:
 
 def _read(event: Event) -> _Fix | None:
     position: Any = event.body["data"].get("position")
-    if not isinstance(position, dict) or who_of(event) is None:
+    if position.__class__ is not dict or who_of(event) is None:
         return None
     lat: Any = position.get("lat")
     lng: Any = position.get("lng")
@@ -311,8 +315,7 @@ def _time(at_ms: int) -> str:
 
 
 def _metres(lat: float, lng: float, other_lat: float, other_lng: float) -> float:
-    half = (
-        sin(radians(other_lat - lat) / 2) ** 2
-        + cos(radians(lat)) * cos(radians(other_lat)) * sin(radians(other_lng - lng) / 2) ** 2
-    )
-    return 2 * EARTH_M * asin(min(1.0, sqrt(half)))
+    """Return how far two places are apart, on a plane: told of accuracies, metres."""
+    wide = abs(other_lng - lng)
+    east = (wide if wide <= 180 else 360 - wide) * cos(radians(lat))  # noqa: PLR2004 - degrees
+    return DEGREE_M * hypot(east, other_lat - lat)

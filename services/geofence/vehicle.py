@@ -15,6 +15,11 @@ class Inside(NamedTuple):
     """Of the fence, by which it was judged."""
 
 
+def kept(position: Json) -> bytes:
+    """Return a position as JSON, in a copy: what orjson returns takes 4 kB, however short it is."""
+    return bytes(memoryview(orjson.dumps(position)))
+
+
 class Vehicle:
     """Changed by each position. About half a kilobyte: there are a hundred thousand."""
 
@@ -59,7 +64,7 @@ class Vehicle:
                 seq=int(read["seq"]),
                 lat=float(last["lat"]),
                 lng=float(last["lng"]),
-                last=orjson.dumps(last),
+                last=kept(last),
             )
             found.inside = {id_: Inside(*map(int, pair)) for id_, pair in read["inside"].items()}
             found.outside = {id_: int(at_ms) for id_, at_ms in read["outside"].items()}
