@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from services.control.journal import Readers
+from services.deliver.batch import alone
 from services.feed.decode import Decoder
 from services.kernel.about import about
 from services.kernel.clock import Clock
@@ -15,6 +16,7 @@ from services.kernel.ports.broker import Offsets
 from services.kernel.ports.control import RegistrationStore
 from services.kernel.recorded import Recorded
 from services.kernel.registration import Registration
+from services.kernel.subscription import Mode
 from services.match.order_key import order_of
 from services.match.types import asked_name
 from services.render import render
@@ -81,7 +83,7 @@ class FromLog:
             expand=registration.expand,
             max_bytes=self._max_body_bytes,
         )
-        return Delivery(
+        delivery = Delivery(
             position=event.position,
             epoch=0,
             subscription_id=registration.id,
@@ -97,6 +99,8 @@ class FromLog:
             about=about(event),
             order=order_of(event, registration),
         )
+        batch = registration.delivery.mode is Mode.BATCH
+        return alone(delivery, registration.profile) if batch else delivery
 
     async def _events(self, wanted: Sequence[Position]) -> Mapping[Position, Event | None]:
         """Return the events at these positions, as far as time allows; None: there is none."""

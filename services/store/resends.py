@@ -16,7 +16,7 @@ from services.store.pool import Pool
 from services.store.retries import about_column, body_columns, columns
 
 TIMES = ("since", "until")
-PUT_COLUMNS, KEY_COLUMNS = 14, 5
+PUT_COLUMNS, KEY_COLUMNS = 15, 5
 
 
 class PostgresResends:

@@ -239,12 +239,13 @@ with job as (
 put as (
     insert into retries as r (
         subscription_id, topic, partition, "offset", event_id, project_id, type, content_type, body,
-        order_key, timestamp_ms, traceparent, replay, about, number, due_at, resend)
+        order_key, timestamp_ms, traceparent, replay, members, about, number, due_at, resend)
     select t.*, 1, $5, job.id from job, unnest(
         $7::text[], $8::text[], $9::int[], $10::bigint[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::bytea[], $16::text[], $17::bigint[], $18::text[], $19::text[], $20::text[])
+        $14::text[], $15::bytea[], $16::text[], $17::bigint[], $18::text[], $19::text[], $20::text[],
+        $21::text[])
         as t (subscription_id, topic, partition, "offset", event_id, project_id, type, content_type,
-              body, order_key, timestamp_ms, traceparent, replay, about)
+              body, order_key, timestamp_ms, traceparent, replay, members, about)
     join subscriptions s on s.id = t.subscription_id and s.deleted_at is null
     on conflict (topic, partition, "offset", subscription_id, event_id) do update set
         number = 1, due_at = excluded.due_at, outcome = null, status = null, resend = excluded.resend
