@@ -20,6 +20,7 @@
     lane           one subscription that isn't fed live on a partition: its cursor, its state
     starts         a subscription begins where the API promised it to, or begins anew
     passed         what a lane reads past, since it was settled before it began anew
+    retention      lanes near the edge of the log: warned of, read first
     gaps           what a subscription will not get is kept and told, before its cursor moves
     batches        events of a lane become one request, full or after a wait
     cursors        lanes become rows: new ones at once, those that moved once a second

@@ -25,6 +25,7 @@ from services.dispatch.ownership import Ownership
 from services.dispatch.parking import Parking
 from services.dispatch.quarantine import Quarantine
 from services.dispatch.replays import Replays
+from services.dispatch.retention import Retention
 from services.dispatch.retries import Retries
 from services.dispatch.scan import Scanners
 from services.dispatch.starts import Starts
@@ -271,6 +272,13 @@ def assemble(
         gaps=gaps,
         clock=clock,
     )
+    retention = Retention(
+        offsets=ports.offsets,
+        partitions=partitions,
+        subscriptions=subscriptions,
+        operations=operations,
+        clock=clock,
+    )
     watchdog = Watchdog(
         offsets=ports.offsets,
         partitions=partitions,
@@ -327,6 +335,7 @@ def assemble(
         extras=(
             operations.run,
             batches.run,
+            retention.run,
             troubles.run,
             masters.run,
             counts.run,

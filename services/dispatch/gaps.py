@@ -51,8 +51,10 @@ class Gaps:
             at=self._clock.now(),
         )
         untold = await self._store.keep_gap(gap, from_time=lane.cursor_at)
-        metrics.GAPS[reason.value].inc()
-        log.error(
+        if reason is LaneGapReason.RETENTION:
+            metrics.GAPS[reason.value].inc()  # alerts are on it: nobody asked for this one
+        note = log.error if reason is LaneGapReason.RETENTION else log.info
+        note(
             "lane_gap",
             subscription_id=lane.subscription_id,
             partition=str(owned.partition),

@@ -35,6 +35,7 @@ class Lane:
         "before",
         "cursor_at",
         "dirty",
+        "edge",
         "flips",
         "flying",
         "generation",
@@ -82,6 +83,8 @@ class Lane:
         self.cursor_at = cursor_at or since
         self.scan: Scan | None = None
         self.served = 0
+        self.edge = 0
+        """Percent of the log's retention that its cursor has used up, of those that are told."""
         self.most = MAX_ENTRIES
         self.rests_until = 0.0
         """Not read before, monotonic seconds."""

@@ -124,9 +124,7 @@ class Scanners:
             self._end_all(owned)
             return None
         ready = [lane for lane in owned.lanes.values() if self._is_ready(lane)]
-        waiting = [
-            decisions.Waiting(lane.position, lane.served) for lane in ready if lane.scan is None
-        ]
+        waiting = [_waiting(lane) for lane in ready if lane.scan is None]
         running = [_running(scan) for scan in owned.scans]
         for scan, seen in zip(list(owned.scans), list(running), strict=True):
             if scan.slot != slot:
@@ -136,9 +134,7 @@ class Scanners:
                 owned.scans.remove(scan)
         found = next((scan for scan in owned.scans if scan.slot == slot), None)
         running = [_running(scan) for scan in owned.scans]
-        waiting = [
-            decisions.Waiting(lane.position, lane.served) for lane in ready if lane.scan is None
-        ]
+        waiting = [_waiting(lane) for lane in ready if lane.scan is None]
         if found is None and decisions.may_start(running, waiting):
             missed = [lane for lane in waiting if decisions.is_missed(lane.position, running)]
             start = decisions.start_of(missed)
@@ -248,6 +244,11 @@ class Scanners:
             ends_at = lane.attach_at
             lane.start_over(SettledMap(start - 1, end, kept), lane.flying)
             lane.attach_at = ends_at if ends_at is None else max(ends_at, start)
+
+
+def _waiting(lane: Lane) -> decisions.Waiting:
+    """Return *lane* as one that waits: near the edge of the log it is read before all others."""
+    return decisions.Waiting(lane.position, 0 if lane.edge else lane.served)
 
 
 def _running(scan: Scan) -> decisions.Running:

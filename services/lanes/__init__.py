@@ -4,6 +4,7 @@
     scan         which lanes are read together, and from where the next scan starts
     budget       how much of the loop scanners may take
     outage       is nobody reachable at all? Then it is us, and nobody is detached
+    edge         how near a lane is to the edge of the log
     rest         how long one stays detached that comes and goes
 
 A *lane* is a subscription that has left the feed of a partition: a cursor of its own, one row in

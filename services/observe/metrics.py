@@ -154,6 +154,12 @@ LANES = Gauge("webhooks_lanes", "Subscriptions of a partition that aren't fed li
 LANES_DETACHED = Tally(
     "webhooks_lanes_detached", "Detachings from the feed of a partition, by why.", "reason", Reason
 )
+_NEAR_EDGE = Gauge(
+    "webhooks_lanes_near_edge",
+    "Lanes whose cursor has used up so many percent of the log's retention.",
+    ["percent"],
+)
+LANES_NEAR_EDGE = {share: _NEAR_EDGE.labels(str(share)) for share in (50, 80)}
 RECORDS_SCANNED = Counter("webhooks_records_scanned", "Records read again, for lanes.")
 OPEN_OFFSETS = Gauge("webhooks_open_offsets", "Offsets read and not settled.")
 OLDEST_OPEN_SECONDS = Gauge(
