@@ -35,18 +35,32 @@ async def reset_offsets(
             help="Only this topic, or some of its partitions; repeat for more. Default: all read.",
         ),
     ] = None,
+    with_lanes: Annotated[
+        bool,
+        typer.Option(
+            "--with-lanes",
+            help="Subscriptions that are behind leave out what lies before, too: a gap each.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show before and after, and change nothing.")
     ] = False,
 ) -> None:
     """Let all dispatchers go on from elsewhere. They must be stopped; what was sent is sent again."""
+    from services.broker.reset import Target  # noqa: PLC0415 - a command loads what it needs
     from services.run.reset import main  # noqa: PLC0415 - a command loads what it needs
 
     if [to_datetime is not None, to_offset is not None, to_earliest].count(True) != 1:
         raise UsageError("name one of --to-datetime, --to-offset, --to-earliest")
     at = None if to_datetime is None else _milliseconds(to_datetime)
     try:
-        moved = await main(load(), topics=topic, timestamp_ms=at, offset=to_offset, dry_run=dry_run)
+        moved, lanes = await main(
+            load(),
+            topics=topic,
+            target=Target(at, to_offset),
+            with_lanes=with_lanes,
+            dry_run=dry_run,
+        )
     except GroupInUseError as error:
         console.error(str(error))
         raise AnswerIsNoError from error
@@ -60,11 +74,13 @@ async def reset_offsets(
             "partition": row.partition.number,
             "before": row.before,
             "after": row.after,
+            **({"lanes": lanes.get(row.partition, 0)} if with_lanes else {}),
             "note": row.note,
         }
         for row in moved
     ]
-    console.rows(rows, ["topic", "partition", "before", "after", "note"])
+    counted = ["lanes"] if with_lanes else []
+    console.rows(rows, ["topic", "partition", "before", "after", *counted, "note"])
     if dry_run:
         console.hint("nothing was changed")
 

@@ -53,6 +53,20 @@ class PostgresLanes:
                 await connection.execute(sql["drop_starts"], *_columns(taken, tuple))
         return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
 
+    async def below(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Return how many lanes stand below these offsets, by partition."""
+        rows = await self._pool.fetch("lanes_below", *_offset_columns(offsets))
+        return {Partition(row["topic"], row["partition"]): row["lanes"] for row in rows}
+
+    async def leap(self, offsets: Mapping[Partition, int]) -> None:
+        """Have the lanes that stand below these offsets go on there; their rows are given up."""
+        sql, columns = queries(), _offset_columns(offsets)
+        async with self._pool.transaction() as connection:
+            await connection.execute(sql["leap_subscriptions"], *columns)
+            rows = await connection.fetch(sql["leap_lanes"], *columns)
+            if rows:
+                await connection.execute(sql["skip_retries"], *_columns(rows, tuple))
+
     async def starts(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
     ) -> Sequence[Start]:
@@ -137,6 +151,11 @@ def start_columns(starts: Mapping[SubscriptionId, Iterable[Start]]) -> list[list
         for start in of_one
     ]
     return _columns(rows, tuple) if rows else [[], [], [], [], []]
+
+
+def _offset_columns(offsets: Mapping[Partition, int]) -> list[list[Any]]:
+    rows = [(*partition, offset) for partition, offset in offsets.items()]
+    return _columns(rows, tuple) if rows else [[], [], []]
 
 
 def _lane(change: LaneChange) -> tuple[Partition, SubscriptionId]:

@@ -62,6 +62,44 @@ async def test_what_was_sent_is_sent_again_and_says_that_it_is_a_replay(cluster:
         assert {seen.headers.get("planner-replay") for seen in receiver.seen} == {"group-reset"}
 
 
+async def test_a_reset_forward_moves_lanes_only_when_asked_to_and_a_gap_says_what_that_left_out(
+    cluster: Cluster,
+) -> None:
+    async with receiving() as receiver:
+        id_ = await cluster.subscribe(f"{receiver.url}/ok")
+        worker = await cluster.start()
+        await cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
+        await cluster.produce(30)
+        await cluster.all_committed()
+        assert await worker.terminate() == 0
+        forward = ("--to-offset", "1000000", "--with-lanes")
+
+        async def moved() -> bool:
+            return (await reset(cluster, *forward))[0] == 0
+
+        _, out, _ = await reset(cluster, *forward, "--dry-run")
+        lanes = sum(orjson.loads(line)["lanes"] for line in out.splitlines())
+        assert 0 < lanes <= 8
+        await eventually(moved, within=60)
+        await cluster.start()
+
+        async def left_out() -> int:
+            gaps = await cluster.fetch(
+                "select * from gaps where subscription_id = $1 and told_at is not null", id_
+            )
+            assert {gap["reason"] for gap in gaps} <= {"skipped"}
+            return sum(gap["to_offset"] - gap["from_offset"] for gap in gaps)
+
+        async def is_told() -> bool:
+            return await left_out() == 30
+
+        await eventually(is_told, within=30)
+        await cluster.call("POST", f"/v1/subscriptions/{id_}/resume", {})
+        later = await cluster.produce(10)
+        await eventually(lambda: receiver.ids().keys() >= set(later), within=30)
+        assert receiver.ids().keys() == set(later)
+
+
 async def test_a_wrong_call_says_what_is_wrong_and_moves_nothing(cluster: Cluster) -> None:
     code, _, said = await reset(cluster)
     assert (code, said.strip()) == (

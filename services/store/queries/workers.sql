@@ -344,3 +344,30 @@ on conflict (subscription_id, worker) do update set
 -- name: forget_health
 -- A success ends a row of failures, whichever worker counted it.
 delete from health where subscription_id = any ($1::text[]);
+
+-- name: lanes_below
+-- How many lanes of these partitions stand below these offsets.
+select l.topic, l.partition, count(*) as lanes from lanes l
+join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, "offset")
+    on t.topic = l.topic and t.partition = l.partition and l.cursor < t."offset"
+group by l.topic, l.partition;
+
+-- name: leap_subscriptions
+-- Subscriptions that have such a lane begin anew.
+update subscriptions s set epoch = s.epoch + 1, version = s.version + 1
+where s.deleted_at is null and s.id in (
+    select l.subscription_id from lanes l
+    join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, "offset")
+        on t.topic = l.topic and t.partition = l.partition and l.cursor < t."offset");
+
+-- name: leap_lanes
+-- Their lanes go on at these offsets; whoever takes the partitions keeps and tells what that leaves out.
+insert into starts as s (topic, partition, subscription_id, "offset", kind, epoch)
+select l.topic, l.partition, l.subscription_id, t."offset", 'rewind', of.epoch
+from lanes l
+join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, "offset")
+    on t.topic = l.topic and t.partition = l.partition and l.cursor < t."offset"
+join subscriptions of on of.id = l.subscription_id and of.deleted_at is null
+on conflict (topic, partition, subscription_id) do update set
+    "offset" = excluded."offset", kind = excluded.kind, epoch = excluded.epoch
+returning s.topic, s.partition, s.subscription_id, s."offset", s.kind;
