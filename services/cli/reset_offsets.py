@@ -47,8 +47,7 @@ async def reset_offsets(
     ] = False,
 ) -> None:
     """Let all dispatchers go on from elsewhere. They must be stopped; what was sent is sent again."""
-    from services.broker.reset import Target  # noqa: PLC0415 - a command loads what it needs
-    from services.run.reset import main  # noqa: PLC0415 - a command loads what it needs
+    from services.run.reset import Target, main  # noqa: PLC0415 - a command loads what it needs
 
     if [to_datetime is not None, to_offset is not None, to_earliest].count(True) != 1:
         raise UsageError("name one of --to-datetime, --to-offset, --to-earliest")

@@ -211,7 +211,9 @@ class Ownership:
 
     def _keep_partly_delivered(self, delivery: Delivery) -> None:
         owned = self._partitions.current(delivery.position.partition)
-        if owned is not None and owned.tracker.is_partial(delivery.position.offset):
+        if owned is None or owned.lane_of(delivery) is not None:
+            return  # a lane says of itself what is settled, and is read from its cursor
+        if owned.tracker.is_partial(delivery.position.offset):
             self._parking.postpone(delivery)
 
     async def _load(self, taken: Sequence[Owned]) -> None:

@@ -9,6 +9,8 @@ from services.run import parts
 from services.settings import Settings
 from services.store.lanes import PostgresLanes
 
+__all__ = ["Target", "main"]
+
 
 async def main(
     settings: Settings,
