@@ -5,17 +5,19 @@ import io
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
-from services.api.call import Answer, Call, Streamed
+from services.api.call import QUERY, Answer, Call, Streamed
 from services.api.encode import encoded
 from services.control.history import FILTERS, STATS_FILTERS, History, filter_of_query
 from services.control.requests import Request, Requests
-from services.kernel.clock import rfc3339, rfc3339_ms
+from services.kernel.clock import Clock, rfc3339, rfc3339_ms
+from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json
 from services.kernel.histogram import quantile
 from services.kernel.history import DeliveryState, state_of
 from services.kernel.recorded import Recorded
 from services.kernel.rollup import Sums
 
+SIGNED, SIGNATURES = "signed", ("then", "now")
 CSV, NDJSON = "text/csv", "application/x-ndjson"
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -25,9 +27,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class HistoryRoutes:
     """Lists, single ones, and their numbers."""
 
-    def __init__(self, history: History, requests: Requests) -> None:
+    def __init__(self, history: History, requests: Requests, *, clock: Clock) -> None:
         self._history = history
         self._requests = requests
+        self._clock = clock
 
     async def attempts(self, call: Call) -> Answer | Streamed:
         """List attempts, newest first; as CSV or NDJSON all of them."""
@@ -62,9 +65,9 @@ class HistoryRoutes:
     async def delivery(self, call: Call) -> Answer:
         """Return a delivery: its event, all attempts, the newest request as it was sent."""
         call.caller.require("read")
-        call.only()
+        signed_at = self._signed_at(call)
         found = await self._history.delivery(call.caller, call.path["id"])
-        event, request = await self._requests.of(call.caller, found)
+        event, request = await self._requests.of(call.caller, found, signed_at=signed_at)
         return Answer(
             200,
             {
@@ -74,6 +77,17 @@ class HistoryRoutes:
                 "request": None if request is None else _request(request),
             },
         )
+
+    def _signed_at(self, call: Call) -> float | None:
+        """Return for which moment the request is signed; None: that of its attempt."""
+        asked = call.only(SIGNED).get(SIGNED, SIGNATURES[0])
+        if asked not in SIGNATURES:
+            message = f"{asked!r} is none of {', '.join(SIGNATURES)}"
+            raise FaultsError(QUERY, [Fault("choice", message, parameter=SIGNED)])
+        if asked == SIGNATURES[0]:
+            return None
+        call.caller.require("manage")  # with it anybody can send the event as we do
+        return self._clock.time()
 
     async def stats(self, call: Call) -> Answer:
         """Count deliveries by minute, hour or day, with how long receivers and the whole way took."""
@@ -116,6 +130,7 @@ def attempt_shown(attempt: Recorded) -> Json:
         "address": attempt.address,
         "outcome": attempt.outcome,
         "status": attempt.status,
+        "error": attempt.error,
         "response": {"headers": dict(attempt.headers), "excerpt": attempt.excerpt},
         "verdict": attempt.verdict,
         "next_attempt_at": _moment(attempt.next_at),

@@ -19,7 +19,10 @@ from services.version import VERSION
 SHAPES = "openapi.shapes.json"
 STREAM = "text/event-stream"
 EXPORTS = ("text/csv", "application/x-ndjson")
-QUERY = {"limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}}
+QUERY = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    "signed": {"enum": ["then", "now"], "default": "then"},
+}
 
 
 def document(routes: Sequence[Route]) -> bytes:

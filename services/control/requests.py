@@ -26,7 +26,7 @@ class Request(NamedTuple):
 
     url: str
     headers: Mapping[str, str]
-    """Signed for the moment of the attempt, with the secrets of today; static ones masked."""
+    """Signed with the secrets of today; static ones masked."""
     body: bytes
 
 
@@ -49,9 +49,11 @@ class Requests:
         self._max_body_bytes = max_body_bytes
 
     async def of(
-        self, caller: Caller, attempts: Sequence[Recorded]
+        self, caller: Caller, attempts: Sequence[Recorded], *, signed_at: float | None = None
     ) -> tuple[Event | None, Request | None]:
         """Return the event of a delivery, and its newest request.
+
+        It is signed for the moment of that attempt, or for *signed_at* (Unix seconds).
 
         None: its subscription is deleted, retention passed the event, or it was a test call.
         """
@@ -82,7 +84,7 @@ class Requests:
             retry_reason=attempts[-2].outcome if len(attempts) > 1 else None,
         )
         subscription = await self._subscriptions.as_sent_to(registration)
-        headers = dict(self._headers(delivery, subscription, newest.started_at))
+        headers = dict(self._headers(delivery, subscription, signed_at or newest.started_at))
         headers |= {name: mask(text) for name, text in registration.headers}
         return event, Request(registration.url, headers, body)
 

@@ -318,6 +318,7 @@ async def _build(
                 headers=sender.headers,
                 max_body_bytes=settings.deliver.max_body_bytes,
             ),
+            clock=clock,
         ),
         geofences=GeofenceRoutes(
             Geofences(

@@ -81,6 +81,11 @@ async def shown_as_sent(cluster: Cluster, receiver: Receiver) -> None:
     assert {name: shown["request"]["headers"][name] for name in names} == {
         name: seen.headers[name] for name in names
     }
+    anew = await cluster.call("GET", f"/v1/deliveries/{listed['id']}?signed=now")
+    assert anew["request"]["body"] == shown["request"]["body"]
+    assert float(anew["request"]["headers"]["webhook-timestamp"]) >= float(
+        seen.headers["webhook-timestamp"]
+    )
     assert shown["event"]["id"] == seen.id
     assert len(shown["attempts"]) == 1
 

@@ -203,6 +203,19 @@ async def test_one_attempt_and_one_delivery_are_shown_to_their_project_alone(
     await owner("GET", f"/v1/attempts/{'f' * 24}", status=404)
 
 
+async def test_a_request_is_signed_for_now_only_for_who_may_manage(
+    api: ServedApi, owner: Caller
+) -> None:
+    project, key = await api.new_project("read")
+    attempts = await stored(api, a_history(project))
+    reader = Caller(owner.session, key)
+    path = f"/v1/deliveries/{attempts[0].delivery_id}?signed="
+    await reader("GET", path + "then")
+    await reader("GET", path + "now", status=403)
+    answered = await owner("GET", path + "later", status=422)
+    assert answered.json["errors"][0]["parameter"] == "signed"
+
+
 async def test_each_fault_of_a_query_is_told_with_its_parameter(owner: Caller) -> None:
     query = (
         "vehicle=1&state=gone&verdict=retri&status=7xx&subscription=x&cursor=abc&limit=0"

@@ -40,7 +40,7 @@ def routes() -> list[Route]:
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),
         journal=JournalRoutes(nothing, nothing),
-        history=HistoryRoutes(nothing, nothing),
+        history=HistoryRoutes(nothing, nothing, clock=nothing),
         geofences=GeofenceRoutes(nothing),
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
         replays=ReplayRoutes(nothing, clock=nothing),
