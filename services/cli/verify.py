@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
 from services.cli.command import AnswerIsNoError, UsageError, command
@@ -44,7 +43,7 @@ def verify(
     """Tell whether a captured request is valid; if not, why not, and exit with 1."""
     try:
         verifier = rules.parse(secret)
-        found = read_headers(headers.read_bytes())
+        found = rules.read_headers(headers.read_bytes())
     except ValueError as error:
         raise UsageError(str(error)) from error
     answer = rules.verify(
@@ -60,16 +59,3 @@ def verify(
         console.line("valid" if answer.valid else f"not valid: {answer.message}")
     if not answer.valid:
         raise AnswerIsNoError
-
-
-def read_headers(text: bytes) -> dict[str, str]:
-    """Return headers by their name in lower case. Raises ValueError with a sentence."""
-    if text.lstrip().startswith(b"{"):
-        pairs = [(str(name), str(value)) for name, value in orjson.loads(text).items()]
-    else:
-        lines = text.decode("latin-1").splitlines()
-        split = [line.lstrip("<> ").partition(":") for line in lines]
-        pairs = [(name, value) for name, colon, value in split if colon and " " not in name]
-    if not pairs:
-        raise ValueError("the headers file has no line like: webhook-id: 61f0a446c97efa37d483102f")
-    return {name.strip().lower(): value.strip() for name, value in pairs}

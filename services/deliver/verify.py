@@ -63,6 +63,19 @@ def parse(text: str) -> Verifier:
     return Verifier("v1a", key)
 
 
+def read_headers(text: bytes) -> dict[str, str]:
+    """Return `Name: value` lines or JSON as headers, in lower case. Raises ValueError with a sentence."""
+    if text.lstrip().startswith(b"{"):
+        pairs = [(str(name), str(value)) for name, value in orjson.loads(text).items()]
+    else:
+        lines = text.decode("latin-1").splitlines()
+        split = [line.lstrip("<> ").partition(":") for line in lines]
+        pairs = [(name, value) for name, colon, value in split if colon and " " not in name]
+    if not pairs:
+        raise ValueError("there is no line like: webhook-id: 61f0a446c97efa37d483102f")
+    return {name.strip().lower(): value.strip() for name, value in pairs}
+
+
 def verify(  # noqa: PLR0911 - one answer a reason
     verifier: Verifier,
     *,
