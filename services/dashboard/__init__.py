@@ -9,7 +9,10 @@
     templates   Jinja2: one environment, always escaping; filters for numbers, times, sizes
     charts      numbers become the geometry of an SVG; pure
     words       states and reasons in sentences; pure
+    became      what became of events, deliveries and replays, in sentences; pure
     hints       what a failed attempt usually means; pure
+    timeline    where the time of an attempt went, as a line; pure
+    curl        a request as a command; pure
     samples     receivers, filled for one webhook
     navigation  places to go to
     assets      the files of static/, named by their content

@@ -1,10 +1,16 @@
 """What a failed attempt usually means, and what to do about it; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 REDIRECT, FAILED = 3, 5
 """Classes of a status."""
+OF_SIGNATURE = (400, 401, 403)
+"""What receivers answer to a signature that they find wrong."""
+EXPIRED = "certificate has expired"
+"""As OpenSSL says it."""
+LATELY = timedelta(days=14)
 
 
 def hint(attempt: Mapping[str, Any]) -> str:
@@ -12,7 +18,31 @@ def hint(attempt: Mapping[str, Any]) -> str:
     outcome, status = attempt["outcome"], attempt["status"]
     if outcome == "http":
         return _of_status(status)
+    if outcome == "tls" and EXPIRED in (attempt.get("error") or ""):
+        return "The receiver's certificate has expired. Renew it; what waits is retried by itself."
     return _HINTS.get(outcome, "")
+
+
+def of_rotation(attempt: Mapping[str, Any], secrets: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a refused signature means where the secret was rotated before; else nothing."""
+    at = datetime.fromisoformat(attempt["started_at"])
+    newest = max(secrets, key=lambda secret: str(secret["created_at"]), default=None)
+    if newest is None or len(secrets) == 1:
+        return ""
+    made = datetime.fromisoformat(newest["created_at"])
+    if not timedelta() <= at - made <= LATELY:
+        return ""
+    old = [secret["expires_at"] for secret in secrets if secret is not newest]
+    over = all(end is not None and datetime.fromisoformat(end) <= at for end in old)
+    if over:
+        return (
+            "The secret was rotated before this, and the previous one signed nothing any more:"
+            " the receiver probably still verifies with it. Give it the new one, then send this again."
+        )
+    return (
+        "The secret was rotated before this, and both signed: the receiver should accept either of"
+        " the signatures in webhook-signature, which are separated by a space."
+    )
 
 
 _HINTS = {

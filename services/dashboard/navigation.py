@@ -19,6 +19,10 @@ class Place(NamedTuple):
 
 PLACES = (
     Place("/webhooks", "Webhooks"),
+    Place("/deliveries", "Deliveries"),
+    Place("/failed", "Failed"),
+    Place("/replays", "Replays"),
+    Place("/events", "Events"),
     Place("/event-types", "Event types"),
 )
 

@@ -5,7 +5,18 @@ from typing import NamedTuple, TypeAlias
 
 from aiohttp import web
 
-from services.dashboard.views import event_types, session, webhook, webhooks
+from services.dashboard.views import (
+    deliveries,
+    delivery,
+    event_types,
+    events,
+    failed,
+    replays,
+    resends,
+    session,
+    webhook,
+    webhooks,
+)
 from services.dashboard.visit import Visit
 
 Page: TypeAlias = Callable[[Visit], Awaitable[web.StreamResponse]]
@@ -42,6 +53,28 @@ ROUTES: Sequence[Route] = (
     Route("POST", "/webhooks/{id}/secrets/{secret_id}/end", webhook.end_secret),
     Route("GET", "/webhooks/{id}/receiver", webhook.receiver),
     Route("GET", "/webhooks/{id}/audit", webhook.audit),
+    Route("GET", "/deliveries", deliveries.index),
+    Route("GET", "/deliveries.csv", deliveries.export_csv),
+    Route("GET", "/deliveries.ndjson", deliveries.export_ndjson),
+    Route("GET", "/deliveries/{id}", delivery.one),
+    Route("POST", "/deliveries/{id}/resend", delivery.resend),
+    Route("GET", "/deliveries/{id}/request", delivery.request),
+    Route("POST", "/deliveries/{id}/verify", delivery.verify),
+    Route("GET", "/resends", resends.index),
+    Route("POST", "/resends", resends.create),
+    Route("GET", "/resends/new", resends.new),
+    Route("GET", "/resends/{id}", resends.one),
+    Route("POST", "/resends/{id}/cancel", resends.cancel),
+    Route("GET", "/failed", failed.index),
+    Route("GET", "/failed/discard", failed.discarding),
+    Route("POST", "/failed/discard", failed.discard),
+    Route("GET", "/replays", replays.index),
+    Route("GET", "/replays/new", replays.new),
+    Route("POST", "/replays/new", replays.create),
+    Route("GET", "/replays/{id}", replays.one),
+    Route("POST", "/replays/{id}/cancel", replays.cancel),
+    Route("GET", "/events", events.index),
+    Route("GET", "/events/{topic}/{partition}/{offset}", events.one),
     Route("GET", "/event-types", event_types.index),
     Route("GET", "/event-types/{type}", event_types.one),
     Route("POST", "/event-types/{type}/test", event_types.test),

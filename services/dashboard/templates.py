@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.dashboard import charts, hints, words
+from services.dashboard import became, charts, hints, timeline, words
 from services.dashboard.assets import address
 
 KILO = 1_000
@@ -39,7 +39,9 @@ class Templates:
             asset=address,
             with_query=with_query,
             words=words,
+            became=became,
             hint=hints.hint,
+            timeline=timeline,
             charts=charts,
             shown_count=number,
             shown_ms=ms,

@@ -185,14 +185,21 @@ class Visit:
             found.setdefault("project_id", self.project)
         return found
 
-    async def stream(self, route: str, *, accept: str = "") -> web.StreamResponse:
-        """Pass on what a resource streams for the parameters of this address, while somebody reads."""
+    async def stream(
+        self, route: str, *, accept: str = "", name: str | None = None
+    ) -> web.StreamResponse:
+        """Pass on what a resource streams for the parameters of this address, while somebody reads.
+
+        *name* is that of a file to keep it as.
+        """
         headers = {"Accept": accept}
         if "Last-Event-ID" in self.request.headers:
             headers["Last-Event-ID"] = self.request.headers["Last-Event-ID"]
         query = self.scoped(self.query)
         found = await self._resources.stream(self.caller, route, query=query, headers=headers)
         response = web.StreamResponse(headers={"Content-Type": found.content_type})
+        if name is not None:
+            response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         async with aclosing(found.pieces) as pieces:
             with suppress(ConnectionError, TimeoutError):
                 await response.prepare(self.request)

@@ -52,9 +52,13 @@ JOBS = {
     "queued": State("Queued", "off"),
     "running": State("Running", "info"),
     "done": State("Done", "ok"),
+    "waiting": State("Waiting for the receiver", "warn"),
     "cancelled": State("Cancelled", "off"),
     "failed": State("Failed", "bad"),
 }
+OVER = ("done", "cancelled", "failed")
+"""Jobs that have ended."""
+
 
 _BEHIND = {
     "breaker_open": Standing(
@@ -182,6 +186,22 @@ def schedule(waits: Sequence[float] | None) -> str:
 def host(url: str) -> str:
     """Return what a webhook without a name is called."""
     return urlsplit(url).hostname or url
+
+
+def title(webhooks: Mapping[str, Mapping[str, Any]], id_: str) -> str:
+    """Return what a webhook among *webhooks* is called; its id where it isn't there any more."""
+    known = webhooks.get(id_)
+    return id_ if known is None else known["description"] or host(known["url"])
+
+
+def titles(webhooks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return *webhooks* to choose from by name."""
+    return [(id_, title(webhooks, id_)) for id_ in webhooks]
+
+
+def among(states: Mapping[str, State], either: str) -> list[tuple[str, str]]:
+    """Return states to choose from; nothing, or one of them."""
+    return [("", either), *((name, state.word) for name, state in states.items())]
 
 
 def choices(webhooks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -18,11 +18,31 @@ def pages(site: Site) -> Mapping[str, str]:
         "webhook-audit": f"/webhooks/{site.healthy}/audit",
         "event-types": "/event-types",
         "event-type": "/event-types/stop.report.completed",
+        "deliveries": "/deliveries",
+        "deliveries-none": "/deliveries?stop_id=61f0a446c97efa37d4831111",
+        "delivery": f"/deliveries/{site.delivery}",
+        "delivery-request": f"/deliveries/{site.delivery}/request",
+        "event": f"/events/{site.event}",
+        "events": "/events",
+        "events-none": "/events?type=plan.deleted",
+        "failed": "/failed",
+        "failed-none": f"/failed?subscription={site.healthy}",
+        "discard": f"/failed/discard?subscription={site.dead}&outcome=http&status=404",
+        "resends": "/resends",
+        "resend-new": f"/resends/new?subscription={site.dead}",
+        "resend": f"/resends/{site.resend}",
+        "replays": "/replays",
+        "replays-none": f"/replays?subscription_id={site.dead}",
+        "replay-new": "/replays/new?vehicle_id=61f0a446c97efa37d4831111",
+        "replay": f"/replays/{site.replay}",
     }
 
 
 NAMES = (
     "webhooks", "webhooks-none", "webhook", "webhook-failing", "webhook-settings",
     "webhook-secrets", "webhook-receiver", "webhook-audit", "event-types", "event-type",
+    "deliveries", "deliveries-none", "delivery", "delivery-request", "event", "events",
+    "events-none", "failed", "failed-none", "discard", "resends", "resend-new", "resend",
+    "replays", "replays-none", "replay-new", "replay",
 )  # fmt: skip
 """The same, for tests that are collected before there is a site; a test holds the two to each other."""

@@ -50,12 +50,16 @@ async def _axe(visitor: Visitor) -> Any:  # noqa: ANN401 - JSON
 async def test_the_names_of_the_pages_are_complete(site: Site) -> None:
     assert tuple(pages(site)) == NAMES
     shown = {route.path for route in ROUTES if route.method == "GET"}
-    known = {
-        path.partition("?")[0].replace(site.healthy, "{id}").replace(site.failing, "{id}")
-        for path in pages(site).values()
-    }
+    known = {_as_route(path.partition("?")[0], site) for path in pages(site).values()}
     known |= {"/", "/sign-in", "/live", "/event-types/{type}"}
+    known |= {"/deliveries.csv", "/deliveries.ndjson"}
     assert shown - known == set(), "a page that no rule looks at: add it to pages.py"
+
+
+def _as_route(path: str, site: Site) -> str:
+    for id_ in (site.healthy, site.failing, site.delivery, site.replay, site.resend):
+        path = path.replace(id_, "{id}")
+    return path.replace(site.event, "{topic}/{partition}/{offset}")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -52,6 +52,14 @@ class Site:
     """Of its project, with the scope `read` alone."""
     outsider: str
     """Of another project, that has nothing."""
+    dead: str = ""
+    """A webhook without retries, whose receiver answers 404."""
+    delivery: str = ""
+    """One that failed and will be retried."""
+    event: str = ""
+    """Where its event stands: topic/partition/offset."""
+    replay: str = ""
+    resend: str = ""
 
     @property
     def url(self) -> str:
@@ -89,14 +97,22 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
             retry_schedule=[3600],
             filter={"data": {"report": {"type": [{"prefix": "service_report_"}]}}},
         )
+        receiver.answers["/moved"] = lambda _: 404
+        dead = await cluster.subscribe(
+            f"{receiver.url}/moved",
+            description="Moved",
+            types=["stop.report.canceled"],
+            retry_schedule=[],
+        )
         await cluster.subscribe(f"{receiver.url}/crm", types=["customer.*", "vehicle.position"])
         key, reader = await _key(cluster, "manage"), await _key(cluster, "read")
         other = str((await cluster.call("POST", "/v1/projects", {"name": "Elsewhere"}))["id"])
         outsider = await _key(cluster, "manage", project=other)
-        site = Site(cluster, receiver, healthy, failing, key, reader, outsider)
+        site = Site(cluster, receiver, healthy, failing, key, reader, outsider, dead)
         for type_ in TYPES:
             await site.put(type_)
         await eventually(lambda: _recorded(site), within=30, every=0.1)
+        await _look_up(site)
         yield site
         lines = cluster.processes[0].lines()
         errors = [line["exception"] for line in lines if line["event"] == "api_error"]
@@ -114,6 +130,20 @@ async def _recorded(site: Site) -> bool:
     found = await site.cluster.call("GET", path)
     failed = await site.cluster.call("GET", f"/v1/attempts?subscription={site.failing}")
     return len(found["data"]) >= len(TYPES) and len(failed["data"]) > 0
+
+
+async def _look_up(site: Site) -> None:
+    """Note a delivery and its event, and begin a replay and a resend."""
+    call = site.cluster.call
+    found = await call("GET", f"/v1/deliveries?subscription={site.failing}")
+    failed = found["data"][0]
+    site.delivery = failed["id"]
+    site.event = "{topic}/{partition}/{offset}".format_map(failed)
+    since = {"from": failed["attempted_at"][:10] + "T00:00:00Z", "types": ["plan.*"]}
+    site.replay = (await call("POST", f"/v1/subscriptions/{site.healthy}/replays", since))["id"]
+    resent: dict[str, object] = {"project_id": site.cluster.project, "subscription": site.healthy}
+    resent |= {"state": "acknowledged", "type": "plan.created"}
+    site.resend = (await call("POST", "/v1/resends", resent))["id"]
 
 
 @asynccontextmanager

@@ -52,18 +52,23 @@ async function refresh(request = location.href, options = {}) {
   fetching?.abort();
   const mine = (fetching = new AbortController());
   const answer = await fetch(request, { ...options, signal: mine.signal, headers: { Accept: "text/html" } });
-  if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
+  if (answer.redirected) { // to sign in, or to what a form has made
     location.assign(answer.url);
     return;
   }
-  swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const isAnswer = options.method === "POST";
+  swap(fresh, isAnswer);
+  if (!isAnswer && answer.ok) stopWhereDone(fresh);
   return answer;
 }
 
-function swap(fresh) {
+// `isAnswer`: to a form, so that what was typed comes back with it; else nobody is disturbed while typing.
+function swap(fresh, isAnswer) {
   for (const old of document.querySelectorAll("[data-swap]")) {
     const now = fresh.getElementById(old.id);
-    if (now === null || old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) continue;
+    const isTyping = old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+    if (now === null || isTyping && !isAnswer) continue;
     keepOpen(old, now);
     writeTimes(now);
     if (now.innerHTML === old.innerHTML) continue;
@@ -72,6 +77,10 @@ function swap(fresh) {
     old.removeAttribute("aria-busy");
     if (focused) document.getElementById(focused)?.focus();
   }
+}
+
+function stopWhereDone(fresh) {
+  if (!fresh.querySelector("main")?.dataset.refresh) delete document.querySelector("main").dataset.refresh;
 }
 
 function keepOpen(old, now) {
@@ -116,7 +125,7 @@ function follow(main) {
     source.onerror = () => say("Live connection lost. Trying again …");
     addEventListener("pagehide", () => source.close());
   }
-  if (main.dataset.refresh) setInterval(soon, Number(main.dataset.refresh) * 1000);
+  if (main.dataset.refresh) setInterval(() => main.dataset.refresh && soon(), Number(main.dataset.refresh) * 1000);
 }
 
 // What people do.

@@ -13,6 +13,8 @@ from services.kernel.clock import rfc3339
 
 ROWS = "25"
 HOURS = 24
+MOST = "500"
+"""Webhooks that a list names; others have their id."""
 STATS = "GET /v1/stats"
 BACKLOG = "GET /v1/subscriptions/{id}/backlog"
 FILTERS = ("status", "url", "type", "cursor")
@@ -60,6 +62,12 @@ async def _row(visit: Visit, webhook: Mapping[str, Any]) -> Row:
     delivered = {point["at"]: point["delivered"] for point in stats["data"]}
     hours = [float(delivered.get(at, 0)) for at in hours_of(stats)]
     return Row(webhook, stats["total"], hours, None)
+
+
+async def known_webhooks(visit: Visit) -> Mapping[str, Mapping[str, Any]]:
+    """Return the webhooks of the project by id, to name them where others are listed."""
+    found = await visit.ask("GET /v1/subscriptions", query=visit.scoped({"limit": MOST}))
+    return {webhook["id"]: webhook for webhook in found["data"]}
 
 
 def last_hours(now: datetime, **query: str) -> dict[str, str]:

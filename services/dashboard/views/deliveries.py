@@ -1,0 +1,79 @@
+"""The list of deliveries: live, by all filters of the API, as an address to share, and exported."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from services.dashboard.forms import Form
+from services.dashboard.views.webhooks import known_webhooks
+from services.dashboard.visit import Visit
+from services.kernel.clock import rfc3339
+from services.kernel.errors import FaultsError
+
+LIST = "GET /v1/deliveries"
+ROWS = "25"
+ABOUT = ("stop_id", "route_id", "plan_id", "vehicle_id", "external_id", "event_id")
+"""What a delivery is looked for by: a choice and one field on the page, a parameter each in the API."""
+BY, ID = "by", "id"
+TAILED = ("subscription", "type", "outcome", "project_id")
+"""What the live stream filters by too; what else is asked for, the fresh copy filters."""
+SPANS = (("Last hour", timedelta(hours=1)), ("Last day", timedelta(days=1)))
+
+
+async def index(visit: Visit) -> web.StreamResponse:
+    """Show deliveries, newest first."""
+    if BY in visit.query or ID in visit.query:
+        return _canonical(visit)
+    form = Form(visit.query)
+    found: Mapping[str, Any] = {"data": [], "next": None}
+    try:
+        found = await visit.ask(LIST, query=visit.scoped({"limit": ROWS, **visit.query}))
+    except FaultsError as error:
+        form = Form(visit.query, error.faults)
+    is_first = "cursor" not in visit.query and not form.faults
+    return visit.render(
+        "deliveries.html",
+        status=422 if form.faults else 200,
+        form=form,
+        rows=found["data"],
+        next=found["next"],
+        webhooks=await known_webhooks(visit),
+        filters=_filters(visit),
+        about=next((name for name in ABOUT if name in visit.query), ABOUT[0]),
+        spans=[(name, rfc3339(visit.now - length)) for name, length in SPANS],
+        live=_live(visit) if is_first else None,
+    )
+
+
+async def export_csv(visit: Visit) -> web.StreamResponse:
+    """Stream all deliveries that the filters of the address name, as CSV."""
+    return await visit.stream(LIST, accept="text/csv", name="deliveries.csv")
+
+
+async def export_ndjson(visit: Visit) -> web.StreamResponse:
+    """Stream them as a JSON object a line."""
+    return await visit.stream(LIST, accept="application/x-ndjson", name="deliveries.ndjson")
+
+
+def _canonical(visit: Visit) -> web.StreamResponse:
+    """Go to the address with the API's own parameters, and none that is empty."""
+    query = {name: text for name, text in visit.query.items() if name not in (BY, ID, *ABOUT)}
+    by, id_ = visit.query.get(BY), visit.query.get(ID, "").strip()
+    if by in ABOUT and id_:
+        query[by] = id_
+    return visit.redirect("/deliveries" + ("?" + urlencode(query) if query else ""))
+
+
+def _filters(visit: Visit) -> Mapping[str, Any]:
+    """Return what narrows the list: pages of it aside."""
+    return {name: text for name, text in visit.query.items() if name != "cursor"}
+
+
+def _live(visit: Visit) -> str:
+    """Return where an open page hears that something happened."""
+    query = visit.scoped(visit.query)
+    asked = {name: query[name] for name in TAILED if name in query}
+    return "/live?" + urlencode({"of": "deliveries", **asked})
