@@ -8,12 +8,21 @@ import os
 
 import pytest
 
+from services.match import index
 from tests.simulation.conftest import Stories
 
 LONG = os.environ.get("WEBHOOKS_TEST_LONG") == "1"
 SEED = os.environ.get("WEBHOOKS_TEST_SEED")
 SEEDS = [int(SEED)] if SEED else range(10_000 if LONG else 300)
 LINES = 250
+
+
+@pytest.mark.parametrize("seed", range(20_000, 20_010))
+def test_nothing_is_lost_where_an_event_waits_for_its_subscriptions_to_be_prepared(
+    seed: int, stories: Stories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "IN_ONE_GO", -1)  # every project is a big one
+    stories.run(seed)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
