@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -45,12 +45,14 @@ async def simulate(
     """Live a day: plan, optimise, drive, report, with a phone offline and a stop that fails."""
     clock = SystemClock()
     seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
-    told = Day(vehicles=vehicles, seed=seed, day=_day(day, clock.now()), zone=UTC).events()
-    console.hint(f"seed {seed}; Ctrl-C ends it")
-    began, count, start = clock.monotonic(), 0, None
+    whole = Day(vehicles=vehicles, seed=seed, day=_day(day, clock.now()), zone=UTC)
+    told = list(whole.events())
+    start, end = told[0].at, told[-1].at
+    minutes = (end - start).total_seconds() / speed / 60
+    console.hint(f"seed {seed}: {len(told)} events in {minutes:.1f} minutes; Ctrl-C ends it")
+    began, count = clock.monotonic(), 0
     async with console.api() as api:
         for first, due in _together(told, span=timedelta(seconds=speed * TICK_SECONDS)):
-            start = start or first
             wait = (first - start).total_seconds() / speed - (clock.monotonic() - began)
             if wait > 0:
                 await asyncio.sleep(wait)
@@ -58,11 +60,12 @@ async def simulate(
             count += len(due)
             for each in due:
                 _show(console, each)
-            console.progress(f"{first:%H:%M} of the day, {count} events")
+            left = (end - first).total_seconds() / speed
+            console.progress(f"{first:%H:%M}, {count} of {len(told)} events, {left:.0f} s left")
     console.hint(f"{count} events; again with --seed {seed}")
 
 
-def _together(told: Iterator[Told], *, span: timedelta) -> Iterator[tuple[datetime, list[Told]]]:
+def _together(told: Iterable[Told], *, span: timedelta) -> Iterator[tuple[datetime, list[Told]]]:
     """Yield what is produced within one tick, with when it begins."""
     due: list[Told] = []
     for each in told:
