@@ -411,7 +411,7 @@ create index resends_to_do on resends (id) where state in ('queued', 'running');
 create table attempt_sources (
     id              integer generated always as identity primary key,
     project_id      text not null,            -- empty: a probe of the operator's
-    subscription_id text not null,            -- empty: a probe
+    subscription_id text not null,            -- empty: a probe; *: all of the project, in statistics
     half            bytea not null,           -- the last 6 bytes of its deliveries' ids
     unique (project_id, subscription_id)
 );
@@ -494,8 +494,8 @@ create table attempt_runs (
 );
 create index attempt_runs_by_age on attempt_runs (seen_at);
 
--- What became of deliveries in each minute, hour and day. One row per partition of the log, so that
--- each has one writer.
+-- What became of deliveries in each minute, hour and day: of each subscription and type, of all types (*), of
+-- all subscriptions (*). One row per partition of the log, so that each has one writer.
 create table attempt_stats (
     step       text not null check (step in ('minute', 'hour', 'day')),
     source     integer not null,

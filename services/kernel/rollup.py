@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import product
 from typing import NamedTuple
 
 from services.kernel.delivery import Trigger
 from services.kernel.histogram import count, merge
 from services.kernel.recorded import Recorded
 
+ALL = "*"
+"""In place of a subscription or a type: all of the project. Who asks for a month of a project reads
+thirty slots, not those of each of its subscriptions and types."""
 UNCOUNTED = frozenset((Trigger.TEST, Trigger.PROBE))
 AGAIN = frozenset((Trigger.REPLAY, Trigger.RESEND))
 """What somebody asked for long after: how long it took from the event on says nothing."""
@@ -29,7 +33,7 @@ class Step(StrEnum):
 
 
 class Slot(NamedTuple):
-    """Whose deliveries, of which type, when."""
+    """Whose deliveries, of which type, when; either may be ALL."""
 
     project_id: str
     subscription_id: str
@@ -101,8 +105,9 @@ def rolled_up(attempts: Iterable[Recorded]) -> Mapping[Slot, Sums]:
     steps = {minute: list(_steps(minute * 60)) for minute in {key[3] for key in minutes}}
     found: dict[Slot, Sums] = {}
     for (project, subscription, type_, minute), sums in minutes.items():
-        for step, at in steps[minute]:
-            found.setdefault(Slot(project, subscription, type_, step, at), Sums()).add(sums)
+        for one, of in product((subscription, ALL), (type_, ALL)):
+            for step, at in steps[minute]:
+                found.setdefault(Slot(project, one, of, step, at), Sums()).add(sums)
     return found
 
 

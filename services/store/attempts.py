@@ -14,7 +14,7 @@ from services.kernel.histogram import unpacked as unpacked_histogram
 from services.kernel.ids import half
 from services.kernel.ports.history import Written
 from services.kernel.recorded import Recorded
-from services.kernel.rollup import Slot, Step, Sums, rolled_up
+from services.kernel.rollup import ALL, Slot, Step, Sums, rolled_up
 from services.store.attempt_rows import COLUMNS, Row, first_at, row, words
 from services.store.pool import Pool, queries
 
@@ -58,8 +58,9 @@ class PostgresAttempts:
         """Store what is new in *records* and go on at *after*, in one transaction."""
         attempts = [attempt for record in records for attempt in record.attempts]
         # Numbers are given in transactions of their own: a word that nothing refers to is harmless.
-        await self._number_words(words(attempts))
-        await self._number_sources(set(map(attrgetter("project_id", "subscription_id"), attempts)))
+        await self._number_words(words(attempts) | {ALL})
+        sources = set(map(attrgetter("project_id", "subscription_id"), attempts))
+        await self._number_sources(sources | {(project_id, ALL) for project_id, _ in sources})
         sql = queries()
         async with self._pool.transaction() as connection:
             # First, since this row's lock makes us the only writer of what else is the partition's.

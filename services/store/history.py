@@ -16,7 +16,7 @@ import asyncpg
 from services.kernel.history import STATES, DeliveryState, HistoryFilter
 from services.kernel.ids import half
 from services.kernel.recorded import Recorded
-from services.kernel.rollup import UNCOUNTED, Step, Sums
+from services.kernel.rollup import ALL, UNCOUNTED, Step, Sums
 from services.store.attempt_rows import (
     ENTITIES,
     FRACTIONS,
@@ -217,9 +217,10 @@ class PostgresHistory:
         until: datetime,
     ) -> Mapping[datetime, Sums]:
         """Return what was counted between two times, by the beginning of each step."""
-        sources = await self._pool.fetch("attempt_sources_of", project_id, subscription_id, None)
-        types = [] if type_ is None else await self._numbers([type_])
-        if type_ is not None and not types:
+        subscription = subscription_id or ALL
+        sources = await self._pool.fetch("attempt_sources_of", project_id, subscription, None)
+        types = await self._numbers([type_ or ALL])
+        if not types:
             return {}
         rows = await self._pool.fetch(
             "attempt_stats",
@@ -227,7 +228,7 @@ class PostgresHistory:
             [row["id"] for row in sources],
             since,
             until,
-            types[0] if types else None,
+            types[0],
         )
         found: dict[datetime, Sums] = {}
         for row in rows:

@@ -240,9 +240,28 @@ async def test_a_cursor_belongs_to_its_filters(api: ServedApi, owner: Caller) ->
 
 @pytest.mark.parametrize("step", ["hour", "day"])
 async def test_stats_are_what_the_attempts_say(api: ServedApi, owner: Caller, step: str) -> None:
-    attempts = [a for a in await stored(api, a_history(api.project)) if a.trigger != Trigger.TEST]
+    everything = await stored(api, a_history(api.project))
+    counted = [attempt for attempt in everything if attempt.trigger != Trigger.TEST]
+    id_, type_ = counted[0].subscription_id, counted[0].type
+    for which, subscription, of in (
+        ("", None, None),
+        (f"&subscription={id_}", id_, None),
+        (f"&type={type_}", None, type_),
+        (f"&subscription={id_}&type={type_}", id_, type_),
+    ):
+        attempts = [
+            attempt
+            for attempt in counted
+            if subscription in (None, attempt.subscription_id) and of in (None, attempt.type)
+        ]
+        assert attempts
+        await compared(owner, which, step, attempts)
+
+
+async def compared(owner: Caller, which: str, step: str, attempts: list[Recorded]) -> None:
+    """Hold the statistics to what *attempts* say."""
     since = NOW - timedelta(days=DAYS)
-    query = f"from={rfc3339(since)}&to={rfc3339(NOW + timedelta(days=1))}&step={step}"
+    query = f"from={rfc3339(since)}&to={rfc3339(NOW + timedelta(days=1))}&step={step}{which}"
     points = (await owner("GET", f"/v1/stats?{query}")).json["data"]
     for name, fits in {
         "delivered": lambda a: a.verdict == "acknowledged",

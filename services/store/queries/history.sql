@@ -87,8 +87,7 @@ delete from attempt_stats where step = $1 and at < $2
 -- name: attempt_stats
 -- The points of some subscriptions between two times, by step.
 select at, delivered, failed, retried, dead, bytes, receiver, end_to_end from attempt_stats
-where step = $1 and source = any($2::integer[]) and at >= $3 and at < $4
-and ($5::integer is null or type = $5)
+where step = $1 and source = any($2::integer[]) and at >= $3 and at < $4 and type = $5
 
 -- name: attempts_since
 -- Which of some events were attempted from a start on, and for whom.
