@@ -236,3 +236,15 @@ async def test_another_projects_deliveries_are_not_there(chromium: Browser, site
             f"/resends/{site.resend}",
         ):
             await outsider.goto(path, status=404)
+
+
+async def test_a_view_is_saved_in_this_browser_and_forgotten(owner: Visitor, site: Site) -> None:
+    page = await owner.goto(f"/deliveries?state=dead&subscription={site.dead}")
+    await page.get_by_text("Save this view …").click()
+    await page.get_by_label("Its name").fill("Moved, given up")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    page = await owner.goto("/deliveries")
+    await page.get_by_role("link", name="Moved, given up").click()
+    await page.wait_for_url(f"**/deliveries?state=dead&subscription={site.dead}")
+    await page.get_by_role("button", name="Forget Moved, given up").click()
+    assert await page.get_by_role("link", name="Moved, given up").count() == 0

@@ -88,6 +88,43 @@ function keepOpen(old, now) {
   now.querySelectorAll("details").forEach((details, n) => (details.open = were[n]?.open ?? details.open));
 }
 
+// Saved views of a list: names for its addresses, kept in this browser alone.
+
+const saved = document.querySelector("[data-saved]");
+
+function savedViews() {
+  try {
+    return JSON.parse(localStorage.getItem(location.pathname)) ?? [];
+  } catch {
+    return []; // not allowed, or not ours
+  }
+}
+
+function saveViews(views) {
+  localStorage.setItem(location.pathname, JSON.stringify(views));
+  writeViews();
+}
+
+function writeViews() {
+  saved.replaceChildren(...savedViews().map(({ name, query }) => {
+    const item = document.createElement("li");
+    const link = Object.assign(document.createElement("a"), { className: "tag", href: location.pathname + query, textContent: name });
+    if (query === location.search) link.setAttribute("aria-current", "true");
+    const forget = Object.assign(document.createElement("button"), { type: "button", className: "small ghost", textContent: "×" });
+    forget.setAttribute("aria-label", `Forget ${name}`);
+    forget.addEventListener("click", () => saveViews(savedViews().filter((each) => each.name !== name)));
+    item.append(link, forget);
+    return item;
+  }));
+}
+
+function saveView(form) {
+  const name = form.elements.view.value.trim();
+  if (!name) return;
+  saveViews([...savedViews().filter((each) => each.name !== name), { name, query: location.search }]);
+  form.closest("details").open = false;
+}
+
 // Live: something happened (server-sent events), or some seconds have passed.
 
 const connection = document.querySelector("[data-connection]");
@@ -152,6 +189,10 @@ document.addEventListener("change", (event) => {
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
+  if ("saveView" in form.dataset) {
+    event.preventDefault();
+    saveView(form);
+  }
   if (form.method !== "post") return;
   const button = event.submitter ?? form.querySelector("button");
   const enhanced = "enhance" in form.dataset;
@@ -172,5 +213,6 @@ document.addEventListener("submit", async (event) => {
 addEventListener("pageshow", () => document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false)));
 
 writeTimes(document);
+if (saved) writeViews();
 document.querySelector("[data-focus]")?.focus();
 follow(document.querySelector("main"));
