@@ -12,8 +12,8 @@ delivered (read again, it would repeat); commit; end the epoch in Postgres.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -200,14 +200,12 @@ class Ownership:
             await self._clock.sleep(NAP_SECONDS)
 
     async def _store_lanes(self, closing: Sequence[Owned]) -> None:
-        with suppress(TimeoutError, StoreGoneError):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._cursors.flush(closing)
+        async with _in_time("cursors of lanes"):
+            await self._cursors.flush(closing)
 
     async def _flush(self) -> None:
-        with suppress(TimeoutError, StoreGoneError):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._parking.flush()
+        async with _in_time("rows"):
+            await self._parking.flush()
 
     def _keep_partly_delivered(self, delivery: Delivery) -> None:
         owned = self._partitions.current(delivery.position.partition)
@@ -266,6 +264,16 @@ class Ownership:
         self._starts.begun(owned)
         self._membership.member.seek(owned.partition, start.offset)
         _announce(owned, start)
+
+
+@asynccontextmanager
+async def _in_time(what: str) -> AsyncIterator[None]:
+    """Bound a last write: a rebalance waits for it. What isn't written down is sent again; say so."""
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            yield
+    except (TimeoutError, StoreGoneError) as error:
+        log.warning("let_go_unwritten", what=what, error=f"{type(error).__name__}: {error}")
 
 
 def _announce(owned: Owned, start: Start) -> None:
