@@ -38,7 +38,7 @@ from tests.support.eventually import eventually
 from tests.support.tls_proxy import tls_before
 
 DISPATCHERS, RECORDERS = ("d0", "d1", "d2"), ("r0", "r1")
-RATE = 40.0
+RATE = 30.0
 NEW_KEY = base64.b64encode(b"n" * 32).decode()
 KEY, PREVIOUS = "WEBHOOKS_SECRETS__KEY", "WEBHOOKS_SECRETS__PREVIOUS_KEYS"
 
@@ -61,13 +61,13 @@ class Fleet:
         self.running[name] = await self.cluster.start(
             name, role, WEBHOOKS_OBSERVE__LISTEN=listen, **self.keys
         )
-        await eventually(lambda: is_ready(f"http://{listen}"), within=90)
+        await eventually(lambda: is_ready(f"http://{listen}"), within=180)
 
     async def stop(self, name: str) -> None:
         """Stop *name* as Kubernetes does; it ends well."""
         process = self.running.pop(name)
         assert process.process.returncode is None, process.log.read_text()[-4_000:]
-        assert await process.terminate(60) == 0, process.log.read_text()[-4_000:]
+        assert await process.terminate(120) == 0, process.log.read_text()[-4_000:]
 
     async def roll(self, names: Sequence[str]) -> None:
         """Restart each of *names*, the next when the one before is ready."""
@@ -78,9 +78,9 @@ class Fleet:
     async def restart_api(self) -> None:
         """Restart the API on its address, with the keys of now."""
         api = next(p for p in reversed(self.cluster.processes) if p.name == "api")
-        assert await api.terminate(60) == 0
+        assert await api.terminate(120) == 0
         await self.cluster.start("api", role="api", **self.keys)
-        await eventually(lambda: is_ready(self.cluster.api), within=90)
+        await eventually(lambda: is_ready(self.cluster.api), within=180)
 
 
 async def is_ready(url: str) -> bool:
@@ -214,12 +214,10 @@ async def test_the_runbook_loses_nothing_and_repeats_nothing(
     await asyncio.gather(*(fleet.start(name) for name in (*DISPATCHERS, *RECORDERS)))
     load = asyncio.create_task(cluster.produce_until_stopped(rate=RATE))
 
-    await fleet.roll(DISPATCHERS)
+    await a_next_version_expands(cluster)  # an upgrade's migration; all that follows runs on it
     await fleet.roll(RECORDERS)
-    await rotate_encryption_key(fleet)
+    await rotate_encryption_key(fleet)  # restarts the dispatchers and the API three times
     await revoke_a_key(cluster)
-    await a_next_version_expands(cluster)  # an upgrade's migration; then this version once more:
-    await fleet.roll((*DISPATCHERS, *RECORDERS))
     cluster.stop_producing()
     await load
     for path in ("/ok", "/ordered", "/flaky"):
@@ -235,7 +233,7 @@ async def test_the_runbook_loses_nothing_and_repeats_nothing(
     for name in list(fleet.running):
         await fleet.stop(name)
     api = next(p for p in reversed(cluster.processes) if p.name == "api")
-    assert await api.terminate(60) == 0
+    assert await api.terminate(120) == 0
     await restore(cluster.dsn, tmp_path / "older")
     cluster.environment |= fleet.keys
     command = await refuses(cluster, "d0")
