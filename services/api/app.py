@@ -12,6 +12,7 @@ from aiohttp import web
 
 from services.api.call import Answer, Call, Streamed
 from services.api.edge import read_body
+from services.api.portal import PATH as PORTAL
 from services.api.problems import CONTENT_TYPE, Problem, malformed, of_error
 from services.api.routes import Route
 from services.control.access import Access, Caller
@@ -26,9 +27,15 @@ NOBODY = Caller("nobody", None, frozenset())
 SCHEMAS = ("catalogue.json", "examples.json", "schema.json")
 Serving = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refusing = Callable[[Exception, Problem], web.Response]
+Showing = Callable[[web.Request, Exception, Problem], web.Response]
 
 REFUSING: web.RequestKey[Refusing] = web.RequestKey("refusing", Callable)  # type: ignore[arg-type]
 """How errors of a request look, where it isn't as a problem."""
+
+
+PAGES: web.AppKey[Showing] = web.AppKey("pages", Callable)  # type: ignore[arg-type]
+"""How errors look to a browser at a path that is nobody's; absent where there are no pages."""
+MACHINES = ("/v1", "/v2", "/api/", "/openapi.json", "/schemas/", "/.well-known/")
 
 
 class RefusedError(Exception):
@@ -72,7 +79,8 @@ class Native:
         async def serve(request: web.Request) -> web.StreamResponse:
             caller = NOBODY
             if not route.open:
-                caller = await self._access.caller(bearer(request.headers), address=request.remote)
+                caller = await self._access.anyone(bearer(request.headers), address=request.remote)
+                route.admit(caller)
             raw = await read_body(request, self._max_body_bytes)
             key = request.headers.get("Idempotency-Key")
             if request.method != "POST" or key is None or route.open:
@@ -144,10 +152,22 @@ async def problems(request: web.Request, handler: Serving) -> web.StreamResponse
     except Exception as error:
         problem = _of_request(error) or of_error(error)
         if problem is None:
-            log.exception("api_error", method=request.method, path=request.path)
+            log.exception("api_error", method=request.method, path=_told(request.path))
             problem = Problem(500, "internal", "An error of ours", "it was logged; try again")
+        if REFUSING not in request and _is_for_people(request):
+            return request.app[PAGES](request, error, problem)
         refusing: Refusing = request.get(REFUSING, _refused)
         return refusing(error, problem)
+
+
+def _is_for_people(request: web.Request) -> bool:
+    """Tell whether a browser asks for a page, where no route says who answers."""
+    return (
+        PAGES in request.app
+        and request.method == "GET"
+        and "text/html" in request.headers.get("Accept", "")
+        and not request.path.startswith(MACHINES)
+    )
 
 
 def shown_by(
@@ -161,6 +181,11 @@ def shown_by(
         return await handler(request)
 
     return serve
+
+
+def _told(path: str) -> str:
+    """Return a path as it may be logged: without the token of a portal link."""
+    return f"{PORTAL}…" if path.startswith(PORTAL) else path
 
 
 def _refused(_: Exception, problem: Problem) -> web.Response:

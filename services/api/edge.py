@@ -30,6 +30,8 @@ def harden(app: web.Application) -> None:
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if "frame-ancestors 'none'" not in response.headers["Content-Security-Policy"]:
+        del response.headers["X-Frame-Options"]  # older, and knows no origins
     response.headers["Server"] = SERVER  # aiohttp has put its own and Python's version there
 
 

@@ -19,9 +19,10 @@ class Inside:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = {f"{route.method} {route.path}": route for route in routes}
 
-    def __contains__(self, route: str) -> bool:
-        """Tell whether there is such a route."""
-        return route in self._routes
+    def admits(self, caller: Caller, route: str) -> bool:
+        """Tell whether there is such a route, for *caller*."""
+        found = self._routes.get(route)
+        return found is not None and found.admits(caller)
 
     async def ask(
         self,
@@ -34,6 +35,7 @@ class Inside:
         headers: Mapping[str, str],
     ) -> Answer:
         """Return the answer, its body as JSON decodes. Raises what the handler does."""
+        self._routes[route].admit(caller)
         call = Call(caller=caller, path=path, query=query, headers=headers, body=body)
         answer = await self._routes[route].handler(call)
         assert isinstance(answer, Answer)  # noqa: S101 - what is streamed is asked for by `stream`
@@ -44,6 +46,7 @@ class Inside:
         self, caller: Caller, route: str, *, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Streamed:
         """Return what is answered piece by piece. Raises what the handler does."""
+        self._routes[route].admit(caller)
         call = Call(caller=caller, path={}, query=query, headers=headers, body={})
         answer = await self._routes[route].handler(call)
         assert isinstance(answer, Streamed)  # noqa: S101 - see above

@@ -1,5 +1,6 @@
 """Every route of the native API in one table."""
 
+from enum import Enum
 from typing import NamedTuple
 
 from services.api.again import AgainRoutes
@@ -12,9 +13,19 @@ from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
+from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.subscriptions import SubscriptionRoutes
+from services.control.access import Caller, ForbiddenError
+
+
+class Reach(Enum):
+    """Through which portal links a route is answered; with a key it always is."""
+
+    NONE = "none"  #: no link: what a route that is added has until somebody thought of links
+    WHOLE = "whole"  #: those that show all of a project
+    ANY = "any"  #: those of some subscriptions too: `control` narrows what the route shows
 
 
 class Route(NamedTuple):
@@ -27,11 +38,28 @@ class Route(NamedTuple):
     """Whether it needs no key."""
     strict: bool = False
     """Whether its body is read as filters are: what JSON lets pass twice or astray leaves a mark."""
+    reach: Reach = Reach.NONE
+
+    def admits(self, caller: Caller) -> bool:
+        """Tell whether it is there for *caller*: for a link not everything is."""
+        if caller.link is None:
+            return True
+        if caller.webhooks is None:
+            return self.reach is not Reach.NONE
+        return self.reach is Reach.ANY
+
+    def admit(self, caller: Caller) -> None:
+        """Raise ForbiddenError where it isn't there for *caller*."""
+        if not self.admits(caller):
+            raise ForbiddenError("this is not behind a portal link")
 
     @property
     def summary(self) -> str:
         """Return the first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]
+
+
+WHOLE, ANY = Reach.WHOLE, Reach.ANY
 
 
 def native(
@@ -48,6 +76,7 @@ def native(
     replays: ReplayRoutes,
     backlogs: BacklogRoutes,
     egress: EgressRoutes,
+    portal: PortalRoutes,
 ) -> list[Route]:
     """Return the routes of `/v1`."""
     return [
@@ -59,55 +88,68 @@ def native(
         Route("POST", "/v1/projects/{id}/api-keys", projects.create_key),
         Route("GET", "/v1/projects/{id}/api-keys", projects.list_keys),
         Route("DELETE", "/v1/projects/{id}/api-keys/{key_id}", projects.delete_key),
-        Route("POST", "/v1/subscriptions", subscriptions.create, strict=True),
-        Route("GET", "/v1/subscriptions", subscriptions.list),
-        Route("POST", "/v1/subscriptions/probe", subscriptions.probe),
-        Route("GET", "/v1/subscriptions/{id}", subscriptions.get),
-        Route("PATCH", "/v1/subscriptions/{id}", subscriptions.update, strict=True),
-        Route("DELETE", "/v1/subscriptions/{id}", subscriptions.delete),
-        Route("POST", "/v1/subscriptions/{id}/pause", subscriptions.pause),
-        Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume),
-        Route("GET", "/v1/subscriptions/{id}/backlog", backlogs.get),
-        Route("POST", "/v1/subscriptions/{id}/test", subscriptions.test),
-        Route("POST", "/v1/subscriptions/{id}/keys/{key}/release", subscriptions.release_key),
-        Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets),
-        Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate),
-        Route("DELETE", "/v1/subscriptions/{id}/secrets/{secret_id}", subscriptions.end_secret),
-        Route("POST", "/v1/subscriptions/{id}/replays", replays.create),
-        Route("GET", "/v1/replays", replays.list),
-        Route("GET", "/v1/replays/{id}", replays.get),
-        Route("POST", "/v1/replays/{id}/cancel", replays.cancel),
+        Route("POST", "/v1/subscriptions", subscriptions.create, strict=True, reach=WHOLE),
+        Route("GET", "/v1/subscriptions", subscriptions.list, reach=ANY),
+        Route("POST", "/v1/subscriptions/probe", subscriptions.probe, reach=WHOLE),
+        Route("GET", "/v1/subscriptions/{id}", subscriptions.get, reach=ANY),
+        Route("PATCH", "/v1/subscriptions/{id}", subscriptions.update, strict=True, reach=ANY),
+        Route("DELETE", "/v1/subscriptions/{id}", subscriptions.delete, reach=ANY),
+        Route("POST", "/v1/subscriptions/{id}/pause", subscriptions.pause, reach=ANY),
+        Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume, reach=ANY),
+        Route("GET", "/v1/subscriptions/{id}/backlog", backlogs.get, reach=ANY),
+        Route("POST", "/v1/subscriptions/{id}/test", subscriptions.test, reach=ANY),
+        Route(
+            "POST",
+            "/v1/subscriptions/{id}/keys/{key}/release",
+            subscriptions.release_key,
+            reach=ANY,
+        ),
+        Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets, reach=ANY),
+        Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate, reach=ANY),
+        Route(
+            "DELETE",
+            "/v1/subscriptions/{id}/secrets/{secret_id}",
+            subscriptions.end_secret,
+            reach=ANY,
+        ),
+        Route("POST", "/v1/subscriptions/{id}/replays", replays.create, reach=ANY),
+        Route("GET", "/v1/replays", replays.list, reach=ANY),
+        Route("GET", "/v1/replays/{id}", replays.get, reach=ANY),
+        Route("POST", "/v1/replays/{id}/cancel", replays.cancel, reach=ANY),
         Route("POST", "/v1/events", events.ingest),
-        Route("GET", "/v1/events", journal.list),
-        Route("GET", "/v1/stream", journal.stream),
-        Route("GET", "/v1/events/{topic}/{partition}/{offset}", journal.get),
-        Route("GET", "/v1/events/{topic}/{partition}/{offset}/matches", filters.matches),
-        Route("GET", "/v1/event-types", events.types),
-        Route("GET", "/v1/event-types/{type}", events.type),
-        Route("GET", "/v1/dead-letters", again.list_dead),
-        Route("POST", "/v1/dead-letters/resend", again.resend_dead),
-        Route("POST", "/v1/dead-letters/discard", again.discard),
-        Route("GET", "/v1/attempts", history.attempts),
-        Route("GET", "/v1/attempts/{id}", history.attempt),
-        Route("GET", "/v1/deliveries", history.deliveries),
-        Route("GET", "/v1/deliveries/{id}", history.delivery),
-        Route("GET", "/v1/stats", history.stats),
-        Route("POST", "/v1/deliveries/{id}/resend", again.resend_one),
-        Route("POST", "/v1/resends", again.resend),
-        Route("GET", "/v1/resends", again.list),
-        Route("GET", "/v1/resends/{id}", again.get),
-        Route("POST", "/v1/resends/{id}/cancel", again.cancel),
-        Route("GET", "/v1/audit", audit.list),
-        Route("POST", "/v1/filters/check", filters.check, strict=True),
-        Route("POST", "/v1/filters/explain", filters.explain, strict=True),
-        Route("POST", "/v1/filters/dry-run", filters.dry_run, strict=True),
-        Route("GET", "/v1/filters/dry-runs/{id}", filters.get_dry_run),
-        Route("POST", "/v1/filters/dry-runs/{id}/cancel", filters.cancel_dry_run),
+        Route("GET", "/v1/events", journal.list, reach=ANY),
+        Route("GET", "/v1/stream", journal.stream, reach=ANY),
+        Route("GET", "/v1/events/{topic}/{partition}/{offset}", journal.get, reach=ANY),
+        Route("GET", "/v1/events/{topic}/{partition}/{offset}/matches", filters.matches, reach=ANY),
+        Route("GET", "/v1/event-types", events.types, reach=ANY),
+        Route("GET", "/v1/event-types/{type}", events.type, reach=ANY),
+        Route("GET", "/v1/dead-letters", again.list_dead, reach=ANY),
+        Route("POST", "/v1/dead-letters/resend", again.resend_dead, reach=ANY),
+        Route("POST", "/v1/dead-letters/discard", again.discard, reach=ANY),
+        Route("GET", "/v1/attempts", history.attempts, reach=ANY),
+        Route("GET", "/v1/attempts/{id}", history.attempt, reach=ANY),
+        Route("GET", "/v1/deliveries", history.deliveries, reach=ANY),
+        Route("GET", "/v1/deliveries/{id}", history.delivery, reach=ANY),
+        Route("GET", "/v1/stats", history.stats, reach=ANY),
+        Route("POST", "/v1/deliveries/{id}/resend", again.resend_one, reach=ANY),
+        Route("POST", "/v1/resends", again.resend, reach=ANY),
+        Route("GET", "/v1/resends", again.list, reach=ANY),
+        Route("GET", "/v1/resends/{id}", again.get, reach=ANY),
+        Route("POST", "/v1/resends/{id}/cancel", again.cancel, reach=ANY),
+        Route("GET", "/v1/audit", audit.list, reach=ANY),
+        Route("POST", "/v1/filters/check", filters.check, strict=True, reach=WHOLE),
+        Route("POST", "/v1/filters/explain", filters.explain, strict=True, reach=WHOLE),
+        Route("POST", "/v1/filters/dry-run", filters.dry_run, strict=True, reach=WHOLE),
+        Route("GET", "/v1/filters/dry-runs/{id}", filters.get_dry_run, reach=WHOLE),
+        Route("POST", "/v1/filters/dry-runs/{id}/cancel", filters.cancel_dry_run, reach=WHOLE),
         Route("POST", "/v1/geofences", geofences.create),
         Route("GET", "/v1/geofences", geofences.list),
         Route("GET", "/v1/geofences/{id}", geofences.get),
         Route("PATCH", "/v1/geofences/{id}", geofences.update),
         Route("DELETE", "/v1/geofences/{id}", geofences.delete),
-        Route("GET", "/v1/egress", egress.get),
+        Route("POST", "/v1/portal-links", portal.create),
+        Route("GET", "/v1/portal-links", portal.list),
+        Route("DELETE", "/v1/portal-links/{id}", portal.revoke),
+        Route("GET", "/v1/egress", egress.get, reach=ANY),
         Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
     ]

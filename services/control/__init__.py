@@ -4,6 +4,7 @@
     projects       tenants and their API keys
     fields         what a subscription may say: every rule with its sentence
     subscriptions  make, change, pause, resume, delete; secrets
+    portal         links that show one customer their webhooks
     keys           of ordered subscriptions: what holds one is tried again or given up
     test_calls     one request, made at once, that counts nowhere
     geofences      areas that filters name

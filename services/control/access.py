@@ -9,10 +9,14 @@ from services.control.rates import Rates
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, NotFoundError, WebhooksError
 from services.kernel.ids import ApiKeyId, ProjectId, is_id
-from services.kernel.ports.control import ApiKeyStore, ProjectStore
+from services.kernel.portal import PortalLink
+from services.kernel.ports.control import ApiKeyStore, PortalLinkStore, ProjectStore
 
 SCOPES = ("ingest", "read", "manage")
 ADMIN = "admin"
+LINK = "portal"
+"""Begins the id of whoever comes through a portal link, in the audit too."""
+TOKEN_PREFIX = "portal_"  # noqa: S105 - of tokens, and none itself
 MIN_LENGTH, MIN_DISTINCT = 16, 8
 WORDS = (
     "administrator", "admin", "change", "default", "example", "hooks", "key", "master", "password",
@@ -33,21 +37,53 @@ class Caller(NamedTuple):
     """Somebody with a valid key."""
 
     id: str
-    """Of the API key; `admin` for the operator."""
+    """Of the API key; `admin` for the operator; `portal:…` of a portal link."""
     project_id: ProjectId | None
     """None for the operator, who may act for every project."""
     scopes: frozenset[str]
     address: str | None = None
     """Where the request came from."""
+    link: PortalLink | None = None
+    """Through which they came; None: with a key."""
+
+    @property
+    def webhooks(self) -> tuple[str, ...] | None:
+        """The subscriptions that exist for this caller; None: all of the project."""
+        return None if self.link is None else self.link.subscriptions
 
     def require(self, scope: str) -> None:
         """Raise ForbiddenError where *scope* is missing."""
         if scope not in self.scopes:
-            raise ForbiddenError(f"this key lacks the scope {scope!r}")
+            what = "key" if self.link is None else "link"
+            raise ForbiddenError(f"this {what} lacks the scope {scope!r}")
 
     def may_see(self, project_id: ProjectId) -> bool:
         """Tell whether objects of the project exist for this caller."""
         return self.project_id is None or self.project_id == project_id
+
+    def may_see_of(self, project_id: str, subscription_id: str) -> bool:
+        """Tell whether a subscription, and what belongs to it, exists for this caller."""
+        among = self.webhooks
+        return self.project_id in (None, project_id) and (among is None or subscription_id in among)
+
+    def narrowed(self, subscription_id: str | None) -> tuple[str | None, ...]:
+        """Return the subscriptions to ask for where one, or none, is named; (None,): whichever."""
+        if self.webhooks is None:
+            return (subscription_id,)
+        return tuple(id_ for id_ in self.webhooks if subscription_id in (None, id_))
+
+    def the_one(self, subscription_id: str | None, **place: str) -> str | None:
+        """Return the subscription that is named, or the only one there is; None: whichever.
+
+        Raises FaultsError at *place* where a link shows several, NotFoundError for another's.
+        """
+        among = self.narrowed(subscription_id)
+        if not among:
+            raise NotFoundError("subscription", subscription_id or "")
+        if len(among) > 1:
+            message = "this link shows several webhooks: name one of them"
+            raise FaultsError("No webhook is named", [Fault("required", message, **place)])
+        return among[0]
 
 
 class Access:
@@ -57,12 +93,14 @@ class Access:
         self,
         *,
         keys: ApiKeyStore,
+        links: PortalLinkStore,
         projects: ProjectStore,
         admin_key: str | None,
         rates: Rates,
         clock: Clock,
     ) -> None:
         self._keys = keys
+        self._links = links
         self._projects = projects
         self._admin_hash = hash_key(admin_key) if admin_key else None
         self._rates = rates
@@ -91,6 +129,23 @@ class Access:
         self._rates.take(found.id)
         await self._keys.used(found.id, at=now)
         return Caller(ApiKeyId(found.id), found.project_id, frozenset(found.scopes), address)
+
+    async def visitor(self, hashed: bytes, *, address: str | None) -> Caller:
+        """Return who came through the portal link with this hash. Raises as `caller` does."""
+        link = await self._links.by_hash(hashed)
+        now = self._clock.now()
+        if link is None or link.expires_at <= now:
+            raise UnauthorizedError
+        id_ = f"{LINK}:{link.id}"
+        self._rates.take(id_)
+        await self._links.used(link.id, at=now)
+        return Caller(id_, link.project_id, frozenset(link.scopes), address, link)
+
+    async def anyone(self, shown: str | None, *, address: str | None) -> Caller:
+        """Return who shows a key, or the token of a portal link. Raises as `caller` does."""
+        if shown and shown.startswith(TOKEN_PREFIX):
+            return await self.visitor(hash_key(shown), address=address)
+        return await self.caller(shown, address=address)
 
     async def project_for(
         self, caller: Caller, named: object, *, pointer: str = "/project_id"

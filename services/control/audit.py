@@ -14,6 +14,7 @@ Documents are what the API would show: never a secret, header values masked.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from services.control.access import Caller
 from services.kernel.audit import Entry, EntryFilter
@@ -85,7 +86,20 @@ class Audit:
             if asked.project_id not in (None, caller.project_id):
                 return []
             asked = asked._replace(project_id=caller.project_id)
-        return await self._store.page(asked, page)
+        if caller.link is None:
+            return await self._store.page(asked, page)
+        found = [row for each in _each(caller, asked) for row in await self._store.page(each, page)]
+        newest = sorted(found, key=lambda entry: entry.id, reverse=True)[: page.limit]
+        # From where others came is not told to whom a link was given.
+        return [e if e.actor == caller.id else replace(e, address=None) for e in newest]
+
+
+def _each(caller: Caller, asked: EntryFilter) -> Sequence[EntryFilter]:
+    """Return what a link's entries are found by: those of its subscriptions alone."""
+    if asked.object_type not in (None, "subscription"):
+        return []
+    mine = asked._replace(object_type="subscription")
+    return [mine._replace(object_id=id_) for id_ in caller.narrowed(asked.object_id)]
 
 
 def _differing(before: Json, after: Json) -> tuple[Json, Json]:

@@ -30,13 +30,17 @@ class DeadLetters:
 
     async def page(self, caller: Caller, asked: DeadFilter, page: Page) -> Sequence[DeadLetter]:
         """Return those that the caller may see, newest first."""
-        seen = visible(caller, asked)
-        return [] if seen is None else await self._store.page(seen, page)
+        found: list[DeadLetter] = []
+        for seen in _each(caller, asked):
+            found += await self._store.page(seen, page)
+        return sorted(found, key=lambda letter: letter.id, reverse=True)[: page.limit]
 
     async def causes(self, caller: Caller, asked: DeadFilter) -> Sequence[Cause]:
         """Return who failed how, the most first."""
-        seen = visible(caller, asked)
-        return [] if seen is None else await self._store.causes(seen, limit=MAX_CAUSES)
+        found: list[Cause] = []
+        for seen in _each(caller, asked):
+            found += await self._store.causes(seen, limit=MAX_CAUSES)
+        return sorted(found, key=lambda cause: cause.count, reverse=True)[:MAX_CAUSES]
 
     async def discard(self, caller: Caller, body: object) -> int:
         """Let go of those that a filter names, for a reason. Raises FaultsError."""
@@ -57,12 +61,23 @@ class DeadLetters:
 
 
 def visible(caller: Caller, asked: DeadFilter) -> DeadFilter | None:
-    """Return the filter as far as the caller may see; None: nothing."""
+    """Return the filter as far as the caller may see; None: nothing. Raises as `the_one` does."""
     if caller.project_id is None:
         return asked
     if asked.project_id not in (None, caller.project_id):
         return None
-    return asked._replace(project_id=caller.project_id)
+    subscription_id = caller.the_one(asked.subscription_id, pointer="/subscription")
+    return asked._replace(project_id=caller.project_id, subscription_id=subscription_id)
+
+
+def _each(caller: Caller, asked: DeadFilter) -> Sequence[DeadFilter]:
+    """Return the filter as far as the caller may see: one for each subscription of a link."""
+    if caller.project_id is None:
+        return [asked]
+    if asked.project_id not in (None, caller.project_id):
+        return []
+    mine = asked._replace(project_id=caller.project_id)
+    return [mine._replace(subscription_id=id_) for id_ in caller.narrowed(asked.subscription_id)]
 
 
 def filter_of(check: Checker) -> DeadFilter:

@@ -100,6 +100,7 @@ class History:
         found = await self._store.points(
             project_id=project_id,
             subscription_id=asked.subscription_id,
+            among=caller.webhooks,
             type_=asked.type,
             step=step,
             since=_floor(since, step),
@@ -154,11 +155,11 @@ def _visible(caller: Caller, asked: HistoryFilter) -> HistoryFilter | None:
         return asked
     if asked.project_id not in (None, caller.project_id):
         return None
-    return asked._replace(project_id=caller.project_id)
+    return asked._replace(project_id=caller.project_id, among=caller.webhooks)
 
 
 def _may_see(caller: Caller, attempt: Recorded) -> bool:
-    return caller.project_id is None or caller.project_id == attempt.project_id
+    return caller.may_see_of(attempt.project_id, attempt.subscription_id)
 
 
 def _usual(length: timedelta) -> Step:

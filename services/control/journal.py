@@ -162,7 +162,7 @@ class Journal:
             faults.append(Fault("cursor", message, parameter="after"))
         if faults:
             raise FaultsError(QUERY, faults)
-        taken = await self.view(caller, asked)
+        taken = await self.view(caller, self.narrowed(caller, asked))
         partitions = await self._offsets.partitions(self.topics(asked))
         bounds = await self._offsets.bounds(partitions)
         at, gaps = await self._start(bounds, asked.time, pointer)
@@ -189,7 +189,29 @@ class Journal:
         event = self.event(records[0]) if records else None
         if event is None or event.position.offset != number or not _sees(caller, event):
             raise NotFoundError("event", where)
+        if caller.webhooks is not None and not await self._is_for(caller, event):
+            raise NotFoundError("event", where)
         return Entry(event, event.type, None)
+
+    async def _is_for(self, caller: Caller, event: Event) -> bool:
+        """Tell whether a webhook of the caller's link wants the event, as it is now."""
+        for id_ in caller.webhooks or ():
+            try:
+                view = await self.view(caller, Asked(subscription=id_))
+            except NotFoundError:
+                continue  # deleted since the link was made
+            if view.entry(event) is not None:
+                return True
+        return False
+
+    def narrowed(self, caller: Caller, asked: Asked) -> Asked:
+        """Return a question as far as a link reaches: to what is sent to one of its webhooks.
+
+        Raises FaultsError where it shows several and none is named.
+        """
+        return asked._replace(
+            subscription=caller.the_one(asked.subscription, parameter="subscription")
+        )
 
     def topics(self, asked: Asked) -> Sequence[str]:
         """Return the topics that are read."""

@@ -62,7 +62,8 @@ class Matches:
         project_id = ProjectId(event.project_id)
         rows, _ = await self._subscriptions.window(project_id, offset=0, limit=None)
         fences = await self._filters.fences(project_id)
-        answers = [answer(row, event, fences) for row in rows]
+        seen = [row for row in rows if caller.may_see_of(row.project_id, row.id)]
+        answers = [answer(row, event, fences) for row in seen]
         return event, sorted(answers, key=lambda each: each.reason is not None)
 
 

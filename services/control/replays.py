@@ -88,7 +88,7 @@ class Replays:
     async def get(self, caller: Caller, id_: str) -> Replay:
         """Return one. Raises NotFoundError, also for another project's."""
         found = await self._store.get(id_) if is_id(id_) else None
-        if found is None or not caller.may_see(found.project_id):
+        if found is None or not caller.may_see_of(found.project_id, found.subscription_id):
             raise NotFoundError(NOUN, id_)
         return found
 
@@ -101,8 +101,11 @@ class Replays:
             project = ProjectId(project_id)
         elif project_id not in (None, project):
             return []
-        subscription = None if subscription_id is None else SubscriptionId(subscription_id)
-        return await self._store.page(project_id=project, subscription_id=subscription, page=page)
+        found: list[Replay] = []
+        for id_ in caller.narrowed(subscription_id):
+            among = None if id_ is None else SubscriptionId(id_)
+            found += await self._store.page(project_id=project, subscription_id=among, page=page)
+        return sorted(found, key=lambda replay: replay.id, reverse=True)[: page.limit]
 
     async def cancel(self, caller: Caller, id_: str) -> Replay:
         """Cancel it; one that has ended stays as it is. Raises NotFoundError."""

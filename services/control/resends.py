@@ -18,7 +18,7 @@ from services.control.journal import Journal
 from services.control.log_begins import Log, log_begins
 from services.control.subscriptions import Subscriptions
 from services.kernel.clock import Clock, rfc3339
-from services.kernel.dead_letter import Among, DeadFilter, JobState, Resend, Source
+from services.kernel.dead_letter import Among, DeadFilter, DeadLetter, JobState, Resend, Source
 from services.kernel.errors import ConflictError, Fault, FaultsError, NotFoundError
 from services.kernel.event import Json
 from services.kernel.history import DeliveryState, HistoryFilter, state_of
@@ -94,7 +94,7 @@ class Resends:
         to = check.text("to", longest=MAX_ID)
         check.finish()
         attempts = await self._kept.history.of_delivery(id_) if is_id(id_) else []
-        mine = [each for each in attempts if caller.project_id in (None, each.project_id)]
+        mine = [e for e in attempts if caller.may_see_of(e.project_id, e.subscription_id)]
         job = await (
             self._of_attempt(caller, mine[-1], to) if mine else self._of_letter(caller, id_)
         )
@@ -108,13 +108,15 @@ class Resends:
     async def get(self, caller: Caller, id_: str) -> Resend:
         """Return one. Raises NotFoundError, also for another project's."""
         found = await self._store.get(id_) if is_id(id_) else None
-        if found is None or caller.project_id not in (None, found.project_id):
+        if found is None or not _may_see(caller, found):
             raise NotFoundError("resend", id_)
         return found
 
     async def page(self, caller: Caller, page: Page) -> Sequence[Resend]:
         """Return those that the caller may see, newest first."""
-        return await self._store.page(caller.project_id, page)
+        if caller.webhooks is None:
+            return await self._store.page(caller.project_id, page)
+        return await self._page_of_link(caller, page)
 
     async def cancel(self, caller: Caller, id_: str) -> Resend:
         """End one; twice is fine. What is handed over already is still sent."""
@@ -123,6 +125,18 @@ class Resends:
             if await self._store.cancel(id_, at=self._clock.now()):
                 change.note("cancel", id_, project_id=found.project_id)
         return await self.get(caller, id_)
+
+    async def _page_of_link(self, caller: Caller, page: Page) -> Sequence[Resend]:
+        """Return the jobs of a link's subscriptions, out of all of its project."""
+        found: list[Resend] = []
+        before = page.before
+        while len(found) < page.limit:
+            rows = await self._store.page(caller.project_id, Page(page.limit, before))
+            found += [job for job in rows if _may_see(caller, job)]
+            if len(rows) < page.limit:
+                break
+            before = rows[-1].id
+        return found[: page.limit]
 
     async def _among(self, asked: DeadFilter, source: Source) -> Among:
         if source is Source.LETTERS:
@@ -144,9 +158,9 @@ class Resends:
     async def _of_letter(self, caller: Caller, id_: str) -> Resend:
         asked = DeadFilter(id=id_, project_id=caller.project_id)
         page = await self._kept.letters.page(asked, Page(1, None))
-        if not page:
+        if not page or not caller.may_see_of(page[0].project_id, page[0].subscription_id):
             raise NotFoundError("delivery", id_)
-        return self._one(page[0].project_id, id_, Source.LETTERS)
+        return self._one(page[0], id_, Source.LETTERS)
 
     async def _of_attempt(self, caller: Caller, newest: Recorded, to: str | None) -> Resend:
         """Return the job of a delivery: from its row where it has one, else from the log."""
@@ -163,9 +177,9 @@ class Resends:
         if state is DeliveryState.DEAD:
             letter = await self._kept.letters.of(newest.subscription_id, newest.event_id)
             if letter is not None:
-                return self._one(newest.project_id, letter, Source.LETTERS)
+                return self._one(newest, letter, Source.LETTERS)
         if state is DeliveryState.PARKED and newest.verdict is not None:
-            return self._one(newest.project_id, newest.id, Source.ROWS)
+            return self._one(newest, newest.id, Source.ROWS)
         return await self._from_log(caller, newest, None)
 
     async def _may_get(self, caller: Caller, newest: Recorded, to: str) -> None:
@@ -192,13 +206,18 @@ class Resends:
             message = str(error)
         else:
             if entry.event.id == newest.event_id:
-                return self._one(newest.project_id, newest.id, Source.LOG, to=to)
+                return self._one(newest, newest.id, Source.LOG, to=to)
         raise FaultsError(INVALID, [Fault("outside_of_log", message, parameter="id")])
 
     def _one(
-        self, project_id: str, id_: str, source: Source, *, to: SubscriptionId | None = None
+        self,
+        of: Recorded | DeadLetter,
+        id_: str,
+        source: Source,
+        *,
+        to: SubscriptionId | None = None,
     ) -> Resend:
-        asked = DeadFilter(id=id_, project_id=project_id)
+        asked = DeadFilter(id=id_, project_id=of.project_id, subscription_id=of.subscription_id)
         among = Among(count=1, bytes=0, last=id_)
         return self._job(asked, among, source, to=to)
 
@@ -235,6 +254,15 @@ class Resends:
                 after["to"] = job.to
             change.note("create", job.id, project_id=job.project_id, after=after)
         return job
+
+
+def _may_see(caller: Caller, job: Resend) -> bool:
+    of = job.asked
+    if caller.webhooks is None:
+        return caller.project_id in (None, job.project_id)
+    return of.subscription_id is not None and caller.may_see_of(
+        job.project_id or "", of.subscription_id
+    )
 
 
 def deliveries_of(asked: DeadFilter, source: Source) -> HistoryFilter:

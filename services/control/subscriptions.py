@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.control.access import Access, Caller
+from services.control.access import Access, Caller, ForbiddenError
 from services.control.announce import Announcer, about
 from services.control.audit import Audit, Change
 from services.control.checks import Checker, parse_moment
@@ -102,6 +102,8 @@ class Subscriptions:
 
     async def create(self, caller: Caller, body: object) -> Created:
         """Make a subscription. Raises FaultsError, NotFoundError."""
+        if caller.webhooks is not None:
+            raise ForbiddenError("this link shows webhooks that are there, and makes no new ones")
         (created,) = await self.create_many(caller, [body], pointers=[""])
         return created
 
@@ -143,7 +145,7 @@ class Subscriptions:
     async def get(self, caller: Caller, id_: str) -> Registration:
         """Return one. Raises NotFoundError, also for another project's."""
         found = await self._store.get(SubscriptionId(id_)) if is_id(id_) else None
-        if found is None or not caller.may_see(found.project_id):
+        if found is None or not caller.may_see_of(found.project_id, id_):
             raise NotFoundError("subscription", id_)
         return found
 
@@ -157,7 +159,9 @@ class Subscriptions:
             project = ProjectId(named)
         elif named is not None and named != project:
             return []
-        return await self._store.page(project_id=project, filters=filters, page=page)
+        return await self._store.page(
+            project_id=project, among=caller.webhooks, filters=filters, page=page
+        )
 
     async def window(
         self, project_id: ProjectId, *, offset: int, limit: int | None
@@ -171,6 +175,8 @@ class Subscriptions:
         """Change what *body* names, as JSON merge patch. Raises FaultsError, StaleError."""
         before = await self.get(caller, id_)
         values = await self._values(before, body)
+        if caller.webhooks is not None and before.filter is not None:
+            _keep_filter(before, values)
         return await self._change(
             caller, "update", before, lambda now: replace(now, **values), if_version
         )
@@ -474,6 +480,13 @@ def _resumed_from(body: Json | None, *, now: datetime) -> str | None:
         check.fault("from", "range", "from lies in the future: nothing is there yet")
     check.finish()
     return rfc3339(moment or now)
+
+
+def _keep_filter(before: Registration, values: Mapping[str, Any]) -> None:
+    """Raise FaultsError where a link would change which events of its project it may see."""
+    if values.get("filter", before.filter) != before.filter:
+        message = "a link can't change the filter: it says which events are for this webhook"
+        raise FaultsError(INVALID, [Fault("forbidden", message, "/filter")])
 
 
 def _note(

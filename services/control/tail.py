@@ -103,7 +103,10 @@ class Tail:
             raise FaultsError(QUERY, faults)
         if self._listening[caller.id] >= MAX_PER_KEY or self._listening.total() >= MAX_IN_ALL:
             raise ConflictError(f"{MAX_PER_KEY} streams of one key at once: close one")
-        view = await self._journal.view(caller, wanted.asked)
+        asked = wanted.asked
+        if wanted.of != DELIVERIES or asked.subscription is not None:
+            asked = self._journal.narrowed(caller, asked)
+        view = await self._journal.view(caller, asked)
         topics = [*self._journal.topics(wanted.asked)] if wanted.of != DELIVERIES else []
         if wanted.of != EVENTS and self._attempts_topic is not None:
             topics.append(self._attempts_topic)
@@ -175,9 +178,10 @@ class Tail:
 
 def _wants(caller: Caller, wanted: Wanted, attempt: Recorded) -> bool:
     asked = wanted.asked
-    for project_id in (caller.project_id, asked.project_id):
-        if project_id not in (None, attempt.project_id):
-            return False
+    if not caller.may_see_of(attempt.project_id, attempt.subscription_id):
+        return False
+    if asked.project_id not in (None, attempt.project_id):
+        return False
     return (
         asked.subscription in (None, attempt.subscription_id)
         and asked.type in (None, attempt.type)

@@ -1,7 +1,8 @@
 """Routes become handlers: who is here, is this form ours, which page; and errors as pages."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -11,19 +12,15 @@ from services.dashboard.guard import Proxy, check_origin, check_token
 from services.dashboard.routes import ROUTES, Route
 from services.dashboard.session import Sessions
 from services.dashboard.templates import Templates
-from services.dashboard.views.session import sign_in_at
+from services.dashboard.theme import sheet
+from services.dashboard.views.session import LEFT, sign_in_at
 from services.dashboard.visit import Resources, Visit
 from services.kernel.clock import Clock
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-        " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    # Not `no-referrer`: browsers would send forms with `Origin: null` then.
-    "Referrer-Policy": "same-origin",
-}
+SAME_ORIGIN = "same-origin"
+"""Who is told whence somebody comes. Not `no-referrer`: browsers would send forms with `Origin: null`."""
 FOR_GOOD = "public, max-age=31536000, immutable"
+NOBODY = "'none'"
 SWITCHER = 200
 """Projects that the switcher offers."""
 
@@ -71,6 +68,7 @@ class Dashboard:
     def routes(self) -> Iterator[tuple[str, str, Serving]]:
         """Yield method, path and handler of everything."""
         yield "GET", "/static/{name}", self._static
+        yield "GET", "/theme/{name}", self._theme
         for route in ROUTES:
             yield route.method, route.path, self._serving(route)
 
@@ -78,17 +76,29 @@ class Dashboard:
         """Return the page of an error."""
         visit = request.get(VISIT) or self._visit(request, None)
         if isinstance(error, UnauthorizedError):
-            response = visit.redirect(sign_in_at(visit))
+            response = self._let_in(visit)
         else:
             response = visit.render("error.html", status=problem.status, problem=problem)
         self._end(visit, response)
         return response
 
+    def _let_in(self, visit: Visit) -> web.Response:
+        """Say how to get in: with another link, where they had one; else with a key."""
+        path = visit.request.path
+        left = path == LEFT
+        if not (left or path.startswith(f"{LEFT}/") or visit.session.is_of_link):
+            return visit.redirect(sign_in_at(visit))
+        return visit.render("portal_over.html", status=200 if left else 401, left=left)
+
     def _serving(self, route: Route) -> Serving:
         async def serve(request: web.Request) -> web.StreamResponse:
             visit = self._visit(request, None)
             request[VISIT] = visit
-            visit.known = await self._caller(visit)
+            try:
+                visit.known = await self._caller(visit)
+            except UnauthorizedError:
+                if not route.open:
+                    raise
             if visit.known is None and not route.open:
                 raise UnauthorizedError
             if route.method == "POST":
@@ -118,23 +128,29 @@ class Dashboard:
         )
 
     async def _caller(self, visit: Visit) -> Caller | None:
-        """Return who is here: as the proxy says, else whose key the session has."""
-        request = visit.request
+        """Return who is here: whose link they opened, as the proxy says, whose key the session has."""
+        request, session = visit.request, visit.session
+        if session.is_of_link and session.key_hash is not None:
+            hashed = bytes.fromhex(session.key_hash)
+            return await self._access.visitor(hashed, address=request.remote)
         if self._proxy is not None:
             caller = self._proxy.caller(request.headers, request.remote)
             if caller is not None:
                 return caller
-        if visit.session.key_hash is None:
+        if session.key_hash is None:
             return None
-        hashed = bytes.fromhex(visit.session.key_hash)
+        hashed = bytes.fromhex(session.key_hash)
         return await self._access.holder(hashed, address=request.remote)
 
     def _end(self, visit: Visit, response: web.StreamResponse) -> None:
         """Put on a response what all have."""
-        response.headers.update(HEADERS)
+        link = visit.known.link if visit.known else None
+        logo = link.look.logo_url if link else None
+        response.headers["Content-Security-Policy"] = policy(visit.origins, logo)
+        response.headers["Referrer-Policy"] = SAME_ORIGIN
         # Only what changed: an answer in the background must not undo what a form did meanwhile.
         if visit.session != visit.came_with or self._sessions.is_due(visit.session):
-            self._sessions.write(response, visit.session, secure=visit.request.secure)
+            self._sessions.write(response, visit.session, visit.request)
 
     async def _static(self, request: web.Request) -> web.Response:
         asset = assets().get(request.match_info["name"])
@@ -145,3 +161,24 @@ class Dashboard:
         response.headers["Cache-Control"] = FOR_GOOD if fresh else "no-cache"
         response.enable_compression()
         return response
+
+    async def _theme(self, request: web.Request) -> web.Response:
+        body = sheet(request.match_info["name"])
+        if body is None:
+            raise web.HTTPNotFound
+        response = web.Response(body=body, content_type="text/css")
+        response.headers["Cache-Control"] = FOR_GOOD
+        return response
+
+
+def policy(origins: Sequence[str], logo_url: str | None) -> str:
+    """Return the Content-Security-Policy: ourselves alone; and of a portal link its logo.
+
+    *origins* are those whose pages may embed the answer.
+    """
+    logo = f" https://{urlsplit(logo_url).netloc}" if logo_url else ""
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{logo};"
+        " connect-src 'self'; form-action 'self';"
+        f" frame-ancestors {' '.join(origins) or NOBODY}; base-uri 'none'"
+    )

@@ -1,7 +1,9 @@
 """Places to go to, in the order in which people need them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from services.control.access import Caller
 
 
 class Place(NamedTuple):
@@ -27,6 +29,15 @@ PLACES = (
 )
 
 
-def navigation(scopes: Collection[str]) -> Sequence[Place]:
-    """Return what somebody with *scopes* is shown."""
-    return [place for place in PLACES if place.scope in scopes]
+FOR_LINKS = frozenset({"/webhooks", "/deliveries", "/failed", "/replays", "/event-types"})
+FOR_WHOLE_PROJECTS = FOR_LINKS | {"/events", "/filters", "/audit"}
+"""Behind a portal link there is less; what it asks for, the API refuses anyway."""
+
+
+def navigation(caller: Caller) -> Sequence[Place]:
+    """Return what *caller* is shown."""
+    places = [place for place in PLACES if place.scope in caller.scopes]
+    if caller.link is None:
+        return places
+    among = FOR_WHOLE_PROJECTS if caller.webhooks is None else FOR_LINKS
+    return [place for place in places if place.path in among]

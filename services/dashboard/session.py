@@ -1,12 +1,14 @@
 """A session is a sealed cookie: whose key, the project chosen, the secret of its forms.
 
-Nothing is stored. It holds the hash of an API key, which is looked up at every request: revoking the
-key ends the session.
+Nothing is stored. It holds the hash of an API key or of a portal link's token, which is looked up at
+every request: revoking it ends the session. Only the session of a link that names origins is sent
+along from inside another site's page, and by browsers that keep it apart for each such site.
 """
 
 import base64
 import binascii
 import hmac
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
@@ -15,8 +17,11 @@ from aiohttp import web
 
 from services.kernel.clock import Clock
 from services.kernel.ids import Entropy
+from services.kernel.portal import PortalLink
 
 COOKIE = "webhooks_session"
+EMBEDDED = "webhooks_portal"
+"""Of a session that lives in another site's page: browsers keep it apart for each of those."""
 LONGEST = timedelta(hours=12)
 TOKEN_BYTES = 24
 RENEW = 0.75
@@ -41,11 +46,20 @@ class Session(NamedTuple):
     began: float
     ends: float
     key_hash: str | None = None
-    """Hex; None before signing in, or where a proxy says who it is."""
+    """Hex, of an API key or a link's token; None before, or where a proxy says who it is."""
     project: str | None = None
     """That the operator has chosen; None: all of them."""
     note: str | None = None
     """Said once, on the next page."""
+    until: float | None = None
+    """Where it was begun by a portal link: the end of that."""
+    origins: Sequence[str] = ()
+    """Whose pages may embed it."""
+
+    @property
+    def is_of_link(self) -> bool:
+        """Tell whether it was begun by a portal link."""
+        return self.until is not None
 
 
 class Sessions:
@@ -66,31 +80,57 @@ class Sessions:
         now = self._clock.time()
         return Session(secret, now, now + self._idle, key_hash.hex() if key_hash else None)
 
+    def of_link(self, link: PortalLink) -> Session:
+        """Return a fresh one for who came through *link*: it ends as the link does."""
+        session = self.new(key_hash=link.hash)
+        return session._replace(until=link.expires_at.timestamp(), origins=link.origins)
+
     def read(self, request: web.Request) -> Session | None:
         """Return the one of a request; None where there is none, or it is over."""
-        plain = self._box.open(request.cookies.get(COOKIE, ""))
-        if plain is None:
-            return None
-        session = Session(**orjson.loads(plain))
-        return session if session.ends > self._clock.time() else None
+        for name in (EMBEDDED, COOKIE):
+            plain = self._box.open(request.cookies.get(name, ""))
+            if plain is not None:
+                session = Session(**orjson.loads(plain))
+                if session.ends > self._clock.time():
+                    return session
+        return None
 
     def is_due(self, session: Session) -> bool:
         """Tell whether the end of a session that goes on should be moved: not at every request."""
         return session.ends - self._clock.time() < self._idle * RENEW
 
-    def write(self, response: web.StreamResponse, session: Session, *, secure: bool) -> None:
-        """Put *session* on a response, its end moved."""
+    def write(
+        self, response: web.StreamResponse, session: Session, request: web.BaseRequest
+    ) -> None:
+        """Put *session* on the response to *request*, its end moved."""
         now = self._clock.time()
-        ends = min(now + self._idle, session.began + LONGEST.total_seconds())
+        ends = session.began + LONGEST.total_seconds()
+        ends = min(ends, now + self._idle if session.until is None else session.until)
         sealed = self._box.seal(orjson.dumps(session._replace(ends=ends)._asdict()))
+        name, other = (EMBEDDED, COOKIE) if session.origins else (COOKIE, EMBEDDED)
+        self._set(response, name, sealed, seconds=max(0, int(ends - now)), request=request)
+        if other in request.cookies:  # or there would be two sessions
+            self._set(response, other, "", seconds=0, request=request)
+
+    def _set(
+        self,
+        response: web.StreamResponse,
+        name: str,
+        text: str,
+        *,
+        seconds: int,
+        request: web.BaseRequest,
+    ) -> None:
+        is_embedded = name == EMBEDDED
         response.set_cookie(
-            COOKIE,
-            sealed,
-            max_age=max(0, int(ends - now)),
+            name,
+            text,
+            max_age=seconds,
             path="/",
             httponly=True,
-            samesite="Lax",
-            secure=secure or self._secure,
+            samesite="None" if is_embedded else "Lax",
+            secure=is_embedded or request.secure or self._secure,
+            partitioned=is_embedded or None,
         )
 
     def token(self, session: Session) -> str:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.dashboard import became, charts, hints, timeline, words
 from services.dashboard.assets import address
+from services.dashboard.theme import theme_address
 
 KILO = 1_000
 SIZES = ("bytes", "kB", "MB", "GB", "TB")
@@ -38,6 +39,7 @@ class Templates:
         self._environment.globals.update(
             asset=address,
             with_query=with_query,
+            theme_address=theme_address,
             words=words,
             became=became,
             hint=hints.hint,

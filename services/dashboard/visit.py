@@ -14,6 +14,7 @@ from services.dashboard.navigation import navigation
 from services.dashboard.session import Session, Sessions
 from services.dashboard.templates import Templates
 from services.kernel.clock import Clock
+from services.kernel.portal import PortalLink
 
 FORM_SECONDS, WRITE_SECONDS = 30.0, 30.0
 URLENCODED = "application/x-www-form-urlencoded"
@@ -59,8 +60,8 @@ class Stream(Protocol):
 class Resources(Protocol):
     """`/v1`, in this process. Calls raise what its handlers raise."""
 
-    def __contains__(self, route: str) -> bool:
-        """Tell whether there is such a route."""
+    def admits(self, caller: Caller, route: str) -> bool:
+        """Tell whether there is such a route, for *caller*."""
 
     async def ask(
         self,
@@ -106,6 +107,8 @@ class Visit:
         self.projects: Sequence[Mapping[str, Any]] = ()
         """To choose from; only the operator has a choice."""
         self.known = caller
+        self.origins: Sequence[str] = session.origins if session else ()
+        """Whose pages may embed the answer."""
         self._resources = resources
         self._sessions = sessions
         self._access = access
@@ -145,8 +148,8 @@ class Visit:
         return scope in self.caller.scopes
 
     def has(self, route: str) -> bool:
-        """Tell whether this installation answers *route*."""
-        return route in self._resources
+        """Tell whether *route* is answered for who is here: what isn't, no page should offer."""
+        return self._resources.admits(self.caller, route)
 
     async def reply(
         self,
@@ -222,6 +225,17 @@ class Visit:
         """Raise UnauthorizedError where nobody holds a key with this hash."""
         await self._access.holder(hashed, address=self.request.remote)
 
+    async def link(self, hashed: bytes) -> PortalLink:
+        """Return the portal link with this hash. Raises UnauthorizedError where it is over."""
+        found = await self._access.visitor(hashed, address=self.request.remote)
+        assert found.link is not None  # noqa: S101 - a visitor came through one
+        return found.link
+
+    def begin_link(self, link: PortalLink) -> None:
+        """Begin a session for whoever has *link*."""
+        self.session = self._sessions.of_link(link)
+        self.origins = link.origins
+
     def begin(self, key_hash: bytes | None) -> None:
         """Begin another session, with forms of its own."""
         self.session = self._sessions.new(key_hash=key_hash)
@@ -255,9 +269,10 @@ class Visit:
             "path": self.request.path,
             "here": self.request.path_qs,
             "query": Parameters(self.query),
-            "navigation": navigation(self.known.scopes) if self.known else (),
+            "navigation": navigation(self.known) if self.known else (),
             "theme": theme if theme in THEMES else "system",
             "project": self.project if signed_in else None,
+            "link": self.known.link if self.known else None,
             "is_operator": signed_in and ADMIN in self.caller.scopes,
             "note": self.session.note,
             "token": self._sessions.token(self.session),

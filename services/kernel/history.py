@@ -47,6 +47,8 @@ class HistoryFilter(NamedTuple):
     external_id: str | None = None
     text: str | None = None
     """Part of the answer's excerpt, in any case."""
+    among: tuple[str, ...] | None = None
+    """Of these subscriptions alone: those that exist for whoever asks."""
     deliveries: bool = False
     """Whether only the newest attempt of each delivery is meant, and no test call."""
 

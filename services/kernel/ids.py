@@ -10,6 +10,7 @@ ProjectId = NewType("ProjectId", str)
 SubscriptionId = NewType("SubscriptionId", str)
 SecretId = NewType("SecretId", str)
 ApiKeyId = NewType("ApiKeyId", str)
+PortalLinkId = NewType("PortalLinkId", str)
 GeofenceId = NewType("GeofenceId", str)
 
 Entropy: TypeAlias = Callable[[int], bytes]

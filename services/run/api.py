@@ -28,6 +28,7 @@ from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
+from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.routes import native
@@ -54,6 +55,7 @@ from services.control.keys import Keys
 from services.control.log_begins import Log
 from services.control.match_counts import MatchCounts
 from services.control.matches import Matches
+from services.control.portal import PortalLinks
 from services.control.projects import Projects
 from services.control.rates import Rates
 from services.control.replay_counts import Counts
@@ -89,6 +91,7 @@ from services.store.history import PostgresHistory
 from services.store.idempotency import PostgresAnswers
 from services.store.keys import PostgresKeys
 from services.store.pool import Pool
+from services.store.portal_links import PostgresPortalLinks
 from services.store.projects import PostgresApiKeys, PostgresProjects
 from services.store.registrations import PostgresRegistrations
 from services.store.replays import PostgresReplays
@@ -166,8 +169,10 @@ async def _build(
 
     projects = PostgresProjects(pool=pool)
     keys = PostgresApiKeys(pool=pool)
+    links = PostgresPortalLinks(pool=pool)
     access = Access(
         keys=keys,
+        links=links,
         projects=projects,
         admin_key=admin_key,
         rates=Rates(per_second=settings.api.key_requests_per_second, monotonic=clock.monotonic),
@@ -357,6 +362,17 @@ async def _build(
             next_addresses=settings.deliver.egress_next_addresses,
             next_from=settings.deliver.egress_next_from,
         ),
+        portal=PortalRoutes(
+            PortalLinks(
+                store=links,
+                access=access,
+                subscriptions=subscriptions,
+                audit=audit,
+                clock=clock,
+                entropy=os.urandom,
+            ),
+            public_url=settings.dashboard.public_url,
+        ),
     )
     app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
     app[TROUBLE] = []
@@ -380,6 +396,7 @@ async def _build(
     chores = [
         Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
         Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),
+        Chore("portal_links", links.expire, timedelta(days=30)),
         Chore("dry_runs", dry_runs.expire, timedelta(days=1)),
         Chore("match_counts", match_counts.expire, timedelta(days=1, hours=1)),
         Chore("dead_letters", letters.expire, timedelta(days=settings.retry.dead_letter_days)),

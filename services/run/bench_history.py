@@ -115,6 +115,7 @@ async def _points(history: PostgresHistory, asked: HistoryFilter, now: datetime)
     return await history.points(
         project_id=asked.project_id,
         subscription_id=asked.subscription_id,
+        among=None,
         type_=None,
         step=Step.HOUR,
         since=now - timedelta(days=DAYS),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from services.api.app import shown_by
+from services.api.app import PAGES, shown_by
 from services.api.inside import Inside
 from services.api.routes import Route
 from services.control.access import Access
@@ -77,5 +77,6 @@ def add_dashboard(
         public_url=chosen.public_url,
         clock=clock,
     )
+    app[PAGES] = pages.refused
     for method, path, handler in pages.routes():
         app.router.add_route(method, path, shown_by(handler, pages.refused))

@@ -7,7 +7,7 @@ subscriptions no index does: a day is read in spans, from its end on, each twice
 before, so that few rows too many are put in order, and a day that has none is read in a few steps.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -153,7 +153,7 @@ class PostgresHistory:
             )
             if not rows:
                 raise _Nothing
-            search.sources = [row["id"] for row in rows]
+            search.sources = _among(rows, asked.among)
         await self._named(search, asked)
         search.narrow(asked)
         return search
@@ -211,6 +211,7 @@ class PostgresHistory:
         *,
         project_id: str | None,
         subscription_id: str | None,
+        among: Collection[str] | None,
         type_: str | None,
         step: Step,
         since: datetime,
@@ -225,7 +226,7 @@ class PostgresHistory:
         rows = await self._pool.fetch(
             "attempt_stats",
             step.value,
-            [row["id"] for row in sources],
+            _among(sources, among),
             since,
             until,
             types[0],
@@ -345,6 +346,11 @@ class _Search:
             f" and not exists (select from {table} n where n.event = a.event"
             " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
         )
+
+
+def _among(sources: Sequence[asyncpg.Record], among: Collection[str] | None) -> list[int]:
+    """Return the numbers of sources, of some subscriptions alone where *among* names them."""
+    return [row["id"] for row in sources if among is None or row["subscription_id"] in among]
 
 
 def _spans(table: str, span: Span) -> Iterator[Span]:

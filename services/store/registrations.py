@@ -1,6 +1,6 @@
 """Tables `subscriptions` and `secrets`, as the API writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -64,11 +64,20 @@ class PostgresRegistrations:
         return rows[0] if rows else None
 
     async def page(
-        self, *, project_id: ProjectId | None, filters: Mapping[str, str], page: Page
+        self,
+        *,
+        project_id: ProjectId | None,
+        among: Collection[str] | None,
+        filters: Mapping[str, str],
+        page: Page,
     ) -> Sequence[Registration]:
         """Return those of a project (None: of all), newest first."""
         return await self._find(
-            project_id=project_id, filters=filters, before=page.before, limit=page.limit
+            project_id=project_id,
+            among=among,
+            filters=filters,
+            before=page.before,
+            limit=page.limit,
         )
 
     async def window(
@@ -166,6 +175,7 @@ class PostgresRegistrations:
         *,
         id_: SubscriptionId | None = _ANY,
         project_id: ProjectId | None = _ANY,
+        among: Collection[str] | None = None,
         filters: Mapping[str, str] | None = None,
         before: str | None = None,
         limit: int | None = None,
@@ -182,6 +192,7 @@ class PostgresRegistrations:
             before,
             limit,
             offset,
+            among,
         )
         return [self._registration(row) for row in rows]
 

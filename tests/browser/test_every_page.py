@@ -51,7 +51,7 @@ async def test_the_names_of_the_pages_are_complete(site: Site) -> None:
     assert tuple(pages(site)) == NAMES
     shown = {route.path for route in ROUTES if route.method == "GET"}
     known = {_as_route(path.partition("?")[0], site) for path in pages(site).values()}
-    known |= {"/", "/sign-in", "/live", "/event-types/{type}"}
+    known |= {"/", "/sign-in", "/live", "/event-types/{type}", "/portal", "/portal/{token}"}
     known |= {"/deliveries.csv", "/deliveries.ndjson"}
     assert shown - known == set(), "a page that no rule looks at: add it to pages.py"
 
@@ -95,3 +95,5 @@ async def test_a_page_says_so_where_nothing_is(owner: Visitor) -> None:
     page = await owner.goto("/webhooks/5e208446c97efa37d4830b99", status=404)
     assert await page.inner_text("h1") == "Not found"
     assert await violations(owner) == []
+    page = await owner.goto("/nothing/of/ours", status=404)
+    assert await page.inner_text("h1") == "Not found"

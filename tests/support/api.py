@@ -10,7 +10,7 @@ import orjson
 from aiohttp import ClientSession, web
 
 from services.run import api
-from services.settings import Api, Deliver, Kafka, Postgres, Secrets, Settings
+from services.settings import Api, Dashboard, Deliver, Kafka, Postgres, Secrets, Settings
 
 SECRETS_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 ADMIN_KEY = "priv_admin_for_tests_only_0123456789abcdef"
@@ -87,6 +87,7 @@ async def an_api(
     dsn: str,
     *,
     deliver: Deliver | None = None,
+    dashboard: Dashboard | None = None,
     **settings: Any,  # noqa: ANN401 - of the section `api`
 ) -> AsyncIterator[ServedApi]:
     """Serve it on a free port; loopback and http:// are allowed unless *deliver* says otherwise."""
@@ -95,6 +96,7 @@ async def an_api(
         postgres=Postgres(dsn=dsn),
         secrets=Secrets(key=SECRETS_KEY),
         api=Api(admin_key=ADMIN_KEY, **settings),
+        dashboard=dashboard or Dashboard(),
         deliver=deliver or Deliver(allow_networks=("127.0.0.0/8",), allow_http=True),
     )
     async with AsyncExitStack() as stack:

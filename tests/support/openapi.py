@@ -22,6 +22,7 @@ from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.openapi import document
+from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.routes import Route, native
@@ -46,6 +47,7 @@ def routes() -> list[Route]:
         replays=ReplayRoutes(nothing, clock=nothing),
         backlogs=BacklogRoutes(nothing),
         egress=EgressRoutes(addresses=(), next_addresses=(), next_from=None),
+        portal=PortalRoutes(nothing, public_url=None),
     )
 
 

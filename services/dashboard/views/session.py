@@ -11,6 +11,8 @@ from services.kernel.errors import Fault
 
 YEAR_SECONDS = 365 * 86_400
 HOME = "/webhooks"
+LEFT = "/portal"
+"""Where whoever leaves a portal goes: to come back they need its link."""
 
 
 async def home(visit: Visit) -> web.StreamResponse:
@@ -43,7 +45,10 @@ async def signed_in(visit: Visit) -> web.StreamResponse:
 
 async def sign_out(visit: Visit) -> web.StreamResponse:
     """End the session."""
+    was_link = visit.session.is_of_link
     visit.begin(None)
+    if was_link:
+        return visit.redirect(LEFT)
     return visit.redirect("/sign-in", note="You are signed out.")
 
 

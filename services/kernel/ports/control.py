@@ -1,6 +1,6 @@
 """Postgres, as the API sees it. Every call may raise StoreGoneError."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -12,8 +12,16 @@ from services.kernel.delivery import Delivery
 from services.kernel.dry_run import DryRun
 from services.kernel.event import Json
 from services.kernel.geofence import Geofence
-from services.kernel.ids import ApiKeyId, GeofenceId, ProjectId, SecretId, SubscriptionId
+from services.kernel.ids import (
+    ApiKeyId,
+    GeofenceId,
+    PortalLinkId,
+    ProjectId,
+    SecretId,
+    SubscriptionId,
+)
 from services.kernel.lane import Start
+from services.kernel.portal import PortalLink
 from services.kernel.recorded import Recorded
 from services.kernel.registration import (
     ApiKey,
@@ -68,6 +76,27 @@ class ApiKeyStore(Protocol):
         """Revoke it; return it as it was, None where it wasn't there."""
 
 
+class PortalLinkStore(Protocol):
+    """Table `portal_links`."""
+
+    async def add(self, link: PortalLink) -> None:
+        """Store a new link."""
+
+    async def by_hash(self, hash_: bytes) -> PortalLink | None:
+        """Return the link with this hash, if it is neither revoked nor its project deleted."""
+
+    async def page(self, project_id: ProjectId | None, page: Page) -> Sequence[PortalLink]:
+        """Return those of a project (None: of all) that are not revoked, newest first."""
+
+    async def used(self, id_: PortalLinkId, *, at: datetime) -> None:
+        """Note that it was used."""
+
+    async def revoke(
+        self, project_id: ProjectId | None, id_: PortalLinkId, *, at: datetime
+    ) -> PortalLink | None:
+        """Revoke it; return it as it was, None where it wasn't there."""
+
+
 class RegistrationStore(Protocol):
     """Tables `subscriptions` and `secrets`."""
 
@@ -83,7 +112,12 @@ class RegistrationStore(Protocol):
         """Return one that is not deleted, with its failure count."""
 
     async def page(
-        self, *, project_id: ProjectId | None, filters: Mapping[str, str], page: Page
+        self,
+        *,
+        project_id: ProjectId | None,
+        among: Collection[str] | None,
+        filters: Mapping[str, str],
+        page: Page,
     ) -> Sequence[Registration]:
         """Return those of a project (None: of all), newest first; filters: `status`, `url`, `type`."""
 

@@ -95,6 +95,7 @@ class HistoryStore(Protocol):
         *,
         project_id: str | None,
         subscription_id: str | None,
+        among: Collection[str] | None,
         type_: str | None,
         step: Step,
         since: datetime,

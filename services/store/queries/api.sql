@@ -58,6 +58,39 @@ update api_keys set deleted_at = $3
 where project_id = $1 and id = $2 and deleted_at is null
 returning id, project_id, name, prefix, hash, scopes, created_at, expires_at, last_used_at;
 
+-- name: add_portal_link
+-- Store a new portal link, by the hash of its token.
+insert into portal_links (id, project_id, subscriptions, scopes, origins, accent, logo_url, hash,
+    created_by, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: portal_link_by_hash
+-- The link whose token somebody showed.
+select l.* from portal_links l join projects p on p.id = l.project_id and p.deleted_at is null
+where l.hash = $1 and l.revoked_at is null;
+
+-- name: page_portal_links
+-- Links of a project or of all, newest first, below an id.
+select * from portal_links
+where ($1::text is null or project_id = $1) and revoked_at is null
+and ($2::text is null or id < $2)
+order by id desc limit $3;
+
+-- name: portal_link_used
+-- Note the last use, to the minute: at most one write a minute and link.
+update portal_links set last_used_at = date_trunc('minute', $2::timestamptz)
+where id = $1 and last_used_at is distinct from date_trunc('minute', $2::timestamptz);
+
+-- name: revoke_portal_link
+-- Revoke a link.
+update portal_links set revoked_at = $3
+where ($1::text is null or project_id = $1) and id = $2 and revoked_at is null
+returning *;
+
+-- name: expire_portal_links
+-- Forget links that ended before a moment.
+delete from portal_links where least(expires_at, revoked_at) < $1;
+
 -- name: add_subscription
 -- Store a new subscription.
 insert into subscriptions (
@@ -90,6 +123,7 @@ where s.deleted_at is null
   and ($4::text is null or s.url = $4)
   and ($5::text is null or $5 = any (s.types))
   and ($6::text is null or s.id < $6)
+  and ($9::text[] is null or s.id = any ($9))
 order by s.id desc
 limit $7 offset $8;
 

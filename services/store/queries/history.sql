@@ -53,7 +53,7 @@ select id, project_id, subscription_id from attempt_sources where id = any($1::i
 
 -- name: attempt_sources_of
 -- The numbers of a project, of a subscription, of those that a delivery's id names, or of all.
-select id from attempt_sources
+select id, subscription_id from attempt_sources
 where ($1::text is null or project_id = $1) and ($2::text is null or subscription_id = $2)
 and ($3::bytea is null or half = $3)
 

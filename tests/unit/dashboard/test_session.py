@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -15,7 +15,10 @@ from services.dashboard.guard import (
     check_origin,
     check_token,
 )
-from services.dashboard.session import COOKIE, Sessions
+from services.dashboard.session import COOKIE, EMBEDDED, Sessions
+from services.kernel.ids import PortalLinkId
+from services.kernel.portal import Look, PortalLink
+from tests.support.rows import PROJECT
 from tests.support.virtual_time import VirtualClock
 
 HOST = "hooks.example.com"
@@ -68,7 +71,8 @@ def a_request(**headers: str) -> web.Request:
 def kept(sessions: Sessions, **fields: object) -> web.Request:
     """Return a request with the cookie that was written last."""
     response = web.Response()
-    sessions.write(response, sessions.new(key_hash=b"k")._replace(**fields), secure=False)
+    session = sessions.new(key_hash=b"k")._replace(**fields)  # type: ignore[arg-type]
+    sessions.write(response, session, a_request())
     return a_request(Cookie=f"{COOKIE}={response.cookies[COOKIE].value}")
 
 
@@ -91,6 +95,44 @@ def test_a_session_ends_after_half_a_day_however_much_it_is_used(
     request = kept(sessions, began=began)
     clock.now_ += 61
     assert sessions.read(request) is None
+
+
+def a_portal_link(clock: At, *, seconds: float, origins: tuple[str, ...] = ()) -> PortalLink:
+    began = datetime.fromtimestamp(clock.time(), UTC)
+    return PortalLink(
+        id=PortalLinkId("61f0a446c97efa37d4831000"), project_id=PROJECT, subscriptions=None,
+        scopes=("read",), origins=origins, look=Look(), hash=b"token", created_by="admin",
+        created_at=began, expires_at=began + timedelta(seconds=seconds),
+    )  # fmt: skip
+
+
+def test_a_session_of_a_link_ends_with_it_and_not_before(sessions: Sessions, clock: At) -> None:
+    hour = timedelta(hours=1).total_seconds()
+    response = web.Response()
+    sessions.write(response, sessions.of_link(a_portal_link(clock, seconds=hour)), a_request())
+    cookie = response.cookies[COOKIE]
+    assert (cookie["samesite"], cookie["max-age"]) == ("Lax", str(int(hour)))
+    request = a_request(Cookie=f"{COOKIE}={cookie.value}")
+    clock.now_ += hour - 1
+    assert sessions.read(request) is not None
+    clock.now_ += 1
+    assert sessions.read(request) is None
+
+
+def test_only_the_session_of_a_link_that_names_origins_goes_into_other_sites_pages(
+    sessions: Sessions, clock: At
+) -> None:
+    link = a_portal_link(clock, seconds=3600, origins=("https://app.example.com",))
+    response = web.Response()
+    sessions.write(response, sessions.of_link(link), a_request(Cookie=f"{COOKIE}=00"))
+    text = response.cookies[EMBEDDED].OutputString()
+    for part in ("SameSite=None", "Secure", "Partitioned", "HttpOnly"):
+        assert part in text
+    assert response.cookies[COOKIE]["max-age"] == "0"  # it takes the place of the other
+    plain = web.Response()
+    sessions.write(plain, sessions.new(key_hash=b"k"), a_request())
+    assert "SameSite=Lax" in plain.cookies[COOKIE].OutputString()
+    assert "Partitioned" not in plain.cookies[COOKIE].OutputString()
 
 
 def test_a_form_fits_its_own_session_alone_and_its_token_is_never_the_same(
