@@ -15,6 +15,7 @@
     curl        a request as a command; pure
     samples     receivers, filled for one webhook
     navigation  places to go to
+    theme       the colours of a portal link, readable on every ground
     assets      the files of static/, named by their content
     views/      one module per noun: functions that take a Visit and return a response
     templates/  one file per page, `base.html` around it, `macros.html` for all that repeats
@@ -48,6 +49,12 @@ reloading the page shows the same. JavaScript also writes times in the viewer's 
 **Nothing from elsewhere.** The Content-Security-Policy names this origin alone, without inline script or
 style: no `style=""`, no `onclick`; drawings use SVG attributes and classes. Colours, sizes and spaces are
 custom properties in `style.css`.
+
+**Behind a portal link** (`/portal/…`) the same pages show one customer's webhooks: the caller has a
+`link`, and the API is narrow for it. A route of `/v1` is closed to links until its line in
+`api/routes.py` gives it a `reach`; ask `visit.has(route)` before offering what a link may not have, and
+name the page's path in `navigation.py` if links have it. Other sites embed only what a link lets them:
+`visit.origins`.
 
 **Errors.** Raise what the API raises: `ForbiddenError`, `NotFoundError`, an outage. The API's own table
 (`api/problems.py`) says what each is, and `app` shows it as a page that says what to do.

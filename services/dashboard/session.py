@@ -121,16 +121,19 @@ class Sessions:
         seconds: int,
         request: web.BaseRequest,
     ) -> None:
-        is_embedded = name == EMBEDDED
+        if name == EMBEDDED:
+            # By hand: before Python 3.14 the library knows no partitions.
+            attributes = f"Max-Age={seconds}; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"
+            response.headers.add("Set-Cookie", f"{name}={text}; {attributes}")
+            return
         response.set_cookie(
             name,
             text,
             max_age=seconds,
             path="/",
             httponly=True,
-            samesite="None" if is_embedded else "Lax",
-            secure=is_embedded or request.secure or self._secure,
-            partitioned=is_embedded or None,
+            samesite="Lax",
+            secure=request.secure or self._secure,
         )
 
     def token(self, session: Session) -> str:

@@ -15,7 +15,7 @@
     history        the history as people look at it; attempt_rows, a row of it
     health         what workers tell the API of themselves
     options        order, pace, grouping and age of a subscription, to and from columns
-    projects, api_keys, subscriptions, secrets, idempotency: what the API stores
+    projects, api_keys, portal_links, subscriptions, secrets, idempotency: what the API stores
 
 An outage is a StoreGoneError, whether the statement took effect being unknown: every statement here
 can be repeated.

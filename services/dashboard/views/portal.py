@@ -14,7 +14,7 @@ async def enter(visit: Visit) -> web.StreamResponse:
     link = await visit.link(hash_key(token))
     if visit.known is not None and visit.known.link is None:
         visit.origins = link.origins
-        return visit.render("portal_confirm.html", link=token)
+        return visit.render("portal_confirm.html", offered=token)
     visit.begin_link(link)
     return visit.redirect(HOME)
 
