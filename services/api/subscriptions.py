@@ -4,6 +4,7 @@ import base64
 
 from services.api.call import Answer, Call
 from services.api.problems import shown_fault
+from services.control.backlog import Backlogs, Short
 from services.control.checks import Checker
 from services.control.fields import shown
 from services.control.keys import Keys
@@ -16,7 +17,7 @@ from services.kernel.event import Json
 from services.kernel.registration import Registration, Secret
 from services.kernel.subscription import Status
 
-FILTERS = ("project_id", "status", "url", "type")
+FILTERS = ("project_id", "status", "url", "type", "backlog")
 
 
 class SubscriptionRoutes:
@@ -28,7 +29,9 @@ class SubscriptionRoutes:
         test_calls: TestCalls,
         keys: Keys,
         counts: MatchCounts,
+        backlogs: Backlogs,
     ) -> None:
+        self._backlogs = backlogs
         self._subscriptions = subscriptions
         self._counts = counts
         self._keys = keys
@@ -45,11 +48,16 @@ class SubscriptionRoutes:
         return answer._replace(body=body, headers={**answer.headers, **location})
 
     async def list(self, call: Call) -> Answer:
-        """List subscriptions, newest first."""
+        """List subscriptions, newest first; with `backlog=true` what waits for each, in short."""
         call.caller.require("read")
-        page = call.page(*FILTERS, choices={"status": list(Status)})
+        page = call.page(*FILTERS, choices={"status": list(Status), "backlog": ("true", "false")})
         rows = await self._subscriptions.page(call.caller, filters=call.query, page=page)
-        return call.listed(rows, page, _shown, *FILTERS)
+        if call.query.get("backlog") != "true":
+            return call.listed(rows, page, _shown, *FILTERS)
+        found = await self._backlogs.in_short(rows)
+        return call.listed(
+            rows, page, lambda row: {**_shown(row), "backlog": _short(found[row.id])}, *FILTERS
+        )
 
     async def get(self, call: Call) -> Answer:
         """Return one subscription."""
@@ -162,6 +170,11 @@ def _shown(registration: Registration) -> Json:
         "created_at": rfc3339(registration.created_at),
         "updated_at": rfc3339(registration.updated_at),
     }
+
+
+def _short(short: Short) -> Json:
+    oldest_at = None if short.oldest_at is None else rfc3339(short.oldest_at)
+    return {"lag": short.lag, "retries": short.retries, "oldest_at": oldest_at}
 
 
 def _secret(secret: Secret) -> Json:

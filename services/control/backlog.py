@@ -13,10 +13,11 @@ from typing import NamedTuple
 from services.control.access import Caller
 from services.control.journal import Readers
 from services.control.subscriptions import Subscriptions
-from services.kernel.backlog import Waiting
+from services.kernel.backlog import InShort, Waiting
 from services.kernel.clock import Clock
-from services.kernel.errors import OutOfLogError
+from services.kernel.errors import BrokerGoneError, OutOfLogError
 from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason
 from services.kernel.ports.broker import Bounds, Offsets
 from services.kernel.ports.control import BacklogStore
@@ -33,6 +34,8 @@ ARRIVAL_SECONDS = 60.0
 """Over so long it is measured how fast a partition grows."""
 HEADS_SECONDS = 2.0
 """For reading the first record of each part that waits."""
+MOST_RETRIES = 10_000
+"""Of one subscription are counted for a list."""
 WAIT = timedelta(milliseconds=500)
 
 
@@ -74,6 +77,16 @@ class Backlog:
     def lag(self) -> int:
         """Records from the cursors to the ends."""
         return sum(part.lag for part in self.parts)
+
+
+class Short(NamedTuple):
+    """A backlog in short, as a list shows it."""
+
+    lag: int | None
+    """Records from the cursors to the ends; None: Kafka is away."""
+    retries: int
+    """Up to MOST_RETRIES."""
+    oldest_at: datetime | None
 
 
 class Backlogs:
@@ -124,6 +137,23 @@ class Backlogs:
             held_keys=waiting.held_keys,
         )
 
+    async def in_short(
+        self, registrations: Sequence[Registration]
+    ) -> Mapping[SubscriptionId, Short]:
+        """Return what waits for each: two statements and one question to Kafka, for a whole list.
+
+        Who is fed live is seconds behind at most, and counts as there. While Kafka is away the
+        records that wait are not known; the deliveries are.
+        """
+        found = await self._store.in_short([each.id for each in registrations], most=MOST_RETRIES)
+        try:
+            partitions = await self._offsets.partitions(self._topics)
+            bounds = await self._offsets.bounds(partitions)
+        except BrokerGoneError:
+            return {id_: short_of(seen, None) for id_, seen in found.items()}
+        ends = {partition: held.end for partition, held in bounds.items()}
+        return {id_: short_of(seen, ends) for id_, seen in found.items()}
+
     async def _heads(
         self, parts: Sequence[Part], bounds: Mapping[Partition, Bounds]
     ) -> Mapping[Partition, datetime]:
@@ -159,6 +189,18 @@ class Backlogs:
         since = int((now.timestamp() - ARRIVAL_SECONDS) * 1000)
         before = await self._offsets.at(behind, since) if behind else {}
         return eta(parts, before)
+
+
+def short_of(seen: InShort, ends: Mapping[Partition, int] | None) -> Short:
+    """Return the backlog in short, *ends* being where each partition ends."""
+    known = (
+        [] if seen.oldest_ms is None else [datetime.fromtimestamp(seen.oldest_ms / 1000, tz=UTC)]
+    )
+    if ends is None:
+        return Short(None, seen.retries, min(known, default=None))
+    lags = [max(0, ends.get(lane.partition, 0) - lane.cursor) for lane in seen.lanes]
+    known += [lane.cursor_at for lane, lag in zip(seen.lanes, lags, strict=True) if lag]
+    return Short(sum(lags), seen.retries, min(known, default=None))
 
 
 def parts_of(

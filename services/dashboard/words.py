@@ -232,3 +232,8 @@ def sentence(text: str) -> str:
     """Return a phrase of the catalogue with a capital, unless it begins with the name of a field."""
     first = text.partition(" ")[0]
     return text if "_" in first or not text else text[0].upper() + text[1:]
+
+
+def waits(short: Mapping[str, Any]) -> int | None:
+    """Return how much of a backlog waits, records and deliveries; None where nobody knows."""
+    return None if short["lag"] is None else int(short["lag"]) + int(short["retries"])

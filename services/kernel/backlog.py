@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from services.kernel.event import Partition
 from services.kernel.lane import LaneRow, Start
 
 
@@ -12,6 +13,25 @@ class LaneSeen(NamedTuple):
 
     row: LaneRow
     updated_at: datetime
+
+
+class Behind(NamedTuple):
+    """Where a lane stands."""
+
+    partition: Partition
+    cursor: int
+    cursor_at: datetime
+    """About when the record at the cursor was written."""
+
+
+class InShort(NamedTuple):
+    """What the tables say of one subscription among many."""
+
+    retries: int
+    """Deliveries that wait to be tried again, counted to a limit."""
+    oldest_ms: int | None
+    """Unix milliseconds of the oldest of them."""
+    lanes: Sequence[Behind] = ()
 
 
 class Waiting(NamedTuple):

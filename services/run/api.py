@@ -257,8 +257,11 @@ async def _build(
         clock=clock,
         entropy=os.urandom,
     )
-    letters, jobs = PostgresDeadLetters(pool=pool), PostgresResends(pool=pool)
-    history = PostgresHistory(pool=pool)
+    letters, jobs, history = (
+        PostgresDeadLetters(pool=pool),
+        PostgresResends(pool=pool),
+        PostgresHistory(pool=pool),
+    )
     readers = Readers(make_reader)
     stack.push_async_callback(readers.stop)
     resends = Resends(
@@ -300,6 +303,14 @@ async def _build(
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
+    backlogs = Backlogs(
+        store=PostgresBacklog(pool=pool),
+        offsets=offsets,
+        topics=parts.topics(settings),
+        readers=readers,
+        subscriptions=subscriptions,
+        clock=clock,
+    )
     routes = native(
         projects=ProjectRoutes(
             Projects(store=projects, keys=keys, audit=audit, clock=clock, entropy=os.urandom)
@@ -309,6 +320,7 @@ async def _build(
             test_calls,
             Keys(store=PostgresKeys(pool=pool), subscriptions=subscriptions, audit=audit),
             MatchCounts(store=match_counts, clock=clock),
+            backlogs,
         ),
         events=EventRoutes(ingest, Volumes(store=match_counts, clock=clock)),
         audit=AuditRoutes(audit),
@@ -347,16 +359,7 @@ async def _build(
             clock,
         ),
         replays=ReplayRoutes(replays, clock=clock),
-        backlogs=BacklogRoutes(
-            Backlogs(
-                store=PostgresBacklog(pool=pool),
-                offsets=offsets,
-                topics=parts.topics(settings),
-                readers=readers,
-                subscriptions=subscriptions,
-                clock=clock,
-            )
-        ),
+        backlogs=BacklogRoutes(backlogs),
         egress=EgressRoutes(
             addresses=settings.deliver.egress_addresses or settings.deliver.source_addresses,
             next_addresses=settings.deliver.egress_next_addresses,

@@ -1,6 +1,10 @@
 """What waits for one subscription: tables `lanes`, `starts` and `retries`, as the API reads them."""
 
-from services.kernel.backlog import LaneSeen, Waiting
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from services.kernel.backlog import Behind, InShort, LaneSeen, Waiting
+from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.store.lanes import lane_of, start_of
 from services.store.pool import Pool
@@ -27,3 +31,16 @@ class PostgresBacklog:
             oldest_ms=retries["oldest_ms"] if retries else None,
             held_keys=[row["order_key"] for row in keys],
         )
+
+    async def in_short(
+        self, ids: Sequence[SubscriptionId], *, most: int
+    ) -> Mapping[SubscriptionId, InShort]:
+        """Return the most important of it for each of *ids*; retries are counted up to *most*."""
+        lanes: defaultdict[str, list[Behind]] = defaultdict(list)
+        for row in await self._pool.fetch("lanes_in_short", ids):
+            partition = Partition(row["topic"], row["partition"])
+            lanes[row["subscription_id"]].append(Behind(partition, row["cursor"], row["cursor_at"]))
+        return {
+            row["id"]: InShort(row["retries"], row["oldest_ms"], lanes[row["id"]])
+            for row in await self._pool.fetch("retries_in_short", ids, most)
+        }

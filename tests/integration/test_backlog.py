@@ -119,3 +119,39 @@ async def test_nobody_sees_what_waits_for_another_project(api: ServedApi, owner:
     async with ClientSession(api.url) as session:
         await Caller(session, key)("GET", f"/v1/subscriptions/{id_}/backlog", status=404)
     await owner("GET", "/v1/subscriptions/nobody/backlog", status=404)
+
+
+async def test_a_list_says_in_short_what_waits_for_each_where_it_is_asked_for(
+    api: ServedApi, owner: Caller
+) -> None:
+    well, behind = (await owner.make())["id"], (await owner.make())["id"]
+    await ingest(api, 4)
+    parts = (await backlog(owner, behind))["partitions"]
+    part = next(part for part in parts if part["lag"] == 4)
+    await api.sql(
+        """insert into lanes (topic, partition, subscription_id, cursor, state, reason, since, flips,
+               cursor_at)
+           values ($1, $2, $3, $4, 'detached', 'breaker_open', now(), 1, '2026-03-17T09:00:02Z')""",
+        part["topic"],
+        part["partition"],
+        behind,
+        part["end"] - 3,
+    )
+    for offset in (1, 2):
+        await api.sql(
+            """insert into retries (subscription_id, topic, partition, "offset", event_id, project_id,
+                   type, content_type, body, timestamp_ms, number)
+               values ($1, 'planner.events', 0, $2, $3, $4, 'plan.created', '', '', $5, 2)""",
+            behind,
+            offset,
+            f"e{offset}",
+            api.project,
+            int(datetime(2026, 3, 17, 9, 0, offset, tzinfo=UTC).timestamp() * 1000),
+        )
+    listed = (await owner("GET", "/v1/subscriptions?backlog=true")).json["data"]
+    assert {row["id"]: row["backlog"] for row in listed} == {
+        well: {"lag": 0, "retries": 0, "oldest_at": None},
+        behind: {"lag": 3, "retries": 2, "oldest_at": "2026-03-17T09:00:01.000Z"},
+    }
+    plain = (await owner("GET", "/v1/subscriptions")).json["data"]
+    assert all("backlog" not in row for row in plain)

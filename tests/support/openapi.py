@@ -36,7 +36,7 @@ def routes() -> list[Route]:
     nothing = cast("Any", None)
     return native(
         projects=ProjectRoutes(nothing),
-        subscriptions=SubscriptionRoutes(nothing, nothing, nothing, nothing),
+        subscriptions=SubscriptionRoutes(nothing, nothing, nothing, nothing, nothing),
         events=EventRoutes(nothing, nothing),
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),

@@ -16,7 +16,6 @@ HOURS = 24
 MOST = "500"
 """Webhooks that a list names; others have their id."""
 STATS = "GET /v1/stats"
-BACKLOG = "GET /v1/subscriptions/{id}/backlog"
 FILTERS = ("status", "url", "type", "cursor")
 
 
@@ -28,13 +27,14 @@ class Row(NamedTuple):
     """Of 24 hours."""
     hours: Sequence[float]
     """Acknowledged in each."""
-    backlog: Mapping[str, Any] | None
 
 
 async def index(visit: Visit) -> web.StreamResponse:
     """Show the webhooks of the project, newest first."""
     query = {name: text for name, text in visit.query.items() if name in FILTERS}
-    found = await visit.ask("GET /v1/subscriptions", query=visit.scoped({"limit": ROWS, **query}))
+    found = await visit.ask(
+        "GET /v1/subscriptions", query=visit.scoped({"limit": ROWS, "backlog": "true", **query})
+    )
     rows = await asyncio.gather(*(_row(visit, webhook) for webhook in found["data"]))
     return visit.render(
         "webhooks.html",
@@ -61,7 +61,7 @@ async def _row(visit: Visit, webhook: Mapping[str, Any]) -> Row:
     stats = await visit.ask(STATS, query=last_hours(visit.now, subscription=webhook["id"]))
     delivered = {point["at"]: point["delivered"] for point in stats["data"]}
     hours = [float(delivered.get(at, 0)) for at in hours_of(stats)]
-    return Row(webhook, stats["total"], hours, None)
+    return Row(webhook, stats["total"], hours)
 
 
 async def known_webhooks(visit: Visit) -> Mapping[str, Mapping[str, Any]]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from services.kernel.audit import Entry, EntryFilter
-from services.kernel.backlog import Waiting
+from services.kernel.backlog import InShort, Waiting
 from services.kernel.dead_letter import Among, Cause, DeadFilter, DeadLetter, JobState, Resend
 from services.kernel.delivery import Delivery
 from services.kernel.dry_run import DryRun
@@ -199,6 +199,11 @@ class BacklogStore(Protocol):
 
     async def waiting(self, id_: SubscriptionId) -> Waiting:
         """Return what the workers have written down."""
+
+    async def in_short(
+        self, ids: Sequence[SubscriptionId], *, most: int
+    ) -> Mapping[SubscriptionId, InShort]:
+        """Return the most important of it for each of *ids*; retries are counted up to *most*."""
 
 
 class DryRunStore(Protocol):
