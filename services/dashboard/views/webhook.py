@@ -11,11 +11,12 @@ from services.control.subscriptions import StaleError
 from services.dashboard import charts, samples, words
 from services.dashboard.forms import Form, number
 from services.dashboard.views import webhook_form
-from services.dashboard.views.webhooks import BACKLOG, STATS, hours_of, last_hours
+from services.dashboard.views.webhooks import STATS, hours_of, last_hours
 from services.dashboard.visit import Visit
 from services.kernel.errors import ConflictError, Fault, FaultsError
 
 GET = "GET /v1/subscriptions/{id}"
+BACKLOG = "GET /v1/subscriptions/{id}/backlog"
 LATEST = "100"
 """Failed attempts that causes are counted of."""
 WAITING = "5"

@@ -32,9 +32,8 @@ class Row(NamedTuple):
 async def index(visit: Visit) -> web.StreamResponse:
     """Show the webhooks of the project, newest first."""
     query = {name: text for name, text in visit.query.items() if name in FILTERS}
-    found = await visit.ask(
-        "GET /v1/subscriptions", query=visit.scoped({"limit": ROWS, "backlog": "true", **query})
-    )
+    asked = visit.scoped({"limit": ROWS, "backlog": "true", **query})
+    found = await visit.ask("GET /v1/subscriptions", query=asked)
     rows = await asyncio.gather(*(_row(visit, webhook) for webhook in found["data"]))
     return visit.render(
         "webhooks.html",
