@@ -23,8 +23,8 @@ group by r.order_key order by min(r.timestamp_ms) limit $2;
 select s.id, r.retries, r.oldest_ms
 from unnest($1::text[]) as s (id)
 cross join lateral (
-    select count(*) as retries, min(some.timestamp_ms) as oldest_ms
-    from (select timestamp_ms from retries where subscription_id = s.id limit $2) some) r;
+    select count(*) as retries, min(few.timestamp_ms) as oldest_ms
+    from (select timestamp_ms from retries where subscription_id = s.id limit $2) few) r;
 
 -- name: lanes_in_short
 -- Where the lanes of some subscriptions stand.
