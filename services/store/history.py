@@ -218,7 +218,7 @@ class PostgresHistory:
         until: datetime,
     ) -> Mapping[datetime, Sums]:
         """Return what was counted between two times, by the beginning of each step."""
-        subscription = subscription_id or ALL
+        subscription = subscription_id or (ALL if among is None else None)
         sources = await self._pool.fetch("attempt_sources_of", project_id, subscription, None)
         types = await self._numbers([type_ or ALL])
         if not types:
