@@ -5,6 +5,7 @@
                       └── lost, counted, where it is full       └──────── stats, in the same transaction
 
     codec    a record of the topic: versioned, compressed; read by the recorder and by the live tail
+    sound    whether what anybody wrote there can be stored
     consume  the recorder: from the topic into Postgres, each attempt once
     buffer   the worker's side: `add` never waits and costs 2 µs; a record ten times a second
 

@@ -19,6 +19,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.errors import WebhooksError
 from services.kernel.ports.history import Written
 from services.kernel.recorded import WIDTH, Recorded
+from services.record.sound import unsound
 
 VERSION = 1
 LEVEL = 1
@@ -110,9 +111,12 @@ def decode(value: bytes) -> Written:
         version, run, first = record["v"], record["run"], record["first"]
         if version != VERSION:
             raise UnreadableError(f"version {version} of the attempts log, this is {VERSION}")
+        fault = unsound(record["attempts"])
+        if fault is not None:
+            raise UnreadableError(fault)
         found = list(_attempts(record["attempts"], int(run, 16), first))
         return Written(run, int(record["number"]), found)
-    except (zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
+    except (zstandard.ZstdError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 

@@ -19,6 +19,7 @@ from services.kernel.attempt import (
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import delivery_id, is_id
+from services.kernel.recorded import Recorded
 from services.record.codec import UnreadableError, decode, encode, row
 from tests.support.rows import NOW, a_delivery, an_attempt
 
@@ -154,3 +155,24 @@ BOMB = zstandard.compress(bytes(100 << 20))
 def test_what_is_none_of_ours_is_refused_with_a_reason(value: bytes) -> None:
     with pytest.raises(UnreadableError, match=r"\w"):
         decode(value)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("event_id", 5), ("event_id", None), ("type", "x" * 3_000), ("plan_id", ["x"]),
+        ("partition", 1 << 31), ("partition", True), ("offset", 1 << 63), ("offset", 1.5),
+        ("number", -5), ("status", 1 << 15), ("started_at", "now"), ("started_at", 1e300),
+        ("waited", None), ("tls", 1e300), ("next_at", -1e9), ("headers", {"a": "b"}),
+        ("headers", [["a"]]), ("headers", [["a", 5]]), ("headers", None), ("traceparent", 7),
+        ("address", "x" * 1_000),
+    ],
+)  # fmt: skip
+def test_a_record_with_one_attempt_that_postgres_would_refuse_is_none_of_ours(
+    field: str, wrong: object
+) -> None:
+    good = row(a_delivery(SUBSCRIPTION), an_attempt(), Acknowledged())
+    bad = list(good)
+    bad[Recorded._fields.index(field)] = wrong
+    with pytest.raises(UnreadableError, match=field):
+        decode(encode([good, tuple(bad)], **HEAD))
