@@ -218,6 +218,8 @@ def actor(id_: str) -> str:
         return "Operator"
     if id_ == "system":
         return "This service"
+    if id_.startswith("portal:"):
+        return f"Portal link {id_.removeprefix('portal:')}"
     return id_.removeprefix("proxy:") if id_.startswith("proxy:") else f"Key {id_}"
 
 
