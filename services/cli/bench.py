@@ -86,7 +86,7 @@ async def history(
     events: Annotated[int, typer.Option(min=1_000, help="Delivered in each slice.")] = 20_000,
     slices: Annotated[int, typer.Option(min=0, help="Pairs of slices, on and off; 0: none.")] = 3,
 ) -> None:
-    """Deliver with history and without; store attempts over 30 days, and look some up."""
+    """Deliver with history and without; store attempts over up to 30 days, and look some up."""
     from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
     from services.run.bench_history import stored  # noqa: PLC0415
 

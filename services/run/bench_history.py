@@ -61,7 +61,7 @@ class Stored(NamedTuple):
 
 
 async def stored(folder: Path, *, attempts: int, say: Callable[[str], None]) -> Stored:
-    """Store *attempts* over 30 days as the recorder does; look some of them up."""
+    """Store *attempts* over up to 30 days as the recorder does; look some of them up."""
     postgres = EmbeddedPostgres(folder / "history", probe=postgres_answers)
     await postgres.start()
     try:
