@@ -197,6 +197,14 @@ class Outboxes:
             if flying.delivery.position.partition == partition
         ]
 
+    def in_flight_of(self, id_: SubscriptionId, partition: Partition) -> list[Delivery]:
+        """Return what is being sent of *partition* to one subscription."""
+        outbox = self._outboxes.get(id_)
+        if outbox is None:
+            return []
+        flying = (flying.delivery for flying in outbox.flying.values())
+        return [delivery for delivery in flying if delivery.position.partition == partition]
+
     def in_flight_for(self, seconds: float) -> list[Delivery]:
         """Return what has been in flight for *seconds*."""
         since = self._clock.monotonic() - seconds
@@ -225,7 +233,7 @@ class Outboxes:
         if outbox is None:
             return None
         now = self._clock.monotonic()
-        since = [f.since for f in self._flying.values() if f.delivery.subscription_id == id_]
+        since = [flying.since for flying in outbox.flying.values()]
         if outbox.queue:
             since.append(outbox.queue[0].since)
         breaker, breaker_since = outbox.breaker
@@ -240,6 +248,11 @@ class Outboxes:
             oldest_since=self._moment(min(since), now) if since else None,
             success_share=outbox.success_share(now),
         )
+
+    def is_troubled(self, id_: SubscriptionId) -> bool:
+        """Tell whether a subscription can't keep up just now."""
+        outbox = self._outboxes.get(id_)
+        return outbox is not None and bool(outbox.troubles)
 
     def open_for(self, id_: SubscriptionId) -> float:
         """Return for how many seconds the breaker of a subscription has been open; 0: it isn't."""
@@ -288,7 +301,7 @@ class Outboxes:
                 continue
             now = self._clock.monotonic()
             delivery, since, _ = outbox.take()
-            flying = self._flying[number] = outbox.began(delivery, now)
+            flying = self._flying[number] = outbox.began(number, delivery, now)
             if delivery.order is not None:
                 self._order.began(delivery)
             if outbox.held_until > now:
@@ -299,8 +312,7 @@ class Outboxes:
                     delivery, outbox.subscription, waited=now - since
                 )
             finally:
-                del self._flying[number]
-                outbox.in_flight -= 1
+                del self._flying[number], outbox.flying[number]
             now = self._clock.monotonic()
             outbox.landed(flying, attempt, now=now, chance=self._chance)
             if delivery.order is not None:

@@ -6,6 +6,7 @@ changes, since they are asked for with each request: pace, breaker, rate limit a
 in these two numbers.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,6 +31,7 @@ start fills every outbox while concurrency still grows."""
 SLOW_SECONDS = 1.0
 WAITED_SECONDS = 4.75
 """Looked at four times a second: it is told of within 5 s."""
+LATELY_SECONDS = 1.0
 TOO_MANY = (429, 503)
 UNREACHED = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.TLS})
 
@@ -77,8 +79,8 @@ class Outbox:
     """What waits for one subscription, and how fast it may go."""
 
     __slots__ = (
-        "_answers", "_breaker", "_loads", "_pace", "_rate", "_retry_after", "_stale",
-        "answered_at", "held_until", "in_flight", "in_ring", "is_ordered", "limit", "queue", "reason",
+        "_answers", "_breaker", "_full_at", "_loads", "_pace", "_rate", "_retry_after", "_stale",
+        "answered_at", "flying", "held_until", "in_ring", "is_ordered", "limit", "queue", "reason",
         "subscription", "troubles",
     )  # fmt: skip
 
@@ -88,7 +90,8 @@ class Outbox:
         self.subscription = subscription
         self.is_ordered = subscription.ordered is Ordered.KEY
         self.queue: deque[Queued] = deque()
-        self.in_flight = 0
+        self.flying: dict[int, Flying] = {}
+        """What is being sent, by the number of its courier."""
         self.limit = 0
         """Requests at once, just now."""
         self.held_until = 0.0
@@ -106,6 +109,7 @@ class Outbox:
         self._loads: dict[Partition, Load] = {}
         self._rate: RateLimit | None = None
         self._retry_after = 0.0
+        self._full_at = -math.inf  # when it last had as many requests under way as it may
         self._stale = 0  # in flight since before the breaker opened
         self._set_rate(subscription, share, now)
         self._set_limit()
@@ -150,21 +154,32 @@ class Outbox:
 
     # How fast.
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that have begun and not ended."""
+        return len(self.flying)
+
     def is_ready(self, now: float) -> bool:
         """Tell whether a request could begin."""
-        return bool(self.queue) and self.in_flight < self.limit and self.held_until <= now
+        return bool(self.queue) and not self._is_held(now)
 
-    def began(self, delivery: Delivery, now: float) -> Flying:
+    def _is_held(self, now: float) -> bool:
+        """Tell whether the receiver's own pace is what its deliveries wait for."""
+        return len(self.flying) >= self.limit or self.held_until > now
+
+    def began(self, courier: int, delivery: Delivery, now: float) -> Flying:
         """Note that a request begins."""
-        self.in_flight += 1
         if self._rate is not None:
             self.held_until = max(self.held_until, self._rate.take(now))
-        return Flying(delivery, now, self._breaker.opened)
+        flying = self.flying[courier] = Flying(delivery, now, self._breaker.opened)
+        if len(self.flying) >= self.limit:
+            self._full_at = now
+        return flying
 
     def landed(
         self, flying: Flying, attempt: Attempt, *, now: float, chance: Callable[[], float]
     ) -> None:
-        """Note how it ended; the caller has counted `in_flight` down."""
+        """Note how it ended; the caller has taken it out of `flying`."""
         ok = attempt.outcome is Outcome.OK
         self._answers.add(ok=ok, seconds=attempt.seconds, now=now)
         if attempt.retry_after is not None:
@@ -210,7 +225,9 @@ class Outbox:
     def trouble(self, now: float, *, oldest_flying: float) -> set[Trouble]:
         """Return what is wrong now. *oldest_flying*: since when the oldest request is in flight."""
         found = set()
-        waits = now - self.queue[0].since if self.queue else 0.0
+        # Who could be sent to and only waits for its turn is no trouble: then we are the slow ones.
+        is_held = self._is_held(now) or now - self._full_at < LATELY_SECONDS
+        waits = now - self.queue[0].since if self.queue and is_held else 0.0
         # It is not enough that one request takes long: the others must not have been answered.
         unanswered = now - max(oldest_flying, self.answered_at)
         if self._breaker.state is not BreakerState.CLOSED:

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 READ_RECORDS = 2_000
 READ_SECONDS = 0.1
 IDLE_SECONDS = 0.05
+IDLE_PER_LOOK = 20
+"""With very many lanes of which none can be read, to look at them takes a twentieth of the loop."""
 LOOK_RECORDS = 20
 """Between two looks at the time."""
 RETRY_SECONDS = 1.0
@@ -91,19 +93,32 @@ class Scanners:
 
     async def _round(self, slot: int, reader: LogReader) -> None:
         """Read once for all scans of a slot."""
-        asked: dict[Partition, tuple[Owned, Scan]] = {}
-        for owned in self._partitions.loaded():
-            scan = self._scan_of(owned, slot)
-            if scan is not None and scan.position < owned.tracker.read_pos:
-                asked[owned.partition] = owned, scan
+        asked, spent = await self._asked(slot)
         if not asked:
-            await self._clock.sleep(IDLE_SECONDS)
+            await self._clock.sleep(max(IDLE_SECONDS, spent * IDLE_PER_LOOK))
             return
         positions = {partition: scan.position for partition, (_, scan) in asked.items()}
         batches = await reader.read(
             positions, limit=READ_RECORDS, wait=timedelta(seconds=READ_SECONDS)
         )
         await self._feed(asked, batches)
+
+    async def _asked(self, slot: int) -> tuple[dict[Partition, tuple[Owned, Scan]], float]:
+        """Return what is to be read now, and the seconds that it took to see: each lane is looked at."""
+        asked: dict[Partition, tuple[Owned, Scan]] = {}
+        began, spent = self._clock.monotonic(), 0.0
+        for owned in self._partitions.loaded():
+            if not self._partitions.is_held(owned):
+                continue  # it was let go of while others had their share of the loop
+            scan = self._scan_of(owned, slot)
+            if scan is not None and scan.position < owned.tracker.read_pos:
+                asked[owned.partition] = owned, scan
+            took = self._clock.monotonic() - began
+            if took >= SLICE_SECONDS:
+                spent += took
+                await self._give_way(took)
+                began = self._clock.monotonic()
+        return asked, spent + self._clock.monotonic() - began
 
     async def _feed(
         self, asked: Mapping[Partition, tuple[Owned, Scan]], batches: Mapping[Partition, Batch]

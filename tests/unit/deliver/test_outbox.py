@@ -175,6 +175,24 @@ def test_a_receiver_that_takes_ten_at_once_and_says_so_is_sent_about_ten(bench: 
     assert bench.rate(20, 60) > 0.6 * 10 / 0.05
 
 
+def test_who_only_waits_for_a_turn_is_no_trouble_it_is_us_who_have_too_much_to_do(
+    bench: Bench,
+) -> None:
+    subscriptions = [a_subscription(id_=f"{n:024x}") for n in range(50)]
+    bench.reply = lambda _, __: OK
+    outboxes = bench.make(max_in_flight=10)
+
+    async def story() -> None:
+        for offset in range(40):
+            for subscription in subscriptions:
+                outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        await bench.clock.sleep(9)
+
+    bench.run(story)
+    assert bench.sent[-1][0] > 8, "some of it has waited for eight seconds"
+    assert bench.troubles == []
+
+
 def test_what_hangs_is_told_of_within_five_seconds_of_the_first_unanswered_request(
     bench: Bench,
 ) -> None:
