@@ -3,7 +3,7 @@
 *Reading*: a backlog of which one event in a hundred matches is passed by the feed while nobody wants
 it; then a subscription is made that begins with the oldest record, and the worker's own metric says
 how fast its lanes read. *Beside live traffic*: a backlog of other events is delivered by the feed, with
-such a lane reading and without; what is left of its rate says what share the lane takes.
+such a lane reading and without; what is left per CPU second says what share the lane takes.
 *Delivering*: the same backlog delivered by the feed, and by lanes. *Replay*: from the API's answer to
 the first request.
 """
@@ -102,7 +102,7 @@ async def _beside(ground: Ground, events: int) -> list[Figure]:
 
 
 async def _delivered(ground: Ground, sink: str, events: int, *topics: str) -> float:
-    """Return deliveries per second to *sink*, from the first quarter to the third."""
+    """Return deliveries to *sink* per CPU second, from the first quarter to the third."""
 
     async def received() -> float:
         return await ground.received(sink)
@@ -112,4 +112,4 @@ async def _delivered(ground: Ground, sink: str, events: int, *topics: str) -> fl
         began = await ground.until(events / 4, received, worker)
         ended = await ground.until(events * 3 / 4, received, worker)
         await ground.until(events, received, worker)
-    return ended.since(began)[0]
+    return ended.since(began)[1]

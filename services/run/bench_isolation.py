@@ -3,7 +3,7 @@
 *Black holes*: ten subscriptions get 300 requests a second together; p99 of nine of them while the tenth
 hangs, by that while it answers, in turns. *Down*: 1,000 subscriptions in 50 projects get a backlog,
 alone, and beside 1,000 others in the same projects at a port where nobody listens, which have left
-the feed by then. *Outage*: a receiver
+the feed by then; per CPU second of the worker, which is one core. *Outage*: a receiver
 fails for some seconds; from when it is well until it gets nine tenths of the rate again.
 """
 
@@ -133,7 +133,7 @@ async def _down(ground: Ground, events: int, *, say: Callable[[str], None]) -> F
 
 
 async def _rate(ground: Ground, topic: str, events: int, projects: Sequence[str]) -> float:
-    """Return deliveries per second to the sink, once those that are down have left the feed."""
+    """Return deliveries per CPU second, once those that are down have left the feed."""
     each = SUBSCRIPTIONS // PROJECTS
 
     async def received() -> float:
@@ -148,7 +148,7 @@ async def _rate(ground: Ground, topic: str, events: int, projects: Sequence[str]
         await ground.fill(topic, events, type_of=lambda _: LOAD_TYPE, projects=projects)
         began = await ground.until((warm + events / 4) * each, received, worker)
         ended = await ground.until((warm + events) * each, received, worker)
-    return ended.since(began)[0]
+    return ended.since(began)[1]
 
 
 async def _paced(ground: Ground, seconds: float, *, rate: float) -> None:
