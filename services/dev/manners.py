@@ -99,6 +99,7 @@ MANNERS: Mapping[str, Callable[[Asked], Manner]] = {
     "stumbling": _stumbling,
     "poisoned": _poisoned,
     "flapping": _flapping,
+    "batched": _flapping,
     "limiting": _limiting,
     "resetting": _resetting,
     "leaving": _leaving,

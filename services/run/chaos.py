@@ -40,6 +40,8 @@ MANY_FAULTS_FROM = 2.0
 PHASES = (("baseline", 0.12), ("bad times", 0.12), ("chaos", 0.56), ("good times", 0.2))
 """Of the time of the load."""
 RETRIES = [1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]
+EACH = {"mode": "each"}
+BATCHES = {"mode": "batch", "max_events": 20, "max_wait_ms": 500}
 FAST = 7
 HANG_SECONDS = 2.0
 
@@ -49,7 +51,13 @@ def a_farm() -> list[Receiver]:
     kinds: list[tuple[str, bool]] = [("fast", False)] * FAST + [("fast", True), ("slow", True)]
     kinds += [("slow", False), ("stumbling", True), ("stumbling", True), ("poisoned", False)]
     kinds += [("sluggish", False), ("hanging", False), ("hanging", True), ("failing", False)]
-    kinds += [("flapping", True), ("limiting", False), ("resetting", False), ("leaving", False)]
+    kinds += [
+        ("flapping", True),
+        ("batched", False),
+        ("limiting", False),
+        ("resetting", False),
+        ("leaving", False),
+    ]
     return [
         Receiver(
             slot,
@@ -158,6 +166,7 @@ class Chaos:
             "types": wanted,
             "ordered": "key" if receiver.ordered else "none",
             "timeout_seconds": receiver.timeout,
+            "delivery": BATCHES if receiver.personality == "batched" else EACH,
             "retry_schedule": [1] if receiver.personality == "poisoned" else RETRIES,
         })  # fmt: skip
         receiver.id, receiver.first = str(made["id"]), self._load.count
