@@ -141,13 +141,13 @@ async def _rate(ground: Ground, topic: str, events: int, projects: Sequence[str]
 
     await ground.forget(ground.sink)
     async with ground.worker(topic, group=topic) as worker:
-        warm = events // 4
-        await ground.fill(topic, warm, type_of=lambda _: LOAD_TYPE, projects=projects)
-        await ground.until(warm * each, received, worker)
+        # The same ones before: whoever is down has left the feed of each partition it gets any of.
+        await ground.fill(topic, events, type_of=lambda _: LOAD_TYPE, projects=projects)
+        await ground.until(events * each, received, worker)
         await asyncio.sleep(SETTLE_SECONDS)
         await ground.fill(topic, events, type_of=lambda _: LOAD_TYPE, projects=projects)
-        began = await ground.until((warm + events / 4) * each, received, worker)
-        ended = await ground.until((warm + events) * each, received, worker)
+        began = await ground.until(events * 1.25 * each, received, worker)
+        ended = await ground.until(events * 2 * each, received, worker)
     return ended.since(began)[1]
 
 
