@@ -13,6 +13,7 @@ from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
+from services.api.lanes import LaneRoutes
 from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
@@ -75,6 +76,7 @@ def native(
     filters: FilterRoutes,
     replays: ReplayRoutes,
     backlogs: BacklogRoutes,
+    lanes: LaneRoutes,
     egress: EgressRoutes,
     portal: PortalRoutes,
 ) -> list[Route]:
@@ -151,5 +153,7 @@ def native(
         Route("GET", "/v1/portal-links", portal.list),
         Route("DELETE", "/v1/portal-links/{id}", portal.revoke),
         Route("GET", "/v1/egress", egress.get, reach=ANY),
+        Route("GET", "/v1/lanes", lanes.list),
+        Route("GET", "/v1/partitions", lanes.partitions),
         Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
     ]

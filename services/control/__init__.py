@@ -19,6 +19,7 @@
     journal        the log, read forward by pointer or time
     tail           events and deliveries as they happen
     backlog        where a subscription is: how far behind, why, how near to the edge of the log
+    lanes          for operators: all lanes, and all partitions with their owners
     answers        the same answer again under the same Idempotency-Key
 
 The native API, the Planner-compatible API and the dashboard present these: there is one set of rules.

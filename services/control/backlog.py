@@ -120,7 +120,13 @@ class Backlogs:
         bounds = await self._offsets.bounds(partitions)
         at = {p: commit.offset for p, commit in committed.items() if commit is not None}
         parts = parts_of(waiting, committed=at, bounds=bounds, now=now)
-        heads = await self._heads(parts, bounds)
+        heads = {part.partition: part.lane.cursor_at for part in parts if part.lag and part.lane}
+        left = {
+            part.partition: max(part.cursor, bounds[part.partition].start)
+            for part in parts
+            if part.lag
+        }
+        heads |= await written_at(self._readers, left)
         known = [*heads.values()]
         if waiting.oldest_ms is not None:
             known.append(datetime.fromtimestamp(waiting.oldest_ms / 1000, tz=UTC))
@@ -154,30 +160,6 @@ class Backlogs:
         ends = {partition: held.end for partition, held in bounds.items()}
         return {id_: short_of(seen, ends) for id_, seen in found.items()}
 
-    async def _heads(
-        self, parts: Sequence[Part], bounds: Mapping[Partition, Bounds]
-    ) -> Mapping[Partition, datetime]:
-        """Return when the first record that waits was written, by partition."""
-        found = {part.partition: part.lane.cursor_at for part in parts if part.lag and part.lane}
-        left = {
-            part.partition: max(part.cursor, bounds[part.partition].start)
-            for part in parts
-            if part.lag
-        }
-        try:
-            async with asyncio.timeout(HEADS_SECONDS), self._readers.one() as reader:
-                while left:
-                    for partition, batch in (
-                        await reader.read(left, limit=len(left), wait=WAIT)
-                    ).items():
-                        if batch.records:
-                            written = batch.records[0].timestamp_ms
-                            found[partition] = datetime.fromtimestamp(written / 1000, tz=UTC)
-                        del left[partition]
-        except (TimeoutError, OutOfLogError):
-            pass  # what the lanes say of themselves is near enough
-        return found
-
     async def _eta(
         self, registration: Registration, parts: Sequence[Part], now: datetime
     ) -> float | None:
@@ -201,6 +183,25 @@ def short_of(seen: InShort, ends: Mapping[Partition, int] | None) -> Short:
     lags = [max(0, ends.get(lane.partition, 0) - lane.cursor) for lane in seen.lanes]
     known += [lane.cursor_at for lane, lag in zip(seen.lanes, lags, strict=True) if lag]
     return Short(sum(lags), seen.retries, min(known, default=None))
+
+
+async def written_at(
+    readers: Readers, offsets: Mapping[Partition, int]
+) -> Mapping[Partition, datetime]:
+    """Return when the first record from each offset on was written; of what is read in time."""
+    found, left = {}, dict(offsets)
+    try:
+        async with asyncio.timeout(HEADS_SECONDS), readers.one() as reader:
+            while left:
+                batches = await reader.read(left, limit=len(left), wait=WAIT)
+                for partition, batch in batches.items():
+                    if batch.records:
+                        written = batch.records[0].timestamp_ms
+                        found[partition] = datetime.fromtimestamp(written / 1000, tz=UTC)
+                    del left[partition]
+    except (TimeoutError, OutOfLogError):
+        pass  # what the lanes say of themselves is near enough
+    return found
 
 
 def parts_of(

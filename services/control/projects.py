@@ -85,6 +85,8 @@ class Projects:
         check = Checker("The API key is not valid", body, known=("name", "scopes", "expires_at"))
         name = check.text("name", required=True, longest=MAX_NAME)
         scopes = check.choices("scopes", SCOPES, default=("manage",))
+        if not scopes:
+            check.fault("scopes", "empty", f"name at least one of {', '.join(SCOPES)}")
         expires_at = check.moment("expires_at")
         check.finish()
         secret = base64.urlsafe_b64encode(self._entropy(KEY_BYTES)).decode().rstrip("=")

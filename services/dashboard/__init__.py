@@ -8,6 +8,8 @@
     forms       what was typed, and what is wrong with it, by pointer
     templates   Jinja2: one environment, always escaping; filters for numbers, times, sizes
     charts      numbers become the geometry of an SVG; pure
+    maps        places on earth become the geometry of an SVG; pure
+    rows        a filter as rows, and as the pattern that the API takes; pure
     words       states and reasons in sentences; pure
     became      what became of events, deliveries and replays, in sentences; pure
     hints       what a failed attempt usually means; pure
@@ -43,8 +45,9 @@ searches are `GET`, so that a list has an address to share.
 **Live.** A region `<div id="tail" data-swap>` is replaced by the one of the same id from a fresh copy of
 the page. Three things make a fresh copy: `data-live="/live?of=deliveries"` on the body's main part
 (server-sent events: something happened), `data-refresh="5"` (every so many seconds, for a job), and a
-form with `data-enhance` (its answer). So the server draws everything once, and without JavaScript
-reloading the page shows the same. JavaScript also writes times in the viewer's zone and copies.
+form with `data-enhance` (its answer), or one button of a form with `data-into`. So the server draws
+everything once, and without JavaScript reloading the page shows the same. JavaScript also writes times
+in the viewer's zone, copies, and adds up what ticked event types bring.
 
 **Nothing from elsewhere.** The Content-Security-Policy names this origin alone, without inline script or
 style: no `style=""`, no `onclick`; drawings use SVG attributes and classes. Colours, sizes and spaces are

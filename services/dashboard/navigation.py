@@ -26,6 +26,11 @@ PLACES = (
     Place("/replays", "Replays"),
     Place("/events", "Events"),
     Place("/event-types", "Event types"),
+    Place("/filters", "Filter lab"),
+    Place("/map", "Map"),
+    Place("/audit", "Audit"),
+    Place("/lanes", "Lanes", "admin"),
+    Place("/projects", "Projects and keys", "admin"),
 )
 
 

@@ -48,6 +48,27 @@ OUTCOMES = {
     "reset": State("Broke off", "bad"),
     "blocked": State("Address refused", "bad"),
 }
+LANES = {
+    "detaching": State("Detaching", "warn"),
+    "detached": State("Detached", "bad"),
+    "catching_up": State("Catching up", "info"),
+    "draining": State("Coming back", "info"),
+}
+REASONS = {
+    "breaker_open": "most requests fail",
+    "slow": "the receiver is slow",
+    "full": "more comes than it takes",
+    "waited": "the oldest waited too long",
+    "rate": "its rate limit is below what arrives",
+    "budget": "too many failures wait",
+    "window": "it held up the partition",
+    "paused": "paused by its owner",
+    "disabled": "disabled",
+    "new": "begins at an offset of its own",
+    "changed": "wants more types than before",
+    "rewound": "a person moved it",
+    "batch": "takes batches, which are made there",
+}
 JOBS = {
     "queued": State("Queued", "off"),
     "running": State("Running", "info"),

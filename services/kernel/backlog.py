@@ -1,10 +1,11 @@
-"""What waits for one subscription, and where: as workers wrote it down."""
+"""What waits, and where: as workers wrote it down."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Start
 
 
@@ -46,3 +47,25 @@ class Waiting(NamedTuple):
     """Unix milliseconds of the oldest of them."""
     held_keys: Sequence[str] = ()
     """Of an ordered one: keys whose event failed and waits; some of them where there are many."""
+
+
+class OwnedSeen(NamedTuple):
+    """A row of `partitions`: who owns one, and where it last said that it stands."""
+
+    partition: Partition
+    epoch: int
+    worker: str
+    committed: int | None
+    read_offset: int | None
+    """The next offset that its owner reads."""
+    open_offsets: int | None
+    """Read and not settled."""
+    updated_at: datetime
+
+
+class LaneKey(NamedTuple):
+    """What names a lane, in the order in which all of them are listed."""
+
+    subscription_id: SubscriptionId
+    topic: str
+    partition: int

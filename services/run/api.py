@@ -26,6 +26,7 @@ from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
+from services.api.lanes import LaneRoutes
 from services.api.openapi import document
 from services.api.planner import Planner
 from services.api.portal import PortalRoutes
@@ -52,6 +53,7 @@ from services.control.history import History
 from services.control.ingest import Ingest
 from services.control.journal import Journal, Readers
 from services.control.keys import Keys
+from services.control.lanes import Lanes
 from services.control.log_begins import Log
 from services.control.match_counts import MatchCounts
 from services.control.matches import Matches
@@ -303,8 +305,9 @@ async def _build(
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
+    waiting = PostgresBacklog(pool=pool)
     backlogs = Backlogs(
-        store=PostgresBacklog(pool=pool),
+        store=waiting,
         offsets=offsets,
         topics=parts.topics(settings),
         readers=readers,
@@ -359,6 +362,15 @@ async def _build(
             clock,
         ),
         replays=ReplayRoutes(replays, clock=clock),
+        lanes=LaneRoutes(
+            Lanes(
+                store=waiting,
+                offsets=offsets,
+                topics=parts.topics(settings),
+                readers=readers,
+                clock=clock,
+            )
+        ),
         backlogs=BacklogRoutes(backlogs),
         egress=EgressRoutes(
             addresses=settings.deliver.egress_addresses or settings.deliver.source_addresses,

@@ -1,9 +1,9 @@
-"""What waits for one subscription: tables `lanes`, `starts` and `retries`, as the API reads them."""
+"""What waits: tables `lanes`, `starts`, `retries` and `partitions`, as the API reads them."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from services.kernel.backlog import Behind, InShort, LaneSeen, Waiting
+from services.kernel.backlog import Behind, InShort, LaneKey, LaneSeen, OwnedSeen, Waiting
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.store.lanes import lane_of, start_of
@@ -44,3 +44,30 @@ class PostgresBacklog:
             row["id"]: InShort(row["retries"], row["oldest_ms"], lanes[row["id"]])
             for row in await self._pool.fetch("retries_in_short", ids, most)
         }
+
+    async def lanes(
+        self, id_: SubscriptionId | None, *, after: LaneKey | None, limit: int
+    ) -> Sequence[LaneSeen]:
+        """Return lanes of one subscription or of all, newest subscriptions first."""
+        rows = await self._pool.fetch("lanes_page", id_, *(after or (None, None, None)), limit)
+        return [LaneSeen(lane_of(row), row["updated_at"]) for row in rows]
+
+    async def owned(self) -> Sequence[OwnedSeen]:
+        """Return every partition that a worker has owned."""
+        return [
+            OwnedSeen(
+                Partition(row["topic"], row["partition"]),
+                row["epoch"],
+                row["worker"],
+                row["committed"],
+                row["read_offset"],
+                row["open_offsets"],
+                row["updated_at"],
+            )
+            for row in await self._pool.fetch("owned_partitions")
+        ]
+
+    async def lane_counts(self) -> Mapping[Partition, int]:
+        """Return how many subscriptions have a lane on each partition where one has."""
+        rows = await self._pool.fetch("lane_counts")
+        return {Partition(row["topic"], row["partition"]): row["count"] for row in rows}

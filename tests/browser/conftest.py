@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
-from tests.support.site import SCREENSHOTS, Site, Visitor, a_browser, a_site, a_visitor
+from tests.support.site import OPERATOR, SCREENSHOTS, Site, Visitor, a_browser, a_site, a_visitor
 
 collect_ignore = [] if SCREENSHOTS else ["test_screenshots.py"]  # `make screenshots` runs it
 
@@ -53,6 +53,23 @@ async def signed_in(chromium: Browser, site: Site) -> StorageState:
     async with a_visitor(chromium, site.url) as visitor:
         await visitor.sign_in(site.key)
         return await visitor.context.storage_state()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def operator_signed_in(chromium: Browser, site: Site) -> StorageState:
+    """The cookies of whoever runs the installation."""
+    async with a_visitor(chromium, site.url) as visitor:
+        await visitor.sign_in(OPERATOR)
+        return await visitor.context.storage_state()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def operator(
+    chromium: Browser, site: Site, operator_signed_in: StorageState
+) -> AsyncIterator[Visitor]:
+    """Somebody with the operator's key."""
+    async with a_visitor(chromium, site.url, storage_state=operator_signed_in) as visitor:
+        yield visitor
 
 
 @pytest_asyncio.fixture(loop_scope="session")

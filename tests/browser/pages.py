@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
+from services.catalogue import examples
 from tests.support.site import Site
+
+ROUTE = examples()["vehicle.position"]["data"]["route_id"]
 
 
 def pages(site: Site) -> Mapping[str, str]:
-    """Return the path of each page; sign-in apart, as their owner sees them."""
+    """Return the path of each page; sign-in apart, as their owner sees them, or the operator."""
     return {
         "webhooks": "/webhooks",
         "webhooks-none": "/webhooks?status=disabled",
@@ -35,6 +38,15 @@ def pages(site: Site) -> Mapping[str, str]:
         "replays-none": f"/replays?subscription_id={site.dead}",
         "replay-new": "/replays/new?vehicle_id=61f0a446c97efa37d4831111",
         "replay": f"/replays/{site.replay}",
+        "new-webhook": "/webhooks/new",
+        "filter-lab": f"/filters?webhook={site.failing}",
+        "dry-run": f"/filters/dry-runs/{site.dry_run}",
+        "map": "/map",
+        "map-route": f"/map?route={ROUTE}",
+        "audit": "/audit",
+        "lanes": "/lanes",
+        "projects": "/projects",
+        "project": f"/projects/{site.cluster.project}",
     }
 
 
@@ -44,5 +56,8 @@ NAMES = (
     "deliveries", "deliveries-none", "delivery", "delivery-request", "event", "events",
     "events-none", "failed", "failed-none", "discard", "resends", "resend-new", "resend",
     "replays", "replays-none", "replay-new", "replay",
+    "new-webhook", "filter-lab", "dry-run", "map", "map-route", "audit", "lanes", "projects", "project",
 )  # fmt: skip
 """The same, for tests that are collected before there is a site; a test holds the two to each other."""
+OPERATORS = ("lanes", "projects", "project")
+"""Those that only the operator sees."""

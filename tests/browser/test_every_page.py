@@ -4,11 +4,11 @@ import gzip
 from typing import Any
 
 import pytest
-from playwright.async_api import ViewportSize
+from playwright.async_api import Browser, StorageState, ViewportSize
 
 from services.dashboard.routes import ROUTES
-from tests.browser.pages import NAMES, pages
-from tests.support.site import Site, Visitor, axe
+from tests.browser.pages import NAMES, OPERATORS, pages
+from tests.support.site import Site, Visitor, a_visitor, axe
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -57,15 +57,32 @@ async def test_the_names_of_the_pages_are_complete(site: Site) -> None:
 
 
 def _as_route(path: str, site: Site) -> str:
-    for id_ in (site.healthy, site.failing, site.delivery, site.replay, site.resend):
+    jobs = (site.delivery, site.replay, site.resend, site.dry_run)
+    for id_ in (site.healthy, site.failing, site.cluster.project, *jobs):
         path = path.replace(id_, "{id}")
     return path.replace(site.event, "{topic}/{partition}/{offset}")
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_page_is_sound(name: str, owner: Visitor, unscripted: Visitor, site: Site) -> None:
+async def test_a_page_is_sound(
+    name: str,
+    chromium: Browser,
+    signed_in: StorageState,
+    operator_signed_in: StorageState,
+    site: Site,
+) -> None:
+    cookies = operator_signed_in if name in OPERATORS else signed_in
+    async with (
+        a_visitor(chromium, site.url, storage_state=cookies) as owner,
+        a_visitor(
+            chromium, site.url, storage_state=cookies, java_script_enabled=False
+        ) as unscripted,
+    ):
+        await _is_sound(pages(site)[name], owner, unscripted)
+
+
+async def _is_sound(path: str, owner: Visitor, unscripted: Visitor) -> None:
     """Nothing of axe-core's, no error, nothing asked elsewhere, no shift; small; fits a telephone."""
-    path = pages(site)[name]
     page = await owner.goto(path)
     assert await page.evaluate(SHIFT) < 0.1
     assert await violations(owner) == []

@@ -21,6 +21,7 @@ from services.api.filters import FilterRoutes
 from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
+from services.api.lanes import LaneRoutes
 from services.api.openapi import document
 from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
@@ -46,6 +47,7 @@ def routes() -> list[Route]:
         filters=FilterRoutes(nothing, nothing, nothing, nothing),
         replays=ReplayRoutes(nothing, clock=nothing),
         backlogs=BacklogRoutes(nothing),
+        lanes=LaneRoutes(nothing),
         egress=EgressRoutes(addresses=(), next_addresses=(), next_from=None),
         portal=PortalRoutes(nothing, public_url=None),
     )

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ class Site:
     """Where its event stands: topic/partition/offset."""
     replay: str = ""
     resend: str = ""
+    dry_run: str = ""
+    """A job that tried a filter on what happened."""
 
     @property
     def url(self) -> str:
@@ -109,10 +112,12 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
         other = str((await cluster.call("POST", "/v1/projects", {"name": "Elsewhere"}))["id"])
         outsider = await _key(cluster, "manage", project=other)
         site = Site(cluster, receiver, healthy, failing, key, reader, outsider, dead)
-        for type_ in TYPES:
+        for type_ in (*TYPES, "vehicle.position"):
             await site.put(type_)
+        await _geofence(site)
         await eventually(lambda: _recorded(site), within=30, every=0.1)
         await _look_up(site)
+        site.dry_run = await _dry_run(site)
         yield site
         lines = cluster.processes[0].lines()
         errors = [line["exception"] for line in lines if line["event"] == "api_error"]
@@ -123,6 +128,32 @@ async def _key(cluster: Cluster, *scopes: str, project: str | None = None) -> st
     path = f"/v1/projects/{project or cluster.project}/api-keys"
     made = await cluster.call("POST", path, {"name": "test", "scopes": list(scopes)})
     return str(made["key"])
+
+
+async def _geofence(site: Site) -> None:
+    """Make one around where the examples drive."""
+    circle = {"center": {"lat": 41.4, "lng": 2.17}, "radius_m": 800}
+    body = {"project_id": site.cluster.project, "label": "Depot", "circle": circle}
+    await site.cluster.call("POST", "/v1/geofences", body)
+
+
+async def _dry_run(site: Site) -> str:
+    since = datetime.now(UTC) - timedelta(hours=1)
+    body = {
+        "project_id": site.cluster.project,
+        "types": ["stop.*"],
+        "filter": {"data": {"report": {"type": [{"prefix": "service_report_c"}]}}},
+        "from": since.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "subscription": site.failing,
+    }
+    made = await site.cluster.call("POST", "/v1/filters/dry-run", body)
+    path = f"/v1/filters/dry-runs/{made['id']}"
+
+    async def is_done() -> bool:
+        return bool((await site.cluster.call("GET", path))["state"] == "done")
+
+    await eventually(is_done, within=30, every=0.1)
+    return str(made["id"])
 
 
 async def _recorded(site: Site) -> bool:

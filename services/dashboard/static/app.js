@@ -60,7 +60,7 @@ async function refresh(request = location.href, options = {}) {
   const isAnswer = options.method === "POST";
   swap(fresh, isAnswer);
   if (!isAnswer && answer.ok) stopWhereDone(fresh);
-  return answer;
+  return fresh;
 }
 
 // `isAnswer`: to a form, so that what was typed comes back with it; else nobody is disturbed while typing.
@@ -81,6 +81,12 @@ function swap(fresh, isAnswer) {
 
 function stopWhereDone(fresh) {
   if (!fresh.querySelector("main")?.dataset.refresh) delete document.querySelector("main").dataset.refresh;
+}
+
+// What an error page says in place of an answer; what was typed stays.
+function problem(fresh) {
+  const page = fresh.querySelector(".problem");
+  return page && [page.querySelector("h1"), page.querySelector("h1 + p")].map((part) => part.textContent).join(": ");
 }
 
 function keepOpen(old, now) {
@@ -184,8 +190,31 @@ document.addEventListener("change", (event) => {
     fetch(field.form.action, { method: "POST", body: new URLSearchParams(new FormData(field.form)), redirect: "manual" });
   } else if (field.matches("[data-submit]")) {
     field.form.requestSubmit();
+  } else if (field.matches("[name=types]")) {
+    addUp();
   }
 });
+
+// What the ticked types bring together; a family or everything counts its types once.
+
+function addUp() {
+  const sum = document.querySelector("[data-sum]");
+  const known = [...document.querySelectorAll("[data-per-day]")];
+  if (sum === null || known.length === 0) return;
+  const ticked = [...document.querySelectorAll("[name=types]:checked")].map((box) => box.value);
+  const chosen = known.filter((box) => ticked.some((pattern) => covers(pattern, box)));
+  const perDay = chosen.reduce((all, box) => all + Number(box.dataset.perDay), 0);
+  const bytes = chosen.reduce((all, box) => all + Number(box.dataset.bytes), 0);
+  const shown = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+  sum.textContent = `≈ ${shown.format(perDay)} events a day, ${shown.format(bytes / 1e6)} MB`;
+  sum.hidden = ticked.length === 0;
+}
+
+function covers(pattern, box) {
+  if (pattern === box.value) return true;
+  if (box.closest("[data-streams]")) return false; // no star includes them
+  return pattern === "*" || pattern.endsWith(".*") && box.value.startsWith(pattern.slice(0, -1));
+}
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
@@ -195,16 +224,18 @@ document.addEventListener("submit", async (event) => {
   }
   if (form.method !== "post") return;
   const button = event.submitter ?? form.querySelector("button");
-  const enhanced = "enhance" in form.dataset;
+  const into = event.submitter?.dataset.into ?? form.dataset.enhance; // where its answer is shown
+  const enhanced = into !== undefined;
   const data = new FormData(form, event.submitter);
   if (enhanced) event.preventDefault();
   await later(0); // a disabled button would not be sent along
   button.disabled = true;
   if (!enhanced) return;
-  const region = document.getElementById(form.dataset.enhance);
+  const region = document.getElementById(into);
   region?.setAttribute("aria-busy", "true");
   const action = event.submitter?.getAttribute("formaction") ?? form.action;
   await refresh(action, { method: "POST", body: new URLSearchParams(data) })
+    .then((fresh) => say(fresh ? problem(fresh) : ""))
     .catch(() => say("Not sent: no connection. Try again."));
   region?.removeAttribute("aria-busy");
   button.disabled = false;
@@ -214,5 +245,6 @@ addEventListener("pageshow", () => document.querySelectorAll("button[disabled]")
 
 writeTimes(document);
 if (saved) writeViews();
+addUp();
 document.querySelector("[data-focus]")?.focus();
 follow(document.querySelector("main"));

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from services.kernel.audit import Entry, EntryFilter
-from services.kernel.backlog import InShort, Waiting
+from services.kernel.backlog import InShort, LaneKey, LaneSeen, OwnedSeen, Waiting
 from services.kernel.dead_letter import Among, Cause, DeadFilter, DeadLetter, JobState, Resend
 from services.kernel.delivery import Delivery
 from services.kernel.dry_run import DryRun
-from services.kernel.event import Json
+from services.kernel.event import Json, Partition
 from services.kernel.geofence import Geofence
 from services.kernel.ids import (
     ApiKeyId,
@@ -195,7 +195,7 @@ class KeyStore(Protocol):
 
 
 class BacklogStore(Protocol):
-    """Tables `lanes`, `starts` and `retries`, of one subscription."""
+    """Tables `lanes`, `starts`, `retries` and `partitions`, read alone."""
 
     async def waiting(self, id_: SubscriptionId) -> Waiting:
         """Return what the workers have written down."""
@@ -204,6 +204,17 @@ class BacklogStore(Protocol):
         self, ids: Sequence[SubscriptionId], *, most: int
     ) -> Mapping[SubscriptionId, InShort]:
         """Return the most important of it for each of *ids*; retries are counted up to *most*."""
+
+    async def lanes(
+        self, id_: SubscriptionId | None, *, after: LaneKey | None, limit: int
+    ) -> Sequence[LaneSeen]:
+        """Return lanes of one subscription or of all, newest subscriptions first."""
+
+    async def owned(self) -> Sequence[OwnedSeen]:
+        """Return every partition that a worker has owned."""
+
+    async def lane_counts(self) -> Mapping[Partition, int]:
+        """Return how many subscriptions have a lane on each partition where one has."""
 
 
 class DryRunStore(Protocol):

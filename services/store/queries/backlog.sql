@@ -30,3 +30,20 @@ cross join lateral (
 -- Where the lanes of some subscriptions stand.
 select subscription_id, topic, partition, cursor, cursor_at
 from lanes where subscription_id = any ($1::text[]);
+
+-- name: lanes_page
+-- Lanes of one subscription or of all, newest subscriptions first, after the one that was named.
+select l.* from lanes l
+where ($1::text is null or l.subscription_id = $1)
+  and ($2::text is null or l.subscription_id < $2
+       or (l.subscription_id = $2 and (l.topic, l.partition) > ($3::text, $4::int)))
+order by l.subscription_id desc, l.topic, l.partition limit $5;
+
+-- name: owned_partitions
+-- Every partition that a worker has owned, and where it last said that it stands.
+select p.topic, p.partition, p.epoch, p.worker, p.committed, p.read_offset, p.open_offsets, p.updated_at
+from partitions p order by p.topic, p.partition;
+
+-- name: lane_counts
+-- How many subscriptions have a lane on each partition.
+select l.topic, l.partition, count(*) as count from lanes l group by l.topic, l.partition;

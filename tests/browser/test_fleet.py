@@ -1,0 +1,61 @@
+"""Vehicles on the map, a route's day, and the lanes of those who operate the service."""
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.site import Site, Visitor
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+
+
+async def test_a_vehicle_is_on_the_map_with_what_its_receiver_knows_and_its_routes_day(
+    owner: Visitor, site: Site
+) -> None:
+    await site.put("vehicle.position")
+
+    async def is_taken() -> bool:
+        page = await owner.goto("/map")
+        return await page.locator(".map circle.taken").count() == 1
+
+    await eventually(is_taken, within=30, every=0.5)
+    page = owner.page
+    assert await page.locator(".map circle.vehicle").count() == 1
+    assert await page.locator(".map path.fence").count() == 1
+    await page.locator("tbody a").click()
+    await page.get_by_role("heading", name="A route's day").wait_for()
+    assert await page.locator(".map path.track").count() == 1
+    assert (
+        await page.locator(".map circle[class^=mark-]").count()
+        == await page.locator("tbody tr").count()
+    )
+    assert "stop.report.completed" in await page.inner_text("tbody")
+
+
+async def test_another_projects_map_is_empty(visitor: Visitor, site: Site) -> None:
+    await visitor.sign_in(site.outsider)
+    page = await visitor.goto("/map")
+    assert "No vehicle has told its position" in await page.inner_text("main")
+
+
+async def test_a_paused_webhook_has_lanes_and_each_partition_its_owner(
+    operator: Visitor, site: Site
+) -> None:
+    id_ = await site.cluster.subscribe(f"{site.receiver.url}/lane", description="Apart")
+    await site.cluster.fed_live()
+    await site.cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
+
+    async def is_apart() -> bool:
+        await site.put("plan.created")  # a lane begins with the first event that waits
+        page = await operator.goto(f"/lanes?subscription={id_}")
+        return await page.get_by_role("link", name="Apart").count() > 0
+
+    await eventually(is_apart, within=30, every=0.5)
+    page = operator.page
+    assert "paused by its owner" in await page.inner_text("main")
+    assert await page.get_by_text("Nobody yet").count() == 0
+    await site.cluster.call("DELETE", f"/v1/subscriptions/{id_}")
+
+
+async def test_lanes_are_the_operators(owner: Visitor) -> None:
+    page = await owner.goto("/lanes", status=403)
+    assert "can make a key with more scopes" in await page.inner_text("main")
