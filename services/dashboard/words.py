@@ -111,6 +111,10 @@ _BEHIND = {
         "A request was held up for so long that others would have waited for it.",
         "It is read for by itself and goes on at its own pace.",
     ),
+    "batch": Standing(
+        "It takes batches, which are made from a place of its own in the log.",
+        "Events are gathered and sent together, as its settings say.",
+    ),
     "new": Standing(
         "It is new, and reads from where it was told to start.",
         "When it has caught up with the log it is fed live.",
