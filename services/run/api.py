@@ -290,7 +290,11 @@ async def _build(
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
-    dry_runs, match_counts = PostgresDryRuns(pool=pool), PostgresMatchCounts(pool=pool)
+    dry_runs, match_counts, waiting = (
+        PostgresDryRuns(pool=pool),
+        PostgresMatchCounts(pool=pool),
+        PostgresBacklog(pool=pool),
+    )
     rehearsing = DryRunner(
         readers=readers,
         offsets=offsets,
@@ -305,7 +309,6 @@ async def _build(
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )
-    waiting = PostgresBacklog(pool=pool)
     backlogs = Backlogs(
         store=waiting,
         offsets=offsets,
