@@ -30,6 +30,7 @@ class Lane:
     """From the cursor on to `attach_at`, or to the end of the log."""
 
     __slots__ = (
+        "asked",
         "attach_at",
         "awaits_start",
         "before",
@@ -92,6 +93,8 @@ class Lane:
         """Grows when it starts over: a row written before says nothing of it any more."""
         self.awaits_start = False
         """Where it begins is being looked up: there is nothing to write yet."""
+        self.asked = 0
+        """How often it was to begin elsewhere: an answer to an earlier question is none."""
         self.before: Subscription | None = None
         """What its subscription was before it began anew."""
         self.settled_since: set[int] | None = None

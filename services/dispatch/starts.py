@@ -90,35 +90,39 @@ class Starts:
         while True:
             await self._wake.wait()
             while self._asked:
+                ids = list(self._asked)
+                self._asked.clear()  # what is asked for from here on is looked up once more
                 try:
-                    await self.look_up()
+                    await self.look_up(ids)
                 except (StoreGoneError, BrokerGoneError) as error:
+                    self._asked.update(dict.fromkeys(ids))
                     log.warning("starts_wait", error=str(error))
                     await self._clock.sleep(RETRY_SECONDS)
 
-    async def look_up(self) -> None:
+    async def look_up(self, ids: Sequence[SubscriptionId]) -> None:
         """Turn promises into lanes. Raises StoreGoneError, BrokerGoneError."""
-        ids = list(self._asked)
         waiting = [
-            (owned, lane)
+            (owned, lane, lane.asked)
             for owned in self._partitions.loaded()
             for id_ in ids
             if (lane := owned.lanes.get(id_)) is not None and lane.awaits_start
         ]
-        found, rows = await self._found(list(dict.fromkeys(o.partition for o, _ in waiting)), ids)
-        for owned, lane in waiting:
+        partitions = list(dict.fromkeys(owned.partition for owned, _, _ in waiting))
+        found, rows = await self._found(partitions, ids)
+        for owned, lane, _ in waiting:
             start = found.get((owned.partition, lane.subscription_id))
             if start is not None and start.kind is StartKind.REWIND:
                 await self._leap(owned, lane, start)
-        for id_ in ids:
-            self._asked.pop(id_, None)
-        for owned, lane in waiting:
+        for owned, lane, asked in waiting:
             id_ = lane.subscription_id
-            if owned.lanes.get(id_) is lane and lane.awaits_start:
-                start = found.get((owned.partition, id_))
-                if start is not None and start.kind is StartKind.REWIND:
-                    owned.ask_again(id_)
-                lane.begin_at(start, rows=rows[owned.partition, id_])
+            if owned.lanes.get(id_) is not lane or not lane.awaits_start:
+                continue
+            if lane.asked != asked:
+                continue  # a person was faster: what was found is not the last word
+            start = found.get((owned.partition, id_))
+            if start is not None and start.kind is StartKind.REWIND:
+                owned.ask_again(id_)
+            lane.begin_at(start, rows=rows[owned.partition, id_])
         self._detaching.wake.set()
 
     async def _found(
@@ -161,6 +165,7 @@ class Starts:
         if lane is None or not lane.awaits_start:
             lane = self._detaching.detach(owned, before.id, Reason.CHANGED)
             lane.await_start(before)
+        lane.asked += 1
         self._ask(before.id)
 
     def _ask(self, id_: SubscriptionId) -> None:

@@ -69,10 +69,7 @@ def a_fake() -> Written:
     kafka.append(first, b"10", timestamp_ms=2_000)
 
     def delete_below(offset: int) -> None:
-        kafka.logs[first].start = offset
-        kafka.logs[first].records = [
-            r for r in kafka.logs[first].records if r.position.offset >= offset
-        ]
+        kafka.delete_below(first, offset)
 
     return Written([first, second], FakeLogReader(kafka), FakeOffsets(kafka), delete_below)
 

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import Callable
+from datetime import timedelta
 
 from services.kernel.subscription import Status
 from tests.simulation.oracle import Trouble
 from tests.simulation.scenario import Fault
-from tests.simulation.world import Node, World
+from tests.simulation.world import EVENTS, Node, World
 from tests.support.processes import Process
 from tests.support.server import Server, State
 
@@ -37,6 +38,8 @@ class Chaos:
             Fault.KAFKA_LOSES: lambda: self._loses(world.kafka, "kafka"),
             Fault.PERSON: self._person,
             Fault.REWIND: self._rewind,
+            Fault.RETENTION: self._retention,
+            Fault.JUMP: self._jump,
         }
 
     async def run(self) -> None:
@@ -236,6 +239,22 @@ class Chaos:
                 world.database.unsubscribe(id_)
             case _:
                 pass
+
+    def _retention(self) -> None:
+        world = self._world
+        commits = world.kafka.group.offsets
+        partition = self._chance.choice([p for p in world.kafka.logs if p.topic == EVENTS])
+        log, commit = world.kafka.logs[partition], commits.get(partition)
+        if commit is not None and commit.offset > log.start:
+            start = self._chance.randint(log.start, commit.offset)
+            world.note(f"RETENTION {partition} {start}")
+            world.oracle.retention(partition, start)
+            world.kafka.delete_below(partition, start)
+
+    def _jump(self) -> None:
+        seconds = self._chance.uniform(-20, 20)
+        self._world.note(f"JUMP {seconds:.3f}")
+        self._world.clock.jump += timedelta(seconds=seconds)
 
     def _rewind(self) -> None:
         world = self._world

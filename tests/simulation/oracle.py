@@ -40,6 +40,8 @@ class Batch(NamedTuple):
     pairs: Sequence[Pair]
 
 
+WRITE_SECONDS = 3.0
+"""By then Postgres has answered, or is said to be gone."""
 HEARD_OF_SECONDS = 75.0
 """By then every worker has heard of a change, whatever was lost on the way."""
 
@@ -104,6 +106,8 @@ class Oracle(Watcher, CommitWatcher):
     """Since when a person wants it again."""
     batches: dict[RowKey, Batch] = field(default_factory=dict)
     """All that were sent or written, by the key of their row."""
+    deleted: set[Pair] = field(default_factory=set)
+    """What retention took before it was settled."""
     skipped: set[Pair] = field(default_factory=set)
     """What a person left out."""
     _tokens: dict[str, Position] = field(default_factory=dict)
@@ -242,6 +246,14 @@ class Oracle(Watcher, CommitWatcher):
                 due = (*produced.due, subscription.id)
                 self.produced[position] = produced._replace(due=due)
 
+    def retention(self, partition: Partition, start: int) -> None:
+        """Take in where a partition begins now: what wasn't settled below can't be read again."""
+        for position, produced in self.produced.items():
+            if position.partition == partition and position.offset < start:
+                for id_ in produced.due:
+                    if not self.is_settled(position, id_):
+                        self.deleted.add((position, id_))
+
     def begins_anew(self, before: Subscription, starts: Sequence[Start], now: float) -> None:
         """Take in that a person has a subscription begin elsewhere, or more types come to it."""
         id_ = before.id
@@ -270,8 +282,9 @@ class Oracle(Watcher, CommitWatcher):
         """Tell whether a due pair may be left out when the log is read again."""
         tables = self.database.tables
         pair = position, id_
-        since = self.again.get(pair, 0.0)
-        if id_ not in tables.subscriptions or pair in self.skipped:
+        # What was acknowledged just before counts: its row may still have been on its way out.
+        since = self.again.get(pair, 0.0) - WRITE_SECONDS
+        if id_ not in tables.subscriptions or pair in self.skipped or pair in self.deleted:
             return True
         if any(heard.at >= since for heard in self.heard.get(pair, ())):
             return True
@@ -370,7 +383,7 @@ class Oracle(Watcher, CommitWatcher):
                 self.breaks(f"a row is left: {position} → {id_} {event_id} due {row.due_at}")
         for pair, moments in self.began.items():
             self._judge_repeats(pair, moments)
-        for position, id_ in self.skipped:
+        for position, id_ in self.skipped | self.deleted:
             if not self._is_accounted(position, id_):
                 self.breaks(f"{position} → {id_} was left out, and no gap says so")
 

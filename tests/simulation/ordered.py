@@ -93,9 +93,8 @@ class OrderOracle:
             in_key = delivery.order in (BATCH_ORDER, _key_of(produced.record.key))
             if id_ not in produced.due or not in_key:
                 continue
-            dead = (other, id_) in self.oracle.skipped or any(
-                key in tables.dead for key in self.oracle.rows_of(other, id_)
-            )
+            left_out = (other, id_) in self.oracle.skipped | self.oracle.deleted
+            dead = left_out or any(key in tables.dead for key in self.oracle.rows_of(other, id_))
             if not dead and not self.oracle.heard.get((other, id_)) and subscription is not None:
                 found.append(other.offset)
         return found

@@ -30,6 +30,8 @@ class Fault(StrEnum):
     STORE_LOSES = "store loses"  #: what it is asked takes effect, its answers get lost
     KAFKA_DOWN = "kafka down"
     KAFKA_LOSES = "kafka loses"
+    RETENTION = "retention"  #: the log begins further up, below what the feed has committed
+    JUMP = "jump"  #: the clock on the wall, not the one that only runs forward
     REWIND = "rewind"  #: a person has a subscription go on elsewhere, or adds types to it
     PERSON = "person"  #: pauses, resumes, changes, deletes, adds a subscription
 

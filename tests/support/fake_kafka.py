@@ -286,6 +286,12 @@ class FakeKafka(Server):
             self.group.restart()
             self._wake_readers()
 
+    def delete_below(self, partition: Partition, offset: int) -> None:
+        """Delete what lies below *offset*, as retention does."""
+        log = self.logs[partition]
+        log.start = max(log.start, offset)
+        log.records = [record for record in log.records if record.position.offset >= log.start]
+
     def append(
         self,
         partition: Partition,
