@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from playwright.async_api import Browser, Page
 
 from services.deliver import verify as rules
+from tests.browser.test_portal import a_link
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor, a_visitor
 
@@ -248,3 +249,17 @@ async def test_a_view_is_saved_in_this_browser_and_forgotten(owner: Visitor, sit
     await page.wait_for_url(f"**/deliveries?state=dead&subscription={site.dead}")
     await page.get_by_role("button", name="Forget Moved, given up").click()
     assert await page.get_by_role("link", name="Moved, given up").count() == 0
+
+
+async def test_a_link_to_two_webhooks_follows_both(visitor: Visitor, site: Site) -> None:
+    """A stream is of one webhook; the page is fetched anew in place of it."""
+    link = await a_link(site, site.failing, site.dead)
+    await visitor.goto(f"/portal/{link['token']}")
+    page = await visitor.goto("/deliveries")
+    text = await page.inner_text("#tail")
+    assert "Legacy ERP" in text
+    assert "Moved" in text
+    assert "Order system" not in text
+    async with page.expect_response(f"{site.url}/deliveries"):
+        pass
+    assert await page.locator("[data-connection]").is_hidden()

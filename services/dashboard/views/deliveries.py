@@ -44,6 +44,7 @@ async def index(visit: Visit) -> web.StreamResponse:
         filters=_filters(visit),
         about=next((name for name in ABOUT if name in visit.query), ABOUT[0]),
         spans=[(name, rfc3339(visit.now - length)) for name, length in SPANS],
+        is_first=is_first,
         live=_live(visit) if is_first else None,
     )
 
@@ -72,8 +73,10 @@ def _filters(visit: Visit) -> Mapping[str, Any]:
     return {name: text for name, text in visit.query.items() if name != "cursor"}
 
 
-def _live(visit: Visit) -> str:
-    """Return where an open page hears that something happened."""
+def _live(visit: Visit) -> str | None:
+    """Return where an open page hears that something happened; None: a stream is of one webhook."""
     query = visit.scoped(visit.query)
+    if len(visit.caller.webhooks or ()) > 1 and "subscription" not in query:
+        return None
     asked = {name: query[name] for name in TAILED if name in query}
     return "/live?" + urlencode({"of": "deliveries", **asked})
