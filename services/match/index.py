@@ -35,7 +35,6 @@ IN_ONE_GO = 200
 MAX_OVERLAY = 64
 """Filters beside a tree; with more of them the entry is built anew before its next event."""
 STEP_SECONDS = 0.004
-STEP_SUBSCRIPTIONS = 500
 MAX_FAILURES = 10
 """Of one filter, until it is switched off."""
 
@@ -221,10 +220,12 @@ class Matcher:
         project.building.append(changed)
         try:
             found = _Wanting([], [], [])
-            for n, subscription in enumerate(list(project.subscriptions.values()), start=1):
+            until = time.perf_counter() + STEP_SECONDS
+            for subscription in list(project.subscriptions.values()):
                 self._sort_in(found, subscription, type_)
-                if n % STEP_SUBSCRIPTIONS == 0:
+                if time.perf_counter() > until:  # a filter may have to be read first
                     yield
+                    until = time.perf_counter() + STEP_SECONDS
             always, filtered, broken = found
             if filtered:  # the two are told together
                 always.sort(key=age)
