@@ -239,7 +239,7 @@ async def test_a_link_of_several_webhooks_shows_them_all_and_acts_on_the_one_nam
 ) -> None:
     world = await a_world(api, owner)
     both = await a_link(owner, world.mine, world.ids["subscriptions"])
-    for path in ("/v1/subscriptions", "/v1/deliveries", "/v1/dead-letters", "/v1/replays"):
+    for path in ("/v1/subscriptions", "/v1/attempts", "/v1/dead-letters", "/v1/replays"):
         found = (await both("GET", f"{path}?limit=1")).json
         rest = (await both("GET", f"{path}?limit=1&cursor={found['next']}")).json
         ids = [row["id"] for row in (*found["data"], *rest["data"])]
