@@ -161,7 +161,7 @@ async def test_dev_says_in_one_line_where_all_is_and_outlives_the_death_of_any_p
         await eventually(answers, within=60)
         await delivered(running, receiver, project, "two")
         children = list(first.children())
-        assert len(children) == 5, first.children()
+        assert len(children) == 6, first.children()
         assert await first.interrupt() == 0
         assert gone(children)
         assert first.out == [line for line in first.out if line.startswith("{")][:1]

@@ -144,7 +144,7 @@ async def test_of_several_all_are_stored_or_none(store: PostgresRegistrations) -
     good, same = a_registration(), a_registration()
     with pytest.raises(asyncpg.UniqueViolationError):
         await store.add([(good, a_secret()), (same, a_secret()), (same, a_secret())])
-    assert await store.page(project_id=None, filters={}, page=ALL) == []
+    assert await store.page(project_id=None, among=None, filters={}, page=ALL) == []
 
 
 async def test_static_headers_and_secrets_are_not_readable_in_the_database(
@@ -168,7 +168,7 @@ async def test_a_list_goes_on_below_the_last_one_newest_first(
     ids = [await a_subscription(pool) for _ in range(5)]
 
     async def page(before: str | None) -> list[str]:
-        rows = await store.page(project_id=PROJECT, filters={}, page=Page(2, before))
+        rows = await store.page(project_id=PROJECT, among=None, filters={}, page=Page(2, before))
         return [row.id for row in rows]
 
     assert await page(None) == [ids[4], ids[3]]
@@ -186,7 +186,7 @@ async def test_lists_are_of_one_project_and_filtered(
     foreign = await a_subscription(pool, project_id=OTHER)
 
     async def ids(project: ProjectId | None = PROJECT, **filters: str) -> set[str]:
-        rows = await store.page(project_id=project, filters=filters, page=ALL)
+        rows = await store.page(project_id=project, among=None, filters=filters, page=ALL)
         return {row.id for row in rows}
 
     assert await ids() == {wanted, paused}
@@ -232,7 +232,7 @@ async def test_deleting_a_subscription_takes_its_rows_and_its_failures_with_it(
     assert await store.get(id_) is None
     assert not await store.delete(id_, at=NOW)
     assert not await store.replace(before, version=before.version)
-    rows = await store.page(project_id=PROJECT, filters={}, page=ALL)
+    rows = await store.page(project_id=PROJECT, among=None, filters={}, page=ALL)
     assert [row.id for row in rows] == [other]
 
 
@@ -339,7 +339,7 @@ async def test_deleting_a_project_takes_all_that_belongs_to_it(
     await projects.delete(PROJECT, at=NOW)
     assert await projects.get(PROJECT) is None
     assert await keys.by_hash(key.hash) is None
-    rows = await store.page(project_id=None, filters={}, page=ALL)
+    rows = await store.page(project_id=None, among=None, filters={}, page=ALL)
     assert [row.id for row in rows] == [kept]
     assert await traces(database) == (1, 1)
     assert [row.id for row in await projects.page(ALL)] == [OTHER]
