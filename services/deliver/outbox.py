@@ -254,6 +254,11 @@ class Outboxes:
         outbox = self._outboxes.get(id_)
         return outbox is not None and bool(outbox.troubles)
 
+    def is_growing(self, id_: SubscriptionId) -> bool:
+        """Tell whether a subscription's concurrency doubled just now."""
+        outbox = self._outboxes.get(id_)
+        return outbox is not None and outbox.is_growing(self._clock.monotonic())
+
     def open_for(self, id_: SubscriptionId) -> float:
         """Return for how many seconds the breaker of a subscription has been open; 0: it isn't."""
         outbox = self._outboxes.get(id_)

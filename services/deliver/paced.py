@@ -26,8 +26,8 @@ MAX_BYTES = 4 << 20
 BUSY_QUEUE = 100
 """With so many in line no rows are fetched: they wait as well where they are."""
 FULL_SECONDS = 1.5
-"""One that is full for a moment keeps up: what one poll brings is more than fits, and a backlog after a
-start fills every outbox while concurrency still grows."""
+"""One that is full for a moment keeps up: what one poll brings is more than fits. Nor is it trouble
+while concurrency still doubles, as at a start with a backlog."""
 SLOW_SECONDS = 1.0
 WAITED_SECONDS = 4.75
 """Looked at four times a second: it is told of within 5 s."""
@@ -234,13 +234,17 @@ class Outbox:
             found.add(Trouble.BREAKER_OPEN)
         if max(waits, unanswered) >= WAITED_SECONDS:
             found.add(Trouble.WAITED)
-        if waits >= FULL_SECONDS and self.is_full:
+        if waits >= FULL_SECONDS and self.is_full and not self.is_growing(now):
             found.add(Trouble.FULL)
         if (self.median_seconds or 0.0) > SLOW_SECONDS:
             found.add(Trouble.SLOW)
         if self._rate is not None and len(self.queue) > self._rate.rate * WAITED_SECONDS:
             found.add(Trouble.RATE)
         return found
+
+    def is_growing(self, now: float) -> bool:
+        """Tell whether its concurrency doubled just now: how much it takes isn't known yet."""
+        return now - self._pace.doubled_at < FULL_SECONDS
 
     @property
     def breaker(self) -> tuple[BreakerState, float]:

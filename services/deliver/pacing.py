@@ -10,6 +10,8 @@ that a receiver with 200 ms and room for 100 would have its rate back 20 s after
 start of a worker would be one.
 """
 
+import math
+
 START = 4
 CUT = 0.7
 PATIENCE = 2.0
@@ -28,13 +30,15 @@ class Pace:
 
     __slots__ = (
         "_ceiling", "_count", "_cut_at", "_fast_below", "_round_at", "_seconds", "_usual", "_well",
-        "limit",
+        "doubled_at", "limit",
     )  # fmt: skip
 
     def __init__(self, ceiling: int) -> None:
         self._ceiling = ceiling
         self.limit = min(START, ceiling)
         """Requests at once; at least 1."""
+        self.doubled_at = -math.inf
+        """When it last doubled, monotonic."""
         self._fast_below = ceiling
         self._well = self.limit
         self._usual = 0.0
@@ -87,12 +91,13 @@ class Pace:
         self._round_at = now
         self._count, self._seconds = 0, 0.0
         if mean < PATIENCE * self._usual:
-            self._grow()
+            self._grow(now)
 
-    def _grow(self) -> None:
+    def _grow(self, now: float) -> None:
         before = self.limit
         if before < self._fast_below:
             grown = min(before * 2, self._fast_below)
+            self.doubled_at = now
         else:
             grown = before + 1
             self._well = 0  # no higher than here any more

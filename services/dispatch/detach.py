@@ -278,7 +278,8 @@ class Detaching:
         """Detach who has the oldest open pair, and the next, where half of the window is open.
 
         Not while it moves: a backlog that is delivered as fast as it is read fills a window too, and
-        whoever is detached for it is read twice.
+        whoever is detached for it is read twice. Nor who still doubles its concurrency; if it can't keep
+        up even so, what waits longest tells (`Trouble.WAITED`).
         """
         now, tracker = self._clock.monotonic(), owned.tracker
         if tracker.open_count < self._half:
@@ -293,8 +294,10 @@ class Detaching:
             return
         for id_ in owned.tracker.holders(self._half, most=MAX_AT_ONCE):
             found = SubscriptionId(id_)
+            if self._known(found) is None or self._outboxes.is_growing(found):
+                continue
             lane = owned.lanes.get(found)
-            if self._known(found) is not None and (lane is None or lane.state is State.DRAINING):
+            if lane is None or lane.state is State.DRAINING:
                 self.detach(owned, found, Reason.WINDOW)
 
     # Inside.

@@ -247,11 +247,14 @@ def test_a_rate_is_shared_by_the_part_of_the_partitions_that_is_ours(bench: Benc
 
 
 def test_a_full_outbox_is_told_of_only_where_what_is_in_it_waits(bench: Bench) -> None:
-    fast, slow = a_subscription(id_="a" * 24), a_subscription(id_="b" * 24)
+    """Nor where concurrency still doubles: how much that receiver takes isn't known yet."""
+    fast = a_subscription(id_="a" * 24)
+    slow = a_subscription(id_="b" * 24, max_in_flight=4)
+    growing = a_subscription(id_="c" * 24, max_in_flight=500)
     bench.reply = lambda d, _: OK if d.subscription_id == fast.id else (0.9, Outcome.OK, 200)
 
     async def story() -> None:
-        for subscription in (fast, slow):
+        for subscription in (fast, slow, growing):
             for offset in range(500):
                 bench.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
         await bench.clock.sleep(3)
