@@ -30,12 +30,12 @@ def batch_id(subscription_id: str, partition: Partition, first: int, last: int) 
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def fits(grouping: Grouping, sizes: Sequence[int], size: int) -> bool:
-    """Tell whether an event of *size* bytes may join those of *sizes*; the first always may."""
-    if not sizes:
+def fits(grouping: Grouping, *, count: int, held: int, size: int) -> bool:
+    """Tell whether an event of *size* bytes may join *count* of *held* bytes; the first always may."""
+    if count == 0:
         return True
-    whole = BRACKETS + sum(sizes) + len(sizes) + size
-    return len(sizes) < (grouping.max_events or 1) and whole <= (grouping.max_bytes or 0)
+    whole = BRACKETS + held + count + size
+    return count < (grouping.max_events or 1) and whole <= (grouping.max_bytes or 0)
 
 
 def joined(deliveries: Sequence[Delivery], subscription: Subscription) -> Delivery:

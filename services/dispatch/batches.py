@@ -16,7 +16,7 @@ from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.subscription import Subscription
+from services.kernel.subscription import Grouping, Subscription
 
 TICK_SECONDS = 0.02
 
@@ -32,7 +32,12 @@ class _Open:
     """When its first event was read, monotonic seconds."""
     wait: float
     deliveries: list[Delivery] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+    held: int = 0
+    """Bytes of their bodies."""
+
+    def fits(self, grouping: Grouping, size: int) -> bool:
+        """Tell whether an event of *size* bytes may join."""
+        return fits(grouping, count=len(self.deliveries), held=self.held, size=size)
 
 
 class Batches:
@@ -61,7 +66,7 @@ class Batches:
         if batch is not None and not self._stands(batch):
             del self._open[key]
             batch = None
-        if batch is not None and not fits(grouping, batch.sizes, size):
+        if batch is not None and not batch.fits(grouping, size):
             self._send(key)
             batch = None
         if batch is None:
@@ -74,8 +79,8 @@ class Batches:
             )
             self._wake.set()
         batch.deliveries.append(delivery)
-        batch.sizes.append(size)
-        if not fits(grouping, batch.sizes, 0):
+        batch.held += size
+        if not batch.fits(grouping, 0):
             self._send(key)
 
     async def run(self) -> None:

@@ -5,14 +5,13 @@ import gc
 import os
 import random
 import signal
-import socket
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
 import uvloop
 
-from services.broker.member import KafkaMember, MemberOptions
+from services.broker.member import KafkaMember
 from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
 from services.broker.topics import all_exist
@@ -57,7 +56,9 @@ async def _run(settings: Settings) -> None:
         # What is there now stays: it needn't be looked at again by each collection.
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
-        log.info("dispatch_starts", instance=instance(settings), topics=parts.topics(settings))
+        log.info(
+            "dispatch_starts", instance=parts.instance(settings), topics=parts.topics(settings)
+        )
         await worker.run()
         log.info("dispatch_stopped")
 
@@ -76,8 +77,10 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
     await parts.waited_for("Kafka", offsets.start, seconds=seconds)
     stack.push_async_callback(offsets.stop)
     client = await stack.enter_async_context(parts.client(settings, parts.policy(settings)))
-    options = _member_options(settings)
-    attempts = parts.attempts(settings, producer, worker=instance(settings), clock=clock)
+    options = parts.member_options(
+        settings, group=settings.kafka.group, topics=parts.topics(settings)
+    )
+    attempts = parts.attempts(settings, producer, worker=parts.instance(settings), clock=clock)
     ports = Ports(
         make_member=lambda: KafkaMember(connection=connection, options=options),
         offsets=offsets,
@@ -101,7 +104,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         attempts=attempts or Unrecorded(),
         clock=clock,
         chance=random.Random(os.urandom(16)).random,  # noqa: S311 - jitter, no secrets
-        tracer=parts.tracer(settings, stack, instance=instance(settings)),
+        tracer=parts.tracer(settings, stack, instance=parts.instance(settings)),
     )
     extras = [attempts.run] if attempts else []
     return assemble(ports, _options(settings), limits(settings), extras=extras)
@@ -113,29 +116,9 @@ def _needed(settings: Settings) -> list[str]:
     return [*parts.topics(settings), *written]
 
 
-def instance(settings: Settings) -> str:
-    """Return the name of this worker: what is set, else the host's."""
-    return settings.dispatch.instance or socket.gethostname()
-
-
-def _member_options(settings: Settings) -> MemberOptions:
-    kafka = settings.kafka
-    return MemberOptions(
-        group=kafka.group,
-        topics=parts.topics(settings),
-        instance=instance(settings),
-        session_timeout=kafka.session_timeout_seconds,
-        rebalance_timeout=kafka.rebalance_timeout_seconds,
-        start_timeout=settings.dispatch.start_timeout_seconds,
-        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
-        fetch_max_bytes=kafka.fetch_max_bytes,
-        max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
-    )
-
-
 def _options(settings: Settings) -> Options:
     return Options(
-        worker=instance(settings),
+        worker=parts.instance(settings),
         quarantine_topic=settings.kafka.quarantine_topic,
         schedule=settings.retry.schedule_seconds,
         max_in_flight=settings.deliver.max_in_flight,

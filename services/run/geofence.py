@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import structlog
 import uvloop
 
-from services.broker.member import KafkaMember, MemberOptions
+from services.broker.member import KafkaMember
 from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
 from services.broker.topics import all_exist
@@ -20,7 +20,6 @@ from services.kernel.ids import ProjectId
 from services.match.fences import NO_FENCES, Fences
 from services.observe.health import health_app, serving
 from services.run import parts
-from services.run.dispatch import instance
 from services.settings import Settings
 from services.store.geofences import PostgresGeofenceSource
 
@@ -41,7 +40,7 @@ async def _run(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, geofencer.stop)
         app = health_app(ready=lambda: geofencer.trouble, alive=lambda: None)
         await stack.enter_async_context(serving(app, settings.observe.listen))
-        log.info("geofence_starts", instance=instance(settings))
+        log.info("geofence_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(work)
@@ -83,24 +82,13 @@ async def _build(
     await parts.waited_for("Kafka", offsets.start, seconds=seconds)
     stack.push_async_callback(offsets.stop)
     await _check_partitions(offsets, topic, state_topic)
-    kafka = settings.kafka
-    options = MemberOptions(
-        group=group(settings),
-        topics=[topic],
-        instance=instance(settings),
-        session_timeout=kafka.session_timeout_seconds,
-        rebalance_timeout=kafka.rebalance_timeout_seconds,
-        start_timeout=seconds,
-        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
-        fetch_max_bytes=kafka.fetch_max_bytes,
-        max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
-    )
+    options = parts.member_options(settings, group=group(settings), topics=[topic])
     return Geofencer(
         make_member=lambda: KafkaMember(connection=connection, options=options),
         make_reader=lambda: KafkaLogReader(connection=connection),
         offsets=offsets,
         producer=producer,
-        decode=Decoder(max_bytes=kafka.max_record_bytes).decode,
+        decode=Decoder(max_bytes=settings.kafka.max_record_bytes).decode,
         fences=lambda project_id: fences.get(project_id, NO_FENCES),
         state_topic=state_topic,
         bounds=Bounds(

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import random
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
 
 from services.broker.connection import Connection
+from services.broker.member import MemberOptions
 from services.broker.producer import KafkaProducer
 from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient, check_sources
@@ -55,6 +57,33 @@ def connection(settings: Settings) -> Connection:
         names = "WEBHOOKS_KAFKA__SSL_CAFILE, __SSL_CERTFILE or __SSL_KEYFILE"
         raise StartError(f"{names} is no PEM file that can be read: {error}") from error
     return found
+
+
+def instance(settings: Settings) -> str:
+    """Return the name of this process among those of its role: what is set, else the host's."""
+    return settings.dispatch.instance or socket.gethostname()
+
+
+def member_options(
+    settings: Settings,
+    *,
+    group: str,
+    topics: Sequence[str],
+    partition_bytes: int | None = None,
+) -> MemberOptions:
+    """Return how a role joins *group*; *partition_bytes*: fetched at once of one, else as configured."""
+    kafka = settings.kafka
+    return MemberOptions(
+        group=group,
+        topics=topics,
+        instance=instance(settings),
+        session_timeout=kafka.session_timeout_seconds,
+        rebalance_timeout=kafka.rebalance_timeout_seconds,
+        start_timeout=settings.dispatch.start_timeout_seconds,
+        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+        fetch_max_bytes=kafka.fetch_max_bytes,
+        max_partition_fetch_bytes=partition_bytes or kafka.max_partition_fetch_bytes,
+    )
 
 
 async def pool(settings: Settings, stack: AsyncExitStack) -> Pool:

@@ -7,14 +7,13 @@ from contextlib import AsyncExitStack
 import structlog
 import uvloop
 
-from services.broker.member import KafkaMember, MemberOptions
+from services.broker.member import KafkaMember
 from services.broker.offsets import KafkaOffsets
 from services.broker.topics import all_exist
 from services.kernel.clock import SystemClock
 from services.observe.health import health_app, serving
 from services.record.consume import Recorder
 from services.run import parts
-from services.run.dispatch import instance
 from services.settings import Settings
 from services.store.attempts import PostgresAttempts
 
@@ -36,7 +35,7 @@ async def _run(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, recorder.stop)
         app = health_app(ready=lambda: recorder.trouble, alive=lambda: None)
         await stack.enter_async_context(serving(app, settings.observe.listen))
-        log.info("record_starts", instance=instance(settings))
+        log.info("record_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(recorder.keep())
             await recorder.run()
@@ -53,17 +52,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Recorder:
     offsets = KafkaOffsets(connection=connection, group=group(settings))
     await parts.waited_for("Kafka", offsets.start, seconds=seconds)
     stack.push_async_callback(offsets.stop)
-    kafka = settings.kafka
-    options = MemberOptions(
-        group=group(settings),
-        topics=[topic],
-        instance=instance(settings),
-        session_timeout=kafka.session_timeout_seconds,
-        rebalance_timeout=kafka.rebalance_timeout_seconds,
-        start_timeout=seconds,
-        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
-        fetch_max_bytes=kafka.fetch_max_bytes,
-        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    options = parts.member_options(
+        settings, group=group(settings), topics=[topic], partition_bytes=MAX_RECORD_BYTES
     )
     return Recorder(
         make_member=lambda: KafkaMember(connection=connection, options=options),

@@ -89,4 +89,5 @@ def test_a_batch_of_one_keeps_the_events_id() -> None:
     ],
 )
 def test_what_fits_is_bounded_in_count_and_bytes(sizes: list[int], size: int, joins: bool) -> None:  # noqa: FBT001
-    assert fits(SUBSCRIPTION.delivery, sizes, size) is joins
+    found = fits(SUBSCRIPTION.delivery, count=len(sizes), held=sum(sizes), size=size)
+    assert found is joins
