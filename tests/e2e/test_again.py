@@ -14,17 +14,10 @@ from tests.support.cluster import (
     a_cluster,
     a_key,
     create_topics,
-    receiving,
 )
 from tests.support.eventually import eventually
 
 COUNT = 200
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -5,29 +5,16 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.support.cluster import ADMIN_KEY, Cluster, Receiver, a_cluster, receiving
+from tests.support.cluster import ADMIN_KEY, Cluster, Receiver
 from tests.support.databases import connected
 from tests.support.dead import put_dead
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 @asynccontextmanager

@@ -1,32 +1,17 @@
 """Batches: one signed array of events, full or after a wait, resent byte for byte."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import orjson
 import pytest
 from aiohttp import web
 
 from services.deliver.signing import parse_secret, sign
 from services.kernel.subscription import SignatureScheme, SigningKey
-from tests.support.cluster import Cluster, Receiver, Seen, a_cluster, receiving
+from tests.support.cluster import Cluster, Receiver, Seen
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(90)
 
 BATCH = {"mode": "batch", "max_events": 10, "max_wait_ms": 200, "max_bytes": 65_536}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 def items(seen: Seen) -> list[str]:

@@ -5,13 +5,11 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, Receiver, a_cluster, receiving, repeats
+from tests.support.cluster import Cluster, Receiver, repeats
 from tests.support.eventually import eventually
 
 ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 3
@@ -20,18 +18,6 @@ COMMIT_SECONDS = 2.0
 """A commit goes out every 0.1 s; how long one takes is the machine's."""
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def all_received(cluster: Cluster, receiver: Receiver, *, within: float = 60) -> None:

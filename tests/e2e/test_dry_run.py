@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,6 @@ URL = "http://127.0.0.1:1"
 FINISHED = {"data": {"status": ["finished"]}}
 PLANNING = {"data": {"status": ["planning"]}}
 STATUSES = ("planning", "in_progress", "finished")
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 def a_plan(project: str, n: int, type_: str = "plan.created") -> Put:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,8 @@ from tests.support.cluster import (
     Put,
     Receiver,
     Seen,
-    a_cluster,
     an_event,
     create_topics,
-    receiving,
     repeats,
 )
 from tests.support.eventually import eventually
@@ -32,18 +30,6 @@ from tests.support.eventually import eventually
 MAX_RECORD_BYTES = 1_048_576
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 def verified(seen: Seen, subscription: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON

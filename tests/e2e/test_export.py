@@ -1,7 +1,6 @@
 """An export is all of it, however much that is, and the API holds a page of it at a time."""
 
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from services.store.attempts import PostgresAttempts
-from tests.support.cluster import ADMIN_KEY, Cluster, a_cluster
+from tests.support.cluster import ADMIN_KEY, Cluster
 from tests.support.databases import connected
 from tests.support.rows import a_pool
 
@@ -36,12 +35,6 @@ from source, generate_series(0, $3::bigint - 1) n
 """So many attempts, a sixteenth of a second apart."""
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def filled(cluster: Cluster) -> None:

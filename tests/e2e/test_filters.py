@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, Put, Receiver, a_cluster, receiving, repeats
+from tests.support.cluster import Cluster, Put, Receiver, repeats
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -18,18 +16,6 @@ FENCE = "5e208446c97efa37d4830b09"
 STATUSES = ("planning", "in_progress", "finished")
 INSIDE, OUTSIDE = (41.40, 2.17), (41.60, 2.17)
 WITHIN = {"data": {"position": [{"geo-within": {"geofence": FENCE}}]}}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 def put(cluster: Cluster, id_: str, type_: str, data: dict[str, Any], **fields: object) -> Put:

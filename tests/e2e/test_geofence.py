@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, Put, Receiver, a_cluster, create_topics, receiving
+from tests.support.cluster import Cluster, Put, Receiver, a_cluster, create_topics
 from tests.support.drives import a_position
 from tests.support.eventually import eventually
 
@@ -14,12 +14,6 @@ pytestmark = pytest.mark.timeout(120)
 
 INSIDE, OUTSIDE = (41.40, 2.17), (41.60, 2.17)
 AREA = {"circle": {"center": {"lat": INSIDE[0], "lng": INSIDE[1]}, "radius_m": 500}}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

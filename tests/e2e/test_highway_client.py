@@ -4,14 +4,13 @@ import asyncio
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, Receiver, a_cluster, free_port, receiving
+from tests.support.cluster import Cluster, Receiver, free_port
 from tests.support.eventually import eventually
 from tests.support.tools import missing, tool
 
@@ -22,18 +21,6 @@ HOOK = "https://203.0.114.7/hook"
 Results = list[dict[str, Any]]
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -2,27 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Cluster, Receiver, a_cluster, receiving, repeats
+from tests.support.cluster import Cluster, Receiver, repeats
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def lanes(cluster: Cluster, id_: str) -> int:

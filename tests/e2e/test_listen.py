@@ -11,22 +11,10 @@ import orjson
 import pytest
 from standardwebhooks import Webhook
 
-from tests.support.cluster import ADMIN_KEY, Cluster, Put, Receiver, a_cluster, an_event, receiving
+from tests.support.cluster import ADMIN_KEY, Cluster, Put, Receiver, an_event
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 @asynccontextmanager

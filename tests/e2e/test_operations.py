@@ -1,8 +1,6 @@
 """What the service says of itself: told once, to the others, and never about its own telling."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -10,22 +8,10 @@ import orjson
 import pytest
 
 from services import catalogue
-from tests.support.cluster import Cluster, Receiver, a_cluster, receiving
+from tests.support.cluster import Cluster, Receiver
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def told(cluster: Cluster) -> list[Any]:

@@ -2,30 +2,16 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.support.cluster import Cluster, Receiver, Seen, a_cluster, a_key, receiving
+from tests.support.cluster import Cluster, Receiver, Seen, a_key
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
 COUNT = 600
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 class Book:

@@ -26,7 +26,6 @@ from tests.support.cluster import (
     a_cluster,
     an_event,
     create_topics,
-    receiving,
     repeats,
 )
 from tests.support.eventually import eventually
@@ -38,18 +37,6 @@ COMMIT_SECONDS = 1.0
 COUNT = 100
 
 pytestmark = pytest.mark.timeout(240 * ROUNDS)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -1,27 +1,12 @@
 """What a worker makes of webhooks that the Planner-compatible API made, paused and forgave."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import orjson
 import pytest
 
-from tests.support.cluster import ADMIN_KEY, Cluster, Receiver, a_cluster, receiving
+from tests.support.cluster import ADMIN_KEY, Cluster, Receiver
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def test_a_paused_webhook_gets_what_it_missed_once_it_is_enabled(

@@ -23,10 +23,8 @@ from tests.support.cluster import (
     Cluster,
     Receiver,
     Seen,
-    a_cluster,
     by_id,
     free_port,
-    receiving,
     repeats,
 )
 from tests.support.eventually import eventually
@@ -37,18 +35,6 @@ FEW = 4
 HOUR = 3600
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 # Servers that speak no proper HTTP, or none at all.

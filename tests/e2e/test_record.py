@@ -11,7 +11,7 @@ from services.dev.postgres import EmbeddedPostgres
 from services.kernel.event import Partition
 from services.run.probes import postgres_answers
 from services.store.migrate import migrate
-from tests.support.cluster import Cluster, Receiver, a_cluster, create_topics, receiving
+from tests.support.cluster import Cluster, Receiver, a_cluster, create_topics
 from tests.support.eventually import eventually
 from tests.support.group import offsets_of
 
@@ -19,12 +19,6 @@ ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 2
 RATE = 200.0
 
 pytestmark = pytest.mark.timeout(120 + 20 * ROUNDS)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

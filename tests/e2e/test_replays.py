@@ -2,32 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from services.kernel.clock import rfc3339
-from tests.support.cluster import Cluster, Put, Receiver, a_cluster, an_event, receiving
+from tests.support.cluster import Cluster, Put, Receiver, an_event
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
 COUNT = 60
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 def now() -> str:

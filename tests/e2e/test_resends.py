@@ -1,13 +1,11 @@
 """Thousands of dead letters sent again, with restarts in the middle: each arrives, and the job ends."""
 
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster, Receiver, a_cluster, receiving
+from tests.support.cluster import Cluster, Receiver
 from tests.support.databases import connected
 from tests.support.dead import put_dead
 from tests.support.eventually import eventually
@@ -15,18 +13,6 @@ from tests.support.eventually import eventually
 COUNT = 100_000 if os.environ.get("WEBHOOKS_TEST_LONG") else 2_000
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def dead(cluster: Cluster, id_: str, count: int, **fields: Any) -> set[str]:  # noqa: ANN401

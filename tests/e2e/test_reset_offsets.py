@@ -2,23 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, a_cluster, receiving
+from tests.support.cluster import Cluster, receiving
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
 SCRIPT = Path(sys.executable).with_name("planner-webhooks")
-
-
-@pytest.fixture
-async def cluster(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with a_cluster(kafka, database, tmp_path) as cluster:
-        yield cluster
 
 
 async def reset(cluster: Cluster, *arguments: str) -> tuple[int, str, str]:
