@@ -7,6 +7,7 @@
     portal         links that show one customer their webhooks
     keys           of ordered subscriptions: what holds one is tried again or given up
     test_calls     one request, made at once, that counts nowhere
+    written        an event as it goes out to one webhook, for a test call or once more
     geofences      areas that filters name
     volumes        how much a project has of each event type
     ingest         events in, strictly checked, acknowledged when Kafka has them

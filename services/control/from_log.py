@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from services.control.journal import Readers
-from services.deliver.batch import alone
+from services.control.written import written
 from services.feed.decode import Decoder
-from services.kernel.about import about
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import OutOfLogError
@@ -16,10 +15,8 @@ from services.kernel.ports.broker import Offsets
 from services.kernel.ports.control import RegistrationStore
 from services.kernel.recorded import Recorded
 from services.kernel.registration import Registration
-from services.kernel.subscription import Mode
 from services.match.order_key import order_of
 from services.match.types import asked_name
-from services.render import render
 
 READ = 500
 WAIT = timedelta(milliseconds=500)
@@ -75,32 +72,14 @@ class FromLog:
         return found, len(attempts)
 
     def _delivery(self, event: Event, registration: Registration) -> Delivery:
-        asked = asked_name(registration.types, event.type, registration.profile) or event.type
-        body, content_type = render(
+        return written(
             event,
-            profile=registration.profile,
-            asked=asked,
-            expand=registration.expand,
-            max_bytes=self._max_body_bytes,
-        )
-        delivery = Delivery(
-            position=event.position,
-            epoch=0,
-            subscription_id=registration.id,
-            event_id=event.id,
-            type=asked,
-            body=body,
-            content_type=content_type,
-            key=event.key,
-            project_id=event.project_id,
-            timestamp_ms=event.timestamp_ms,
+            registration,
+            asked=asked_name(registration.types, event.type, registration.profile) or event.type,
             trigger=Trigger.RESEND,
-            traceparent=event.traceparent,
-            about=about(event),
+            max_body_bytes=self._max_body_bytes,
             order=order_of(event, registration),
         )
-        batch = registration.delivery.mode is Mode.BATCH
-        return alone(delivery, registration.profile) if batch else delivery
 
     async def _events(self, wanted: Sequence[Position]) -> Mapping[Position, Event | None]:
         """Return the events at these positions, as far as time allows; None: there is none."""

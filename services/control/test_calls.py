@@ -8,20 +8,17 @@ from services.control.access import Caller
 from services.control.checks import Checker, kind
 from services.control.fields import Fields
 from services.control.subscriptions import Subscriptions
-from services.deliver.batch import alone
-from services.kernel.about import about
+from services.control.written import written
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock, rfc3339
-from services.kernel.delivery import Delivery, Trigger
+from services.kernel.delivery import Trigger
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Event, Json, Partition, Position
 from services.kernel.ids import Entropy, new_id
 from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Answer, HttpClient, Sender
 from services.kernel.registration import Registration
-from services.kernel.subscription import Mode
 from services.match import types
-from services.render import render
 
 PING = "webhook.ping"
 PROBE_SECONDS = 5.0
@@ -76,29 +73,13 @@ class TestCalls:
             raise FaultsError(INVALID, faults)
         asked = str(type_ or PING)
         event = self._event(registration, types.selected(asked)[0], data)
-        body, content_type = render(
+        delivery = written(
             event,
-            profile=registration.profile,
+            registration,
             asked=asked,
-            expand=registration.expand,
-            max_bytes=self._max_body_bytes,
-        )
-        delivery = Delivery(
-            position=NOWHERE,
-            epoch=0,
-            subscription_id=registration.id,
-            event_id=event.id,
-            type=asked,
-            body=body,
-            content_type=content_type,
-            key=event.key,
-            project_id=registration.project_id,
-            timestamp_ms=event.timestamp_ms,
             trigger=Trigger.TEST,
-            about=about(event),
+            max_body_bytes=self._max_body_bytes,
         )
-        if registration.delivery.mode is Mode.BATCH:
-            delivery = alone(delivery, registration.profile)
         subscription = await self._subscriptions.as_sent_to(registration)
         attempt = await self._sender.deliver(delivery, subscription)
         self._attempts.add(delivery, attempt, None)

@@ -1,0 +1,49 @@
+"""An event as it goes out to one webhook, outside of the feed: for a test call, or once more."""
+
+from services.deliver.batch import alone
+from services.kernel.about import about
+from services.kernel.delivery import Delivery, Trigger
+from services.kernel.event import Event
+from services.kernel.registration import Registration
+from services.kernel.subscription import Mode
+from services.render import render
+
+
+def written(
+    event: Event,
+    registration: Registration,
+    *,
+    asked: str,
+    trigger: Trigger,
+    max_body_bytes: int,
+    order: str | None = None,
+) -> Delivery:
+    """Return the delivery of *event*, called *asked*, as the webhook's profile has it.
+
+    A webhook of batches gets an array of one.
+    """
+    body, content_type = render(
+        event,
+        profile=registration.profile,
+        asked=asked,
+        expand=registration.expand,
+        max_bytes=max_body_bytes,
+    )
+    delivery = Delivery(
+        position=event.position,
+        epoch=0,
+        subscription_id=registration.id,
+        event_id=event.id,
+        type=asked,
+        body=body,
+        content_type=content_type,
+        key=event.key,
+        project_id=event.project_id,
+        timestamp_ms=event.timestamp_ms,
+        trigger=trigger,
+        traceparent=event.traceparent,
+        about=about(event),
+        order=order,
+    )
+    is_batch = registration.delivery.mode is Mode.BATCH
+    return alone(delivery, registration.profile) if is_batch else delivery
