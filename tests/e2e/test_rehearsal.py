@@ -197,7 +197,7 @@ async def history_is_whole(cluster: Cluster, receiver: Receiver) -> None:
     """Each request that a receiver saw is an attempt, once, whatever was restarted."""
 
     async def is_there() -> bool:
-        (row,) = await cluster.fetch("select count(*), count(distinct id) from attempts")
+        (row,) = await cluster.fetch("select count(*), count(distinct (at, tail)) from attempts")
         return row[0] == row[1] == len(receiver.seen)
 
     await eventually(is_there, within=120)
