@@ -10,6 +10,7 @@ from services.kernel.event import Json
 from services.kernel.ids import delivery_id
 
 CAUSE = "cause"
+PROJECT = "project_id"
 
 
 class AgainRoutes:
@@ -62,8 +63,10 @@ class AgainRoutes:
     async def list(self, call: Call) -> Answer:
         """List jobs, newest first."""
         call.caller.require("read")
-        page = call.page()
-        return call.listed(await self._resends.page(call.caller, page), page, shown)
+        page = call.page(PROJECT)
+        project_id = call.query.get(PROJECT)
+        rows = await self._resends.page(call.caller, page, project_id=project_id)
+        return call.listed(rows, page, shown, PROJECT)
 
     async def get(self, call: Call) -> Answer:
         """Return one job with its progress."""

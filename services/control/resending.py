@@ -1,18 +1,17 @@
 """Works on resends: their deliveries become retry rows that are due, a batch at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from services.control.announce import Announcer, about
+from services.control.announce import Announcer
 from services.control.from_log import FromLog
-from services.control.resends import deliveries_of
+from services.control.resends import deliveries_of, ended, ended_for
 from services.kernel.clock import Clock
 from services.kernel.dead_letter import JobState, Resend, Source
 from services.kernel.errors import BrokerGoneError, StoreGoneError
-from services.kernel.ids import SubscriptionId
-from services.kernel.operation import replay_finished
 from services.kernel.ports.control import Passed, RegistrationStore, ResendStore
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
@@ -109,21 +108,11 @@ class Runner:
         if not await self._store.finish(job, self._name, state=JobState.DONE, error=None, at=at):
             return
         log.info("resend_done", id=job.id, delivered=job.delivered, dead=job.dead)
-        id_ = job.to or job.asked.subscription_id
-        registration = await self._registrations.get(SubscriptionId(id_)) if id_ else None
+        id_ = ended_for(job)
+        registration = None if id_ is None else await self._registrations.get(id_)
         if registration is not None:
-            await self._announcer.tell(
-                replay_finished(
-                    about(registration),
-                    replay_id=job.id,
-                    state=JobState.DONE,
-                    total=job.moved + job.missing,
-                    delivered=job.delivered,
-                    dead=job.dead,
-                    started_at=job.started_at or job.created_at,
-                    finished_at=at,
-                )
-            )
+            told = replace(job, state=JobState.DONE)
+            await self._announcer.tell(ended(told, registration, at=at))
 
 
 def allowed(job: Resend, *, now: datetime) -> int:

@@ -4,6 +4,9 @@ A resend is a retry row that is due. So whoever owns the partition sends it, at 
 in the order that was asked for, with its retries; and nobody holds more of a job in memory than
 retries in general. `resending.Runner` makes the rows, a batch at a time: of dead letters, whose bodies
 are kept; of rows that wait for their next attempt; and of what the log still has.
+
+Its attempts are counted from 1 again, as a replay's are: the retry schedule goes by that number, and
+who sends a dead letter again asks for the whole of it. The history has all attempts, with the trigger.
 """
 
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.control.access import Caller
+from services.control.announce import Announcer, about
 from services.control.audit import Audit
 from services.control.checks import Checker
 from services.control.dead_letters import FIELDS, filter_of, visible
@@ -23,10 +27,11 @@ from services.kernel.errors import ConflictError, Fault, FaultsError, NotFoundEr
 from services.kernel.event import Json
 from services.kernel.history import DeliveryState, HistoryFilter, state_of
 from services.kernel.ids import Entropy, SubscriptionId, is_id, new_id
+from services.kernel.operation import Operation, replay_finished
 from services.kernel.ports.control import DeadLetterStore, ResendStore
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
-from services.kernel.registration import Page
+from services.kernel.registration import Page, Registration
 from services.replay.plan import span_faults
 
 INVALID = "The resend is not valid"
@@ -53,6 +58,7 @@ class Resends:
         store: ResendStore,
         kept: Kept,
         subscriptions: Subscriptions,
+        announcer: Announcer,
         audit: Audit,
         clock: Clock,
         entropy: Entropy,
@@ -60,6 +66,7 @@ class Resends:
         self._store = store
         self._kept = kept
         self._subscriptions = subscriptions
+        self._announcer = announcer
         self._audit = audit
         self._clock = clock
         self._entropy = entropy
@@ -112,19 +119,32 @@ class Resends:
             raise NotFoundError("resend", id_)
         return found
 
-    async def page(self, caller: Caller, page: Page) -> Sequence[Resend]:
-        """Return those that the caller may see, newest first."""
+    async def page(
+        self, caller: Caller, page: Page, *, project_id: str | None = None
+    ) -> Sequence[Resend]:
+        """Return those that the caller may see, newest first; of *project_id* alone where it is given."""
+        if caller.project_id is not None and project_id not in (None, caller.project_id):
+            return []
         if caller.webhooks is None:
-            return await self._store.page(caller.project_id, page)
+            return await self._store.page(caller.project_id or project_id, page)
         return await self._page_of_link(caller, page)
 
     async def cancel(self, caller: Caller, id_: str) -> Resend:
         """End one; twice is fine. What is handed over already is still sent."""
         found = await self.get(caller, id_)
+        at = self._clock.now()
         async with self._audit.change(caller, "resend") as change:
-            if await self._store.cancel(id_, at=self._clock.now()):
+            cancelled = await self._store.cancel(id_, at=at)
+            if cancelled:
                 change.note("cancel", id_, project_id=found.project_id)
-        return await self.get(caller, id_)
+        job = await self.get(caller, id_)
+        if cancelled and (of := ended_for(job)) is not None:
+            try:
+                registration = await self._subscriptions.get(caller, of)
+            except NotFoundError:  # deleted meanwhile: there is nobody to tell it of
+                return job
+            await self._announcer.tell(ended(job, registration, at=at))
+        return job
 
     async def _page_of_link(self, caller: Caller, page: Page) -> Sequence[Resend]:
         """Return the jobs of a link's subscriptions, out of all of its project."""
@@ -262,6 +282,29 @@ def _may_see(caller: Caller, job: Resend) -> bool:
         return caller.project_id in (None, job.project_id)
     return of.subscription_id is not None and caller.may_see_of(
         job.project_id or "", of.subscription_id
+    )
+
+
+def ended_for(job: Resend) -> SubscriptionId | None:
+    """Return whose `webhook.replay_finished` the end of *job* is.
+
+    None: nobody's, since it is of one delivery, or of all webhooks.
+    """
+    id_ = job.to or job.asked.subscription_id
+    return SubscriptionId(id_) if id_ is not None and job.asked.id is None else None
+
+
+def ended(job: Resend, registration: Registration, *, at: datetime) -> Operation:
+    """Return what is told of the end of *job*; of a cancelled one, as far as it came."""
+    return replay_finished(
+        about(registration),
+        replay_id=job.id,
+        state=job.state.value,
+        total=job.moved + job.missing,
+        delivered=job.delivered,
+        dead=job.dead,
+        started_at=job.started_at or job.created_at,
+        finished_at=at,
     )
 
 

@@ -270,6 +270,7 @@ async def _build(
         store=jobs,
         kept=Kept(letters=letters, history=history, journal=journal, log=log_),
         subscriptions=subscriptions,
+        announcer=announcer,
         audit=audit,
         clock=clock,
         entropy=os.urandom,

@@ -15,7 +15,7 @@ from services.kernel.clock import rfc3339
 from services.kernel.recorded import Recorded
 from services.store.attempts import PostgresAttempts
 from services.store.dead_letters import PostgresDeadLetters
-from tests.support.api import ServedApi, an_api
+from tests.support.api import ADMIN_KEY, ServedApi, an_api
 from tests.support.databases import connected
 from tests.support.dead import put_dead
 from tests.support.group import a_connection
@@ -169,6 +169,24 @@ async def test_a_job_has_a_place_a_total_and_an_end(owner: Caller, db: asyncpg.C
     told = (await owner("GET", f"/v1/audit?object={job['id']}")).json["data"]
     assert [entry["action"] for entry in told] == ["cancel", "create"]
     assert len(await listed(owner)) == 7
+
+
+async def test_an_admin_asks_for_the_jobs_of_one_project(
+    api: ServedApi, owner: Caller, db: asyncpg.Connection
+) -> None:
+    await put_dead(db, (await owner.make())["id"], project_id=owner.project, count=2)
+    made = (await owner("POST", "/v1/resends", {}, status=202)).json
+    other, _ = await api.new_project()
+    admin = Caller(owner.session, ADMIN_KEY)
+
+    async def ids(caller: Caller, project: str) -> list[str]:
+        page = (await caller("GET", f"/v1/resends?project_id={project}")).json
+        return [job["id"] for job in page["data"]]
+
+    assert await ids(admin, owner.project) == [made["id"]]
+    assert await ids(owner, owner.project) == [made["id"]]
+    assert await ids(admin, other) == []
+    assert await ids(owner, other) == []
 
 
 async def test_all_that_is_wrong_with_a_filter_is_told_at_once_and_nothing_is_made(
