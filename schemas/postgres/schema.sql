@@ -162,6 +162,7 @@ create table partitions (
     read_offset  bigint,                      -- the next offset that its owner reads, as last reported
     open_offsets integer,                     -- read and not settled, as last reported
     updated_at   timestamptz not null default now(),
+    writes       bigint not null default 0,   -- of rows and lanes, ever: fewer than Kafka says is a restore
     primary key (topic, partition)
 );
 

@@ -99,6 +99,7 @@ class Committer:
                 committed=owned.committed,
                 read=owned.tracker.read_pos,
                 open=owned.tracker.open_count,
+                writes=owned.writes,
             )
             for partition, owned in mine.items()
         }
@@ -118,6 +119,7 @@ class Committer:
             base=progress.offset,
             open_offsets=progress.open,
             end=progress.end,
+            writes=owned.writes,
         )
         if not fits:
             metrics.COMMIT_MAP_DROPPED.inc()

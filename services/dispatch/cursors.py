@@ -84,11 +84,15 @@ class Cursors:
             if not changes:
                 return
             try:
-                refused = await self._store.change(changes)
+                known = self._partitions.writes()
+                refused = await self._store.change(changes, known=known)
             except BaseException:
                 for one in made:
                     one.lane.dirty = True
                 raise
+            for owned in {one.owned for one in made}:
+                if self._partitions.is_held(owned) and owned.partition not in refused:
+                    owned.writes += 1  # before any offset counts on it
             self._durable(made, refused)
 
     def _collect(

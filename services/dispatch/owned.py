@@ -44,6 +44,8 @@ class Owned:
         """The committed offset that Kafka has."""
         self.refused = False
         """Postgres refused a write: another worker bumped the epoch. Reload, if still a member."""
+        self.writes = 0
+        """How many writes of rows and lanes are known to be in Postgres; it has at least as many."""
         self.lanes: dict[SubscriptionId, Lane] = {}
         """Who isn't fed live: the feed asks here, one look-up per delivery."""
         self.scans: list[Scan] = []
@@ -59,7 +61,7 @@ class Owned:
 
     def begin(self, start: Start, assignment: Assignment, *, now: datetime) -> None:
         """Take the state that was loaded; from now on records are taken in."""
-        self.epoch = assignment.epoch
+        self.epoch, self.writes = assignment.epoch, assignment.writes
         self.tracker = Tracker(start=start.offset, settled=start.settled)
         self.ages = Ages()
         # Commit at once: after a person's reset the metadata becomes ours again.
@@ -197,6 +199,10 @@ class OwnedPartitions:
         """Return the partition as it is owned now, if its state is loaded."""
         owned = self._owned.get(partition)
         return owned if owned is not None and owned.loaded else None
+
+    def writes(self) -> dict[Partition, int]:
+        """Return how many writes of each partition are known to be in Postgres."""
+        return {owned.partition: owned.writes for owned in self.loaded()}
 
     def barrier(self, line: LineKey) -> float:
         """Return from which offset on nothing of a key may go out yet.

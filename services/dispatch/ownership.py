@@ -26,13 +26,13 @@ from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.starts import Starts
 from services.dispatch.subscriptions import Subscriptions
-from services.feed.start import Start, begin, seen_epoch
+from services.feed.start import Start, begin, floor
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
 from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit, Offsets
-from services.kernel.ports.store import Assignment, Floor, PartitionStore
+from services.kernel.ports.store import Assignment, PartitionStore
 from services.observe import metrics
 
 log = structlog.get_logger()
@@ -233,7 +233,7 @@ class Ownership:
         # Asked for after the assignment: nobody else can commit to these any more.
         commits = await self._offsets.committed(partitions)
         bounds = await self._offsets.bounds(partitions)
-        floors = {p: Floor(_floor(commits[p]), seen_epoch(commits[p])) for p in partitions}
+        floors = {p: floor(commits[p]) for p in partitions}
         assignments = await self._store.assign(floors, worker=self._worker)
         await self._subscriptions.catch_up()
         for owned in taken:
@@ -285,10 +285,6 @@ def _announce(owned: Owned, start: Start) -> None:
         why=start.why.value,
         replay_below=start.replay_below,
     )
-
-
-def _floor(commit: Commit | None) -> int:
-    return commit.offset if commit is not None else 0
 
 
 def _no_group(work: Coroutine[Any, Any, None]) -> object:

@@ -12,7 +12,7 @@ partitions, since each is an open offset.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -209,11 +209,14 @@ class Parking:
                     break
                 batch = self._batch()
                 try:
-                    refused = set(await self._store.write([change for _, change in batch]))
+                    changes = [change for _, change in batch]
+                    known = self._partitions.writes()
+                    refused = set(await self._store.write(changes, known=known))
                 except StoreGoneError:
                     self.store_gone = True
                     raise
                 self.store_gone = False
+                self._count(changes, refused)
                 for pair, change in batch:
                     self._written(pair, change, refused)
 
@@ -287,6 +290,15 @@ class Parking:
             batch.append((pair, change))
             self._held[pair] = True  # from here on the row may exist, whatever we hear
         return batch
+
+    def _count(self, changes: Sequence[RowChange], refused: Collection[Partition]) -> None:
+        """Note that a write of these partitions came through; before any offset counts on it."""
+        for partition, epoch in {
+            (c.delivery.position.partition, c.delivery.epoch) for c in changes
+        }:
+            owned = self._partitions.current(partition)
+            if owned is not None and owned.epoch == epoch and partition not in refused:
+                owned.writes += 1
 
     def _written(self, pair: Pair, change: RowChange, refused: set[Partition]) -> None:
         newest = self._pending.get(pair) is change

@@ -1,9 +1,12 @@
 """The commit's metadata: which offsets above the committed one are settled already.
 
-`v1|epoch|base|codec|map`, at most 4,096 ASCII characters (the broker's default limit). The map holds
-the *open* offsets, of which there are few: the distance to the end, then from each open offset to
-the next, as varints; codec `d` is their base64url, `z` that of their deflated bytes, whichever is
-shorter. 1,000 random holes in 50,000 offsets take 1,450 characters.
+`v1|epoch|base|codec|map`, and `|writes` where there were any, at most 4,096 ASCII characters (the
+broker's default limit). The map holds the *open* offsets, of which there are few: the distance to the
+end, then from each open offset to the next, as varints; codec `d` is their base64url, `z` that of their
+deflated bytes, whichever is shorter. 1,000 random holes in 50,000 offsets take 1,450 characters.
+
+`writes` counts what Postgres made durable for the partition (rows, lanes), ever. What lies below the
+committed offset counts on those: a Postgres that knows of fewer went back in time, under whatever epoch.
 
 Decoding never raises: metadata is a hint. Whatever can't be read, was written by others or belongs
 to another offset (a mirroring tool translates offsets and copies metadata) settles nothing.
@@ -20,7 +23,9 @@ VERSION = "v1"
 MAX_CHARS = 4096
 MAX_OFFSETS = 1 << 20
 _MAX_INFLATED = 1 << 16
-_HEAD = re.compile(r"v1\|([0-9]{1,18})\|([0-9]{1,18})\|([dz]?)\|([A-Za-z0-9_=-]*)\Z", re.ASCII)
+_HEAD = re.compile(
+    r"v1\|([0-9]{1,18})\|([0-9]{1,18})\|([dz]?)\|([A-Za-z0-9_=-]*)(?:\|([0-9]{1,18}))?\Z", re.ASCII
+)
 
 
 class SettledMap(NamedTuple):
@@ -43,25 +48,29 @@ class Metadata(NamedTuple):
     epoch: int | None
     """Of the commit; None where the metadata isn't ours."""
     settled: SettledMap
+    writes: int = 0
+    """How many writes to Postgres the commit counts on."""
 
 
 FOREIGN = Metadata(None, NOTHING_SETTLED)
 
 
-def encode(*, epoch: int, base: int, open_offsets: Sequence[int], end: int) -> tuple[str, bool]:
+def encode(
+    *, epoch: int, base: int, open_offsets: Sequence[int], end: int, writes: int = 0
+) -> tuple[str, bool]:
     """Return the metadata for a commit of *base*, and whether the map fitted.
 
     *open_offsets* ascend within [base, end). A map that doesn't fit is left out: a restart then
     repeats more, and nothing ever stalls on it.
     """
-    head = f"{VERSION}|{epoch}|{base}|"
+    head, tail = f"{VERSION}|{epoch}|{base}|", f"|{writes}" if writes else ""
     if end <= base + 1 and len(open_offsets) <= 1:
-        return head + "|", True  # nothing above the base is known
+        return f"{head}|{tail}", True  # nothing above the base is known
     plain = bytes(_varints(_distances(base, open_offsets, end)))
     deflated = zlib.compress(plain, 6) if len(plain) > 64 else plain  # noqa: PLR2004 - too short to gain
     codec, packed = ("z", deflated) if len(deflated) < len(plain) else ("d", plain)
-    text = f"{head}{codec}|{base64.urlsafe_b64encode(packed).decode('ascii')}"
-    return (text, True) if len(text) <= MAX_CHARS else (head + "|", False)
+    text = f"{head}{codec}|{base64.urlsafe_b64encode(packed).decode('ascii')}{tail}"
+    return (text, True) if len(text) <= MAX_CHARS else (f"{head}|{tail}", False)
 
 
 def decode(metadata: str, *, committed: int) -> Metadata:
@@ -70,7 +79,8 @@ def decode(metadata: str, *, committed: int) -> Metadata:
     if found is None:
         return FOREIGN
     epoch, base = int(found[1]), int(found[2])
-    nothing = Metadata(epoch, NOTHING_SETTLED)
+    writes = int(found[5] or 0)
+    nothing = Metadata(epoch, NOTHING_SETTLED, writes)
     if base != committed or not found[3]:
         return nothing
     try:
@@ -85,7 +95,7 @@ def decode(metadata: str, *, committed: int) -> Metadata:
     for distance in numbers[1:]:
         offset += distance
         still.append(offset)
-    return Metadata(epoch, SettledMap(base, base + numbers[0], frozenset(still)))
+    return Metadata(epoch, SettledMap(base, base + numbers[0], frozenset(still)), writes)
 
 
 def _distances(base: int, open_offsets: Sequence[int], end: int) -> Iterator[int]:

@@ -7,7 +7,7 @@ from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode
 from services.kernel.errors import StoreWentBackError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
-from services.kernel.ports.store import Assignment
+from services.kernel.ports.store import Assignment, Floor
 
 
 class Why(StrEnum):
@@ -44,11 +44,12 @@ class Start(NamedTuple):
     gaps: tuple[Gap, ...]
 
 
-def seen_epoch(commit: Commit | None) -> int:
-    """Return the epoch of the last commit, 0 where it isn't known."""
+def floor(commit: Commit | None) -> Floor:
+    """Return what Kafka says of a partition."""
     if commit is None:
-        return 0
-    return decode(commit.metadata, committed=commit.offset).epoch or 0
+        return Floor(0, 0)
+    said = decode(commit.metadata, committed=commit.offset)
+    return Floor(commit.offset, said.epoch or 0, said.writes)
 
 
 def begin(
@@ -56,13 +57,16 @@ def begin(
 ) -> Start:
     """Decide where to begin.
 
-    Raises StoreWentBackError where the commit was made under an epoch that Postgres doesn't know:
-    then its rows are older than what was settled, and going on would lose what they stood for.
+    Raises StoreWentBackError where the commit was made under an epoch, or counts on writes, that
+    Postgres doesn't know: then its rows are older than what was settled, and going on would lose what
+    they stood for.
     """
-    if seen_epoch(commit) > assignment.committed_epoch:
+    seen = floor(commit)
+    if seen.epoch > assignment.committed_epoch or seen.writes > assignment.writes:
         raise StoreWentBackError(
-            f"{partition}: the offset in Kafka was committed under epoch {seen_epoch(commit)}, and"
-            f" Postgres knows {assignment.committed_epoch}: it was restored from an older state."
+            f"{partition}: the offset in Kafka was committed under epoch {seen.epoch} after"
+            f" {seen.writes} writes, and Postgres knows epoch {assignment.committed_epoch} and"
+            f" {assignment.writes} writes: it was restored from an older state."
             " Stop all workers and run `planner-webhooks reset-offsets --to-datetime"
             " <time of the dump - 10 min>`; nothing is lost, what was sent since is sent again"
         )

@@ -28,17 +28,20 @@ class PostgresLanes:
     def __init__(self, *, pool: Pool) -> None:
         self._pool = pool
 
-    async def change(self, changes: Sequence[LaneChange]) -> Collection[Partition]:
+    async def change(
+        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] = {}
+    ) -> Collection[Partition]:
         """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
         epochs = {(_lane(change)[0], change.epoch) for change in changes}
         asked = sorted(epochs)
         sql = queries()
         async with self._pool.transaction() as connection:
             rows = await connection.fetch(
-                sql["standing_epochs"],
+                sql["count_writes"],
                 [p.topic for p, _ in asked],
                 [p.number for p, _ in asked],
                 [epoch for _, epoch in asked],
+                [known.get(p, 0) for p, _ in asked],
             )
             standing = {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}
             valid = [c for c in changes if (_lane(c)[0], c.epoch) in standing]

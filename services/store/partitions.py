@@ -28,7 +28,12 @@ class PostgresPartitions:
         sql = queries()
         async with self._pool.transaction() as connection:
             epochs = await connection.fetch(
-                sql["assign_partitions"], topics, numbers, [floors[p].epoch for p in asked], worker
+                sql["assign_partitions"],
+                topics,
+                numbers,
+                [floors[p].epoch for p in asked],
+                [floors[p].writes for p in asked],
+                worker,
             )
             await connection.execute(sql["wake_in_flight"], topics, numbers)
             settled_rows = await connection.fetch(
@@ -67,11 +72,11 @@ class PostgresPartitions:
         found = {}
         for row in epochs:
             partition = Partition(row["topic"], row["partition"])
-            behind = row["epoch"] < floors[partition].epoch
             found[partition] = Assignment(
                 epoch=row["epoch"],
                 committed=row["committed"],
-                committed_epoch=row["epoch"] if behind else row["epoch"] - 1,
+                committed_epoch=row["epoch"] if row["went_back"] else row["epoch"] - 1,
+                writes=row["writes"],
                 settled=settled[partition],
                 usage=usage[partition],
                 keys=keys[partition],
@@ -101,6 +106,7 @@ class PostgresPartitions:
             [stands[p].committed for p in asked],
             [stands[p].read for p in asked],
             [stands[p].open for p in asked],
+            [stands[p].writes for p in asked],
         )
         return [Partition(row["topic"], row["partition"]) for row in over]
 

@@ -22,17 +22,20 @@ class PostgresRetries:
     def __init__(self, *, pool: Pool) -> None:
         self._pool = pool
 
-    async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
+    async def write(
+        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] = {}
+    ) -> Collection[Partition]:
         """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
         epochs = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
         asked = sorted(epochs)
         sql = queries()
         async with self._pool.transaction() as connection:
             rows = await connection.fetch(
-                sql["standing_epochs"],
+                sql["count_writes"],
                 [p.topic for p, _ in asked],
                 [p.number for p, _ in asked],
                 [epoch for _, epoch in asked],
+                [known.get(p, 0) for p, _ in asked],
             )
             # By epoch: a partition that came back may be in one batch with what it left behind.
             standing = {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}

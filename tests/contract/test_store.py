@@ -270,6 +270,29 @@ async def test_a_store_older_than_the_offsets_is_told_apart_as_often_as_it_is_as
         assert (found.epoch, found.committed_epoch) == (0, 0)
 
 
+async def test_writes_are_counted_and_a_store_that_lacks_some_refuses_whatever_its_epoch(
+    store: Store,
+) -> None:
+    id_ = await store.subscribe()
+    owner = await store.assigned()
+    park = Park(a_delivery(id_, epoch=owner.epoch), NOW, None)
+    assert await store.retries.write([park], known={EVENTS: 0}) == set()
+    assert await store.retries.write([park, park], known={EVENTS: 1}) == set()
+    stand = a_stand(owner.epoch, 5)
+    assert list(await store.partitions.report_stands({EVENTS: stand._replace(writes=2)})) == []
+
+    # As if two more had come through before Postgres was put back to where it is now.
+    assert await store.retries.write([park], known={EVENTS: 4}) == {EVENTS}
+    assert list(await store.partitions.report_stands({EVENTS: stand._replace(writes=4)})) == [
+        EVENTS
+    ]
+    for _ in range(2):
+        found = await store.assigned(floor=Floor(offset=10, epoch=owner.epoch, writes=4))
+        assert (found.epoch, found.committed_epoch, found.writes) == (owner.epoch, owner.epoch, 2)
+    found = await store.assigned(floor=Floor(offset=10, epoch=owner.epoch, writes=2))
+    assert (found.epoch, found.writes) == (owner.epoch + 1, 2)
+
+
 # Rows.
 
 

@@ -197,8 +197,8 @@ async def test_a_new_owner_waits_for_a_write_that_is_under_way(
     async with connected(database) as connection:
         transaction = connection.transaction()
         await transaction.start()
-        mine = [[EVENTS.topic], [EVENTS.number], [1]]
-        assert await connection.fetch(queries()["standing_epochs"], *mine)  # as each write begins
+        mine = [[EVENTS.topic], [EVENTS.number], [1], [0]]
+        assert await connection.fetch(queries()["count_writes"], *mine)  # as each write begins
         async with asyncio.TaskGroup() as group:
             heir = group.create_task(assigned(store))
 

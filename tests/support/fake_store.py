@@ -55,6 +55,7 @@ class PartitionRow:
     epoch: int
     worker: str
     committed: int | None = None
+    writes: int = 0
 
 
 @dataclass
@@ -210,7 +211,7 @@ class FakeDatabase(Server):
         self, process: Process | None, partition: Partition, floor: Floor, worker: str
     ) -> Assignment:
         row = self.tables.partitions.setdefault(partition, PartitionRow(0, worker))
-        behind = row.epoch < floor.epoch
+        behind = row.epoch < floor.epoch or row.writes < floor.writes
         before = row.epoch
         if not behind:
             row.epoch += 1
@@ -248,6 +249,7 @@ class FakeDatabase(Server):
             ],
             lanes=[lane for (of, _), lane in self.tables.lanes.items() if of == partition],
             starts=[start for (of, _), start in self.tables.starts.items() if of == partition],
+            writes=row.writes,
         )
 
     def _key_of(self, row: RetryRow) -> str | None:
@@ -257,10 +259,10 @@ class FakeDatabase(Server):
             return None
         return row.delivery.key if row.delivery.order is None else row.delivery.order
 
-    def stands(self, partition: Partition, epoch: int) -> bool:
-        """Tell whether *epoch* is the present one: every write asks."""
+    def stands(self, partition: Partition, epoch: int, writes: int = 0) -> bool:
+        """Tell whether *epoch* is the present one, and so many writes are known: every write asks."""
         row = self.tables.partitions.get(partition)
-        return row is not None and row.epoch == epoch
+        return row is not None and row.epoch == epoch and row.writes >= writes
 
     def release(self, epochs: Mapping[Partition, int]) -> None:
         """End epochs."""
@@ -272,18 +274,21 @@ class FakeDatabase(Server):
         """Keep where partitions stand; return those whose epoch is over."""
         over = []
         for partition, stand in stands.items():
-            if not self.stands(partition, stand.epoch):
+            if not self.stands(partition, stand.epoch, stand.writes):
                 over.append(partition)
             elif stand.committed is not None:
                 self.tables.partitions[partition].committed = stand.committed
         return over
 
-    def write(self, process: Process | None, changes: Sequence[RowChange]) -> set[Partition]:
+    def write(
+        self,
+        process: Process | None,
+        changes: Sequence[RowChange],
+        known: Mapping[Partition, int],
+    ) -> set[Partition]:
         """Change rows, but not those of epochs that are over."""
         asked = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
-        standing = {
-            (partition, epoch) for partition, epoch in asked if self.stands(partition, epoch)
-        }
+        standing = self._counted(asked, known)
         # Of several changes of one row the last holds.
         newest = {
             _key(change.delivery): change
@@ -294,6 +299,15 @@ class FakeDatabase(Server):
             self._change(change)
             self.watcher.written(process, change)
         return {partition for partition, _ in asked} - {partition for partition, _ in standing}
+
+    def _counted(
+        self, asked: Collection[tuple[Partition, int]], known: Mapping[Partition, int]
+    ) -> set[tuple[Partition, int]]:
+        """Return which of these epochs stand; each counts a write more."""
+        standing = {(p, epoch) for p, epoch in asked if self.stands(p, epoch, known.get(p, 0))}
+        for partition, _ in standing:
+            self.tables.partitions[partition].writes += 1
+        return standing
 
     def _change(self, change: RowChange) -> None:
         delivery = change.delivery
@@ -391,13 +405,17 @@ class FakeDatabase(Server):
                     row.due_at, row.waits_for = self.clock.now(), Waits.TIME
 
     def change_lanes(
-        self, process: Process | None, changes: Sequence[LaneChange]
+        self,
+        process: Process | None,
+        changes: Sequence[LaneChange],
+        known: Mapping[Partition, int],
     ) -> set[Partition]:
         """Write and delete lanes, but not those of epochs that are over."""
         refused = set()
+        standing = self._counted({(_lane_key(c)[0], c.epoch) for c in changes}, known)
         for change in changes:
             key = _lane_key(change)
-            if not self.stands(key[0], change.epoch):
+            if (key[0], change.epoch) not in standing:
                 refused.add(key[0])
                 continue
             before = self.tables.lanes.get(key)
@@ -556,10 +574,12 @@ class FakeStore:
         gap = GapRow(partition, from_offset, to_offset, reason, at)
         await self._ask(lambda: self._database.tables.gaps.append(gap))
 
-    async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
+    async def write(
+        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] = {}
+    ) -> Collection[Partition]:
         """Make *changes* durable; return the partitions whose epoch is over."""
         process = current_process()
-        return await self._ask(lambda: self._database.write(process, changes))
+        return await self._ask(lambda: self._database.write(process, changes, known))
 
     async def due(
         self,
@@ -573,10 +593,12 @@ class FakeStore:
         """Return up to *limit* due rows of these partitions, oldest due first."""
         return await self._ask(lambda: self._database.due(epochs, now, limit, skip, busy))
 
-    async def change(self, changes: Sequence[LaneChange]) -> Collection[Partition]:
+    async def change(
+        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] = {}
+    ) -> Collection[Partition]:
         """Make *changes* durable; return the partitions whose epoch is over."""
         process = current_process()
-        return await self._ask(lambda: self._database.change_lanes(process, changes))
+        return await self._ask(lambda: self._database.change_lanes(process, changes, known))
 
     async def starts(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]

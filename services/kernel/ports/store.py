@@ -63,6 +63,8 @@ class Floor(NamedTuple):
     """The group's offset, 0 where there is none: rows below it needn't be loaded."""
     epoch: int
     """Under which that offset was committed, 0 where it isn't known."""
+    writes: int = 0
+    """How many writes to Postgres that commit counts on."""
 
 
 @value
@@ -82,6 +84,8 @@ class Assignment:
     """All rows of ordered subscriptions that have a key."""
     lanes: Sequence[LaneRow] = ()
     starts: Sequence[Start] = ()
+    writes: int = 0
+    """How often rows or lanes of the partition were written, ever."""
 
 
 class Stand(NamedTuple):
@@ -94,6 +98,8 @@ class Stand(NamedTuple):
     """The next offset to read."""
     open: int
     """Offsets read and not settled."""
+    writes: int = 0
+    """How many writes of rows and lanes are known to be durable."""
 
 
 class PartitionStore(Protocol):
@@ -105,8 +111,8 @@ class PartitionStore(Protocol):
         """Begin a new epoch of each partition and load its rows at or above its floor.
 
         One transaction. Rows parked "in flight" by the owner before become due now. A partition
-        whose epoch in Postgres is below that of its floor is left as it is, `epoch` equal to
-        `committed_epoch`: Postgres went back in time, and each start that bumped the epoch would
+        whose epoch or writes in Postgres are below those of its floor is left as it is, `epoch` equal
+        to `committed_epoch`: Postgres went back in time, and each start that bumped the epoch would
         bring it nearer to hiding that.
         """
 
@@ -115,6 +121,8 @@ class PartitionStore(Protocol):
 
     async def report_stands(self, stands: Mapping[Partition, Stand]) -> Collection[Partition]:
         """Keep where each stands, in one statement; return those whose epoch is over.
+
+        So is that of a partition of which Postgres knows fewer writes: it went back in time.
 
         The committed offset is kept for when the group's offsets expire in Kafka, the rest for
         people. An owner that writes nothing else hears only here that another worker ended its epoch.
@@ -166,11 +174,14 @@ RowChange = Park | Remove | Bury
 class RetryStore(Protocol):
     """Tables `retries` and `dead_letters`."""
 
-    async def write(self, changes: Sequence[RowChange]) -> Collection[Partition]:
+    async def write(
+        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] = {}
+    ) -> Collection[Partition]:
         """Make *changes* durable in one transaction, then return; order within a pair is kept.
 
         What was decided under an epoch that is over is left out. Returns the partitions of which
-        nothing was written for that reason.
+        nothing was written for that reason. Counted for each partition as one of its `writes`, of
+        which so many are *known*: a store that has fewer went back in time, and its epoch is over.
         """
 
     async def due(
@@ -204,11 +215,14 @@ class RetryStore(Protocol):
 class LaneStore(Protocol):
     """Tables `lanes` and `starts`, and the gaps of single subscriptions."""
 
-    async def change(self, changes: Sequence[LaneChange]) -> Collection[Partition]:
+    async def change(
+        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] = {}
+    ) -> Collection[Partition]:
         """Make *changes* durable in one transaction, at most one of each lane.
 
         What was decided under an epoch that is over is left out. Returns the partitions of which
-        nothing was written for that reason. Subscriptions that are deleted get no row.
+        nothing was written for that reason. *known* is as for rows. Subscriptions that are deleted get
+        no row.
         """
 
     async def starts(

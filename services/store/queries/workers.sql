@@ -1,18 +1,23 @@
 -- name: assign_partitions
--- Begin a new epoch of each partition, unless Postgres is older than the epoch it was committed under.
+-- Begin a new epoch of each partition, unless Postgres is older than what it was committed under.
 with asked as (
-    select * from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, seen_epoch)
+    select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
+        as t (topic, partition, seen_epoch, seen_writes)
 )
 insert into partitions as p (topic, partition, epoch, worker)
-select topic, partition, case when seen_epoch > 0 then 0 else 1 end, $4 from asked
+select topic, partition, case when seen_epoch > 0 then 0 else 1 end, $5 from asked
 on conflict (topic, partition) do update set
     epoch = case
-        when p.epoch < (select a.seen_epoch from asked a
-                        where a.topic = p.topic and a.partition = p.partition)
+        when exists (select from asked a
+                     where a.topic = p.topic and a.partition = p.partition
+                       and (p.epoch < a.seen_epoch or p.writes < a.seen_writes))
         then p.epoch else p.epoch + 1 end,
     worker = excluded.worker,
     updated_at = now()
-returning topic, partition, epoch, committed;
+returning topic, partition, epoch, committed, writes,
+    exists (select from asked a
+            where a.topic = p.topic and a.partition = p.partition
+              and (p.epoch < a.seen_epoch or p.writes < a.seen_writes)) as went_back;
 
 -- name: wake_in_flight
 -- What the owner before had in flight is due now: nobody waits for its answer any more.
@@ -161,8 +166,9 @@ where p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch;
 -- name: report_partitions
 -- Keep where each partition stands, if its epoch does; return those whose epoch is over.
 with told as (
-    select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[])
-        as t (topic, partition, epoch, committed, read_offset, open_offsets)
+    select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[],
+                         $7::bigint[])
+        as t (topic, partition, epoch, committed, read_offset, open_offsets, writes)
 ), kept as (
     update partitions p set
         committed = coalesce(t.committed, p.committed),
@@ -177,20 +183,30 @@ with told as (
 select t.topic, t.partition
 from told t
 join partitions p on p.topic = t.topic and p.partition = t.partition
-where p.epoch <> t.epoch;
+where p.epoch <> t.epoch or p.writes < t.writes;
 
 -- name: record_gap
 -- Keep that a range was not delivered, and why.
 insert into gaps (topic, partition, from_offset, to_offset, reason, recorded_at)
 values ($1, $2, $3, $4, $5, $6);
 
--- name: standing_epochs
--- Which of these epochs still stand. Locked until the transaction ends, so that none ends meanwhile.
-select p.topic, p.partition, p.epoch
-from partitions p
-join unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, epoch)
-    on p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
-for share of p;
+-- name: count_writes
+-- Begin a write: which of these epochs still stand, in a store that has all writes that are known. Each
+-- counts as one more. Locked until the transaction ends, in one order, so that none ends meanwhile.
+with standing as (
+    select p.topic, p.partition, p.epoch
+    from partitions p
+    join unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
+            as t (topic, partition, epoch, writes)
+        on p.topic = t.topic and p.partition = t.partition and p.epoch = t.epoch
+    where p.writes >= t.writes
+    order by p.topic, p.partition
+    for no key update of p
+)
+update partitions p set writes = p.writes + 1
+from standing s
+where p.topic = s.topic and p.partition = s.partition
+returning p.topic, p.partition, p.epoch;
 
 -- name: park_rows
 -- Write or overwrite retry rows, but of subscriptions that are deleted.

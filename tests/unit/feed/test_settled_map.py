@@ -14,16 +14,17 @@ from services.feed.settled_map import FOREIGN, MAX_CHARS, NOTHING_SETTLED, decod
     holes=st.sets(st.integers(0, 5_000), max_size=300),
     tail=st.integers(0, 50),
     epoch=st.integers(0, 10**9),
+    writes=st.integers(0, 10**12),
 )
 def test_what_was_open_is_open_again_and_all_else_is_settled(
-    base: int, holes: set[int], tail: int, epoch: int
+    base: int, holes: set[int], tail: int, epoch: int, writes: int
 ) -> None:
     still = sorted(base + hole for hole in holes | {0})
     end = still[-1] + 1 + tail
-    text, fits = encode(epoch=epoch, base=base, open_offsets=still, end=end)
+    text, fits = encode(epoch=epoch, base=base, open_offsets=still, end=end, writes=writes)
     found = decode(text, committed=base)
     assert fits
-    assert found.epoch == epoch
+    assert (found.epoch, found.writes) == (epoch, writes)
     assert [o for o in range(base, end) if o not in found.settled] == still
     assert end not in found.settled
 
@@ -41,6 +42,8 @@ def test_a_map_that_does_not_fit_is_left_out_and_said_so() -> None:
     assert not fits
     assert text == f"v1|12|{still[0]}||"
     assert decode(text, committed=still[0]).settled == NOTHING_SETTLED
+    text, _ = encode(epoch=12, base=still[0], open_offsets=still, end=400_000, writes=5)
+    assert decode(text, committed=still[0]) == (12, NOTHING_SETTLED, 5)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,8 @@ def test_a_map_that_does_not_fit_is_left_out_and_said_so() -> None:
         "v1|x|0|d|",
         "v1|1|0|q|AAAA",
         "v1|1|0|d|AAAA\n",
+        "v1|1|0|d|AAAA|",
+        "v1|1|0|d|AAAA|5|6",
         "consumed by somebody else",
         "v1|1|0|d|ÄÄ",
         "v1|" + "9" * 40 + "|0|d|",

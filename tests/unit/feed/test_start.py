@@ -12,8 +12,8 @@ from services.kernel.ports.store import Assignment
 P = Partition("planner.events", 3)
 
 
-def a_commit(offset: int, *, epoch: int = 4) -> Commit:
-    text, _ = encode(epoch=epoch, base=offset, open_offsets=[offset], end=offset + 5)
+def a_commit(offset: int, *, epoch: int = 4, writes: int = 0) -> Commit:
+    text, _ = encode(epoch=epoch, base=offset, open_offsets=[offset], end=offset + 5, writes=writes)
     return Commit(offset, text)
 
 
@@ -22,11 +22,17 @@ def found(
     *,
     known: int | None = 100,
     epoch: int = 4,
+    writes: int = 0,
     start: int = 0,
     end: int = 1_000,
 ) -> Start:
     assignment = Assignment(
-        epoch=epoch + 1, committed=known, committed_epoch=epoch, settled=(), usage={}
+        epoch=epoch + 1,
+        committed=known,
+        committed_epoch=epoch,
+        settled=(),
+        usage={},
+        writes=writes,
     )
     return begin(P, commit=commit, assignment=assignment, bounds=Bounds(start, end))
 
@@ -80,6 +86,11 @@ def test_metadata_of_others_goes_on_without_a_map() -> None:
 def test_postgres_gone_back_in_time_refuses_and_names_the_command() -> None:
     with pytest.raises(StoreWentBackError, match="reset-offsets --to-datetime"):
         found(a_commit(120, epoch=9), epoch=8)
+    with pytest.raises(
+        StoreWentBackError, match="after 31 writes, and Postgres knows .* 30 writes"
+    ):
+        found(a_commit(120, writes=31), writes=30)  # within one epoch
+    assert found(a_commit(120, writes=31), writes=32).why is Why.RESUMED
 
 
 def test_a_reset_after_a_restore_is_what_the_refusal_asked_for() -> None:
