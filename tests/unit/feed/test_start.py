@@ -87,7 +87,7 @@ def test_postgres_gone_back_in_time_refuses_and_names_the_command() -> None:
     with pytest.raises(StoreWentBackError, match="reset-offsets --to-datetime"):
         found(a_commit(120, epoch=9), epoch=8)
     with pytest.raises(
-        StoreWentBackError, match="after 31 writes, and Postgres knows .* 30 writes"
+        StoreWentBackError, match=r"after 31 writes, and Postgres knows .* 30 writes"
     ):
         found(a_commit(120, writes=31), writes=30)  # within one epoch
     assert found(a_commit(120, writes=31), writes=32).why is Why.RESUMED
