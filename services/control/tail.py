@@ -41,7 +41,8 @@ MAX_IN_ALL = 100
 """Listeners at once: each is a reader of its own."""
 READ = 200
 WAIT = timedelta(seconds=1)
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 2.0
+"""Also how long a listener that has gone counts as one: it is missed when something is written."""
 GONE_SECONDS = 1.0
 
 

@@ -34,7 +34,7 @@ written here again. A route that is missing is a page that is missing: add it to
 **To add a page.** 1. A view in `views/`: `async def lanes(visit: Visit) -> web.StreamResponse`, ending in
 `return visit.render("lanes.html", …)`. 2. Its template, `{% extends "base.html" %}`, made of macros.
 3. A line in `routes.py`, and in `navigation.py` if it is a place to go to. 4. Its name in
-`tests/browser/test_every_page.py`, which looks at every page in Chromium: axe, console, layout shift,
+`tests/browser/pages.py`, so that every page is looked at in Chromium: axe, console, layout shift,
 360 px, both themes, size; and `make screenshots` shows it. 5. Tests of what people do there.
 
 **Forms.** `POST`, urlencoded, with `{{ csrf() }}`; a view that changes something ends in
@@ -45,9 +45,12 @@ searches are `GET`, so that a list has an address to share.
 **Live.** A region `<div id="tail" data-swap>` is replaced by the one of the same id from a fresh copy of
 the page. Three things make a fresh copy: `data-live="/live?of=deliveries"` on the body's main part
 (server-sent events: something happened), `data-refresh="5"` (every so many seconds, for a job), and a
-form with `data-enhance` (its answer), or one button of a form with `data-into`. So the server draws
-everything once, and without JavaScript reloading the page shows the same. JavaScript also writes times
-in the viewer's zone, copies, and adds up what ticked event types bring.
+form with `data-enhance` (its answer), or one button of a form with `data-into`. What a form was answered
+stays until the next answer where the region has `data-swap="answer"`. So the server draws everything
+once, and without JavaScript reloading the page shows the same. A stream is held only while somebody
+looks at the page; of one key there are a few at once, and a page that is refused one is fetched every
+five seconds, says so, and asks again. JavaScript also writes times in the viewer's zone, copies, and
+adds up what ticked event types bring.
 
 **Nothing from elsewhere.** The Content-Security-Policy names this origin alone, without inline script or
 style: no `style=""`, no `onclick`; drawings use SVG attributes and classes. Colours, sizes and spaces are

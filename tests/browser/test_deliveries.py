@@ -190,9 +190,15 @@ async def test_dead_letters_are_grouped_by_cause_and_resent_or_discarded(
 ) -> None:
     id_, _ = await failed(site, "deploy", 404, retry_schedule=[])
     await site.put("stop.created")
+
+    async def are_dead() -> bool:
+        found = await site.cluster.call("GET", f"/v1/dead-letters?subscription={id_}")
+        return len(found["data"]) == 2
+
+    await eventually(are_dead, within=30, every=0.1)
     page = await owner.goto(f"/failed?subscription={id_}")
     row = page.locator("#failed tbody tr")
-    await row.get_by_role("cell", name="2", exact=True).wait_for(timeout=PATIENCE)
+    await row.get_by_role("cell", name="2", exact=True).wait_for()
     assert "Did a deployment move it?" in await row.inner_text()
     site.receiver.answers.pop("/deploy")
     await row.get_by_role("link", name="Resend …").click()

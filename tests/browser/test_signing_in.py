@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_every_page import violations
+from tests.browser.sound import violations
 from tests.support.site import OPERATOR, Site, Visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
@@ -99,7 +99,7 @@ async def test_the_operator_chooses_a_project_and_a_theme(visitor: Visitor) -> N
     await page.get_by_label("Project").select_option(label="Elsewhere")
     await page.get_by_text("No webhooks yet").wait_for()
     await page.get_by_label("Project").select_option(label="test")
-    await page.get_by_role("link", name="Order system").wait_for()
+    await page.locator("tbody tr").nth(1).wait_for()
     async with page.expect_response("**/theme"):
         await page.get_by_label("Theme").select_option("dark")
     await visitor.goto("/event-types")

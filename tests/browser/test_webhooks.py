@@ -2,8 +2,9 @@
 
 import pytest
 
+from services.control.tail import MAX_PER_KEY
 from tests.support.eventually import eventually
-from tests.support.site import Site, Visitor
+from tests.support.site import Site, Visitor, a_key
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
 
@@ -53,6 +54,22 @@ async def test_an_open_page_shows_a_delivery_as_it_happens(owner: Visitor, site:
         await page.reload()
     await site.put("plan.created")
     await page.locator("#tiles").get_by_text("1 delivered").wait_for()
+
+
+async def test_of_many_open_pages_those_that_are_refused_a_stream_say_so_and_stay_fresh(
+    visitor: Visitor, site: Site
+) -> None:
+    id_ = await made(site, "many")
+    await visitor.sign_in(await a_key(site.cluster, "read"))
+    for _ in range(MAX_PER_KEY):
+        tab = await visitor.context.new_page()
+        async with tab.expect_response(lambda got: "/live?" in got.url and got.status == 200):
+            await tab.goto(f"{site.url}/webhooks/{id_}")
+    page = await visitor.goto(f"/webhooks/{id_}")
+    await page.get_by_text("Many live pages are open with this key.").wait_for()
+    await site.put("plan.created")
+    await page.locator("#tiles").get_by_text("1 delivered").wait_for()
+    assert await page.locator("[data-connection]").is_visible()
 
 
 async def test_a_test_event_is_sent_and_its_answer_is_seen(owner: Visitor, site: Site) -> None:
@@ -169,7 +186,7 @@ async def test_pages_work_without_javascript(unscripted: Visitor, site: Site) ->
 
 
 async def test_everything_is_reached_by_keyboard(owner: Visitor) -> None:
-    page = await owner.goto("/webhooks")
+    page = await owner.goto("/webhooks?type=stop.report.*")
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.textContent") == "Skip to content"
     outline = "getComputedStyle(document.activeElement).outlineStyle"

@@ -108,9 +108,9 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
             retry_schedule=[],
         )
         await cluster.subscribe(f"{receiver.url}/crm", types=["customer.*", "vehicle.position"])
-        key, reader = await _key(cluster, "manage"), await _key(cluster, "read")
+        key, reader = await a_key(cluster, "manage"), await a_key(cluster, "read")
         other = str((await cluster.call("POST", "/v1/projects", {"name": "Elsewhere"}))["id"])
-        outsider = await _key(cluster, "manage", project=other)
+        outsider = await a_key(cluster, "manage", project=other)
         site = Site(cluster, receiver, healthy, failing, key, reader, outsider, dead)
         for type_ in (*TYPES, "vehicle.position"):
             await site.put(type_)
@@ -124,7 +124,7 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
         assert not errors, "\n".join(map(str, errors))
 
 
-async def _key(cluster: Cluster, *scopes: str, project: str | None = None) -> str:
+async def a_key(cluster: Cluster, *scopes: str, project: str | None = None) -> str:
     path = f"/v1/projects/{project or cluster.project}/api-keys"
     made = await cluster.call("POST", path, {"name": "test", "scopes": list(scopes)})
     return str(made["key"])

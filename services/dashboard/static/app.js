@@ -3,6 +3,8 @@
 
 const BETWEEN_MS = 1500; // two fresh copies are so far apart at least, however much happens
 const AFTER_MS = 4000; // and one more so long after the last event: what lists show is stored a little later
+const POLL_MS = 5000; // where there is no stream
+const REFUSED_MS = 20000; // until one is asked for again
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Times: the server writes UTC; here they are in the viewer's zone, with UTC on hover.
@@ -49,26 +51,33 @@ async function copy(button) {
 let fetching = null;
 
 async function refresh(request = location.href, options = {}) {
-  fetching?.abort();
-  const mine = (fetching = new AbortController());
-  const answer = await fetch(request, { ...options, signal: mine.signal, headers: { Accept: "text/html" } });
-  if (answer.redirected) { // to sign in, or to what a form has made
-    location.assign(answer.url);
-    return;
-  }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const isAnswer = options.method === "POST";
-  swap(fresh, isAnswer);
-  if (!isAnswer && answer.ok) stopWhereDone(fresh);
-  return fresh;
+  if (fetching?.isAnswer && !isAnswer) return; // what a form sent is not given up for a fresh copy
+  fetching?.stop.abort();
+  const mine = (fetching = { stop: new AbortController(), isAnswer });
+  try {
+    const answer = await fetch(request, { ...options, signal: mine.stop.signal, headers: { Accept: "text/html" } });
+    if (answer.redirected) { // to sign in, or to what a form has made
+      location.assign(answer.url);
+      return;
+    }
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    swap(fresh, isAnswer);
+    if (!isAnswer && answer.ok) stopWhereDone(fresh);
+    return fresh;
+  } finally {
+    if (fetching === mine) fetching = null;
+  }
 }
 
-// `isAnswer`: to a form, so that what was typed comes back with it; else nobody is disturbed while typing.
+// `isAnswer`: to a form, so that what was typed comes back with it; else nobody is disturbed while typing,
+// and what a form was answered (data-swap="answer") stays.
 function swap(fresh, isAnswer) {
   for (const old of document.querySelectorAll("[data-swap]")) {
     const now = fresh.getElementById(old.id);
     const isTyping = old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-    if (now === null || isTyping && !isAnswer) continue;
+    const keeps = isTyping || old.dataset.swap === "answer";
+    if (now === null || keeps && !isAnswer) continue;
     keepOpen(old, now);
     writeTimes(now);
     if (now.innerHTML === old.innerHTML) continue;
@@ -140,16 +149,20 @@ function say(text) {
   connection.textContent = text;
 }
 
+let standing = ""; // what is said while all goes well
 let paused = false;
 let due = false;
+let refreshed = -BETWEEN_MS;
 
+// At once, or as soon as the last copy is old enough.
 async function soon() {
   if (due || paused || document.hidden) return;
   due = true;
-  await later(BETWEEN_MS);
+  await later(refreshed + BETWEEN_MS - performance.now());
   due = false;
+  refreshed = performance.now();
   if (paused) return;
-  await refresh().then(() => say(""), (error) => error.name === "AbortError" || say("No connection. Trying again …"));
+  await refresh().then(() => say(standing), (error) => error.name === "AbortError" || say("No connection. Trying again …"));
 }
 
 let trailing;
@@ -160,13 +173,43 @@ function happened() {
   trailing = setTimeout(soon, AFTER_MS);
 }
 
+// A stream is held only while somebody looks: of one key there are a few at once. Where it is refused the
+// page is fetched every so often, until there is room.
+let source = null;
+let polling = null;
+
+function listen(address) {
+  source?.close();
+  source = new EventSource(address);
+  for (const name of ["event", "delivery"]) source.addEventListener(name, happened);
+  source.onopen = () => pollWhile("");
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return say("Live connection lost. Trying again …");
+    pollWhile("Many live pages are open with this key. This one is fetched every few seconds.");
+    setTimeout(() => document.hidden || listen(address), REFUSED_MS);
+  };
+}
+
+function pollWhile(reason) {
+  standing = reason;
+  say(reason);
+  clearInterval(polling);
+  if (reason) polling = setInterval(soon, POLL_MS);
+}
+
+function lookAt(address) {
+  if (document.hidden) return source?.close();
+  listen(address);
+  soon();
+}
+
 function follow(main) {
-  if (main.dataset.live) {
-    const source = new EventSource(main.dataset.live);
-    for (const name of ["event", "delivery"]) source.addEventListener(name, happened);
-    source.onopen = () => say("");
-    source.onerror = () => say("Live connection lost. Trying again …");
+  const address = main.dataset.live;
+  if (address) {
+    listen(address);
+    document.addEventListener("visibilitychange", () => lookAt(address));
     addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => event.persisted && lookAt(address));
   }
   if (main.dataset.refresh) setInterval(() => main.dataset.refresh && soon(), Number(main.dataset.refresh) * 1000);
 }
