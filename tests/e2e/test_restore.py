@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.backup import dump, restore
-from tests.support.cluster import Cluster, Receiver, a_cluster, receiving
+from tests.support.cluster import Cluster, Process, Receiver, a_cluster, receiving
 from tests.support.commands import planner_webhooks
 from tests.support.eventually import eventually
 
@@ -18,7 +18,11 @@ NAMED = re.compile(r"`planner-webhooks (reset-offsets --to-datetime) <time of th
 
 async def refuses(cluster: Cluster, name: str = "w0") -> list[str]:
     """Start a dispatcher, which ends by itself; return the command that it names."""
-    worker = await cluster.start(name)
+    return await ended(await cluster.start(name))
+
+
+async def ended(worker: Process) -> list[str]:
+    """Wait until *worker* ends by itself; return the command that it names."""
     await worker.process.wait()
     said = worker.log.read_text()
     assert worker.process.returncode == 3, said
@@ -77,6 +81,34 @@ async def test_after_a_restore_nobody_starts_until_the_named_command_has_run_and
 
         await restore(database, tmp_path / "older")
         command = await refuses(cluster)
+        broken[0] = False
+        await whole_again(cluster, command)
+        await cluster.start()
+        await eventually(lambda: taken == ids, within=30)
+
+
+async def test_a_dispatcher_under_which_postgres_is_restored_stops_and_after_the_command_nothing_is_lost(
+    kafka: str, database: str, tmp_path: Path
+) -> None:
+    """As by a failover to a copy that lacks writes, which nobody tells the workers of."""
+    async with (
+        receiving() as receiver,
+        a_cluster(kafka, database, tmp_path, settings=QUICK) as cluster,
+    ):
+        broken = [False]
+        taken = accepted(receiver, broken)
+        await cluster.subscribe(f"{receiver.url}/flaky", retry_schedule=[3600])
+        worker = await cluster.start()
+        ids = set(await cluster.produce(1))
+        await eventually(lambda: receiver.ids().keys() == ids, within=30)
+        await dump(database, tmp_path / "older")
+        broken[0] = True
+        ids |= set(await cluster.produce(30))
+        await eventually(lambda: receiver.ids().keys() == ids, within=30)
+        await cluster.all_committed()
+
+        await restore(database, tmp_path / "older")
+        command = await ended(worker)  # it has nothing to write: it asks how many writes there are
         broken[0] = False
         await whole_again(cluster, command)
         await cluster.start()
