@@ -1,7 +1,8 @@
 {{/* Names, labels, and the parts of a pod that all roles share. */}}
 
 {{- define "webhooks.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end }}
+{{- /* Pods' names and their revisions' are labels, 63 characters at most. */}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
 {{/* selector: what never changes. Takes (dict "root" $ "role" "api"). */}}
@@ -40,11 +41,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/*
 env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" name "postgres" bool
-"encrypts" bool "admin" bool).
+"encrypts" bool "admin" bool "traces" bool).
 */}}
 {{- define "webhooks.env" -}}
 {{- $values := .root.Values }}
 {{- $secret := .secret }}
+{{- include "webhooks.once" $values.settings }}
 - name: WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS
   value: {{ $values.kafka.bootstrapServers | quote }}
 - name: WEBHOOKS_KAFKA__GROUP
@@ -84,11 +86,18 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 {{ include "webhooks.fromSecret" (dict "secret" $secret "key" "secrets-key" "variable" "WEBHOOKS_SECRETS__KEY") }}
 {{ include "webhooks.fromSecret" (dict "secret" $secret "key" "secrets-previous-keys" "variable" "WEBHOOKS_SECRETS__PREVIOUS_KEYS" "optional" true) }}
 {{- end }}
+{{- if and .encrypts $values.receivers.ca.secret }}
+- name: WEBHOOKS_DELIVER__CA_FILE
+  value: /etc/webhooks/receivers-ca/ca.crt
+{{- end }}
 {{- if and .encrypts $values.receivers.tls.secret }}
 - name: WEBHOOKS_DELIVER__CLIENT_CERT_FILE
   value: /etc/webhooks/receivers/tls.crt
 - name: WEBHOOKS_DELIVER__CLIENT_KEY_FILE
   value: /etc/webhooks/receivers/tls.key
+{{- end }}
+{{- if .traces }}
+{{ include "webhooks.fromSecret" (dict "secret" $secret "key" "otlp-headers" "variable" "OTEL_EXPORTER_OTLP_HEADERS" "optional" true) }}
 {{- end }}
 {{- if .admin }}
 {{ include "webhooks.fromSecret" (dict "secret" $secret "key" "api-admin-key" "variable" "WEBHOOKS_API__ADMIN_KEY") }}
@@ -96,6 +105,19 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 {{- range $name, $value := $values.settings }}
 - name: {{ $name }}
   value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* once: a setting that the chart makes of a value, or takes from the Secret, has no second place. */}}
+{{- define "webhooks.once" -}}
+{{- $own := list }}
+{{- range $name, $_ := . }}
+{{- if or (regexMatch "^WEBHOOKS_KAFKA__(BOOTSTRAP_SERVERS|GROUP|TOPICS|REPLICATION_FACTOR|SECURITY_PROTOCOL|SASL_.*|SSL_.*)$" $name) (regexMatch "^WEBHOOKS_(POSTGRES__DSN|SECRETS__.*|API__ADMIN_KEY|.*__LISTEN|DISPATCH__INSTANCE|DISPATCH__DRAIN_SECONDS|DELIVER__CA_FILE|DELIVER__CLIENT_.*)$" $name) (eq $name "OTEL_EXPORTER_OTLP_HEADERS") }}
+{{- $own = append $own $name }}
+{{- end }}
+{{- end }}
+{{- with $own }}
+{{- fail (printf "settings: %s: the chart has a value, or a key of the Secret, for it" (join ", " .)) }}
 {{- end }}
 {{- end }}
 
@@ -109,6 +131,9 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 {{- end }}
 {{- if and .receivers .Values.receivers.tls.secret }}
 - { name: receivers-tls, mountPath: /etc/webhooks/receivers, readOnly: true }
+{{- end }}
+{{- if and .receivers .Values.receivers.ca.secret }}
+- { name: receivers-ca, mountPath: /etc/webhooks/receivers-ca, readOnly: true }
 {{- end }}
 {{- end }}
 
@@ -125,12 +150,18 @@ env: what a role needs and no more. Takes (dict "root" $ "role" … "secret" nam
 - name: receivers-tls
   secret: { secretName: {{ .Values.receivers.tls.secret }}, defaultMode: 0440 }
 {{- end }}
+{{- if and .receivers .Values.receivers.ca.secret }}
+- name: receivers-ca
+  secret: { secretName: {{ .Values.receivers.ca.secret }}, defaultMode: 0440 }
+{{- end }}
 {{- end }}
 
 {{/* pod: what a pod's spec begins with. Takes (dict "root" $ "role" …). */}}
 {{- define "webhooks.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false # they would be read as settings
+dnsConfig: # receivers' names are whole: not looked for in the cluster first
+  options: [{ name: ndots, value: "2" }]
 securityContext:
   runAsNonRoot: true
   runAsUser: 10001

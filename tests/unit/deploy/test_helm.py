@@ -5,8 +5,10 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from services.cli.app import app
+from services.dispatch.ownership import LAST_SECONDS
 from services.settings import Dispatch, variables
 from tests.support.chart import (
     CHART,
@@ -41,10 +43,10 @@ SETS: dict[str, Object] = {
             "tls": {"secret": "kafka-tls", "clientCertificate": True},
         },
         "postgres": {"tls": {"secret": "postgres-tls"}},
-        "receivers": {"tls": {"secret": "our-certificate"}},
+        "receivers": {"tls": {"secret": "our-certificate"}, "ca": {"secret": "their-authority"}},
         "secrets": {"create": CREATED},
         "image": {"repository": "registry.example/webhooks", "tag": "1.2.3", "pullSecrets": ["p"]},
-        "settings": {"WEBHOOKS_RETRY__BUDGET_ROWS": "20000"},
+        "settings": {"WEBHOOKS_RETRY__BUDGET_ROWS": "20000", "OTEL_RESOURCE_ATTRIBUTES": "a=b"},
         "api": {"ingress": {"enabled": True, "host": "hooks.example.com", "tlsSecret": "cert"}},
         "dispatch": {"drainSeconds": 40, "autoscaling": {"kind": "keda", "partitions": 24}},
         "record": {"autoscaling": {"kind": "keda", "partitions": 4}},
@@ -160,7 +162,7 @@ def test_a_dispatcher_is_the_same_member_after_a_restart_and_may_finish_what_it_
         "fieldRef": {"fieldPath": "metadata.name"},
     }
     drain = float(given["WEBHOOKS_DISPATCH__DRAIN_SECONDS"])
-    assert pod["terminationGracePeriodSeconds"] >= drain + 10
+    assert pod["terminationGracePeriodSeconds"] > drain + LAST_SECONDS
     headless = [s for s in kind(objects, "Service") if s["spec"].get("clusterIP") == "None"]
     assert workload["spec"]["serviceName"] in [s["metadata"]["name"] for s in headless]
 
@@ -174,22 +176,42 @@ def test_each_role_gets_the_secrets_it_uses(objects: list[Object]) -> None:
     assert {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_POSTGRES__DSN"} <= found["api"] & found["dispatch"]
     for role in {"migrate", "reset-offsets"} & set(found):
         assert not {"WEBHOOKS_SECRETS__KEY", "WEBHOOKS_API__ADMIN_KEY"} & found[role]
+    assert {r for r, given in found.items() if "OTEL_EXPORTER_OTLP_HEADERS" in given} == {
+        "dispatch"
+    }
 
 
-def test_our_certificate_is_where_receivers_are_called_and_nowhere_else() -> None:
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [
+        ("WEBHOOKS_DELIVER__CLIENT_CERT_FILE", "our-certificate"),
+        ("WEBHOOKS_DELIVER__CA_FILE", "their-authority"),
+    ],
+)
+def test_certificates_for_receivers_are_where_those_are_called_and_nowhere_else(
+    variable: str, secret: str
+) -> None:
     for role, pod in pods(rendered(SETS["all of it"])).items():
-        calls = role in ("api", "dispatch")
-        mounted = [m["mountPath"] for m in pod["containers"][0].get("volumeMounts", ())]
         given = environment(pod)
-        assert ("/etc/webhooks/receivers" in mounted) is calls, role
-        assert ("WEBHOOKS_DELIVER__CLIENT_CERT_FILE" in given) is calls
-        if calls:
-            folder = given["WEBHOOKS_DELIVER__CLIENT_CERT_FILE"].rpartition("/")[0]
-            assert folder in mounted
-            (name,) = (
-                v["name"] for v in pod["volumes"] if v["secret"]["secretName"] == "our-certificate"
-            )
-            assert name in [m["name"] for m in pod["containers"][0]["volumeMounts"]]
+        held = {v["secret"]["secretName"]: v["name"] for v in pod.get("volumes", ())}
+        assert (variable in given) is (secret in held) is (role in ("api", "dispatch")), role
+        if variable in given:
+            mounts = pod["containers"][0]["volumeMounts"]
+            mounted = {m["name"]: m["mountPath"] for m in mounts}
+            assert given[variable].rpartition("/")[0] == mounted[held[secret]]
+
+
+def test_a_setting_that_the_chart_makes_itself_has_no_second_place() -> None:
+    """Two values of one variable, or a drain that is longer than the time before the kill."""
+    own = {
+        name
+        for pod in pods(rendered(SETS["all of it"])).values()
+        for name in environment(pod)
+        if name.startswith(("WEBHOOKS_", "OTEL_")) and name not in SETS["all of it"]["settings"]
+    }
+    assert len(own) > 15
+    said = refused({**LEAST, "settings": dict.fromkeys(own, "1")})
+    assert [name for name in own if name not in said] == []
 
 
 def test_every_setting_of_the_chart_exists(objects: list[Object]) -> None:
@@ -201,17 +223,15 @@ def test_every_setting_of_the_chart_exists(objects: list[Object]) -> None:
 
 def test_metadata_services_can_not_be_reached(objects: list[Object]) -> None:
     addresses = [*map(ipaddress.ip_address, (
-        "169.254.169.254", "fd00:ec2::254", "fe80::a9fe:a9fe", "100.100.100.200", "168.63.129.16",
+        "169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe",
+        "100.100.100.200", "168.63.129.16",
     ))]  # fmt: skip
     for policy in kind(objects, "NetworkPolicy"):
         assert {"Ingress", "Egress"} == set(policy["spec"]["policyTypes"])
         for rule in policy["spec"]["egress"]:
-            ports = {port["port"] for port in rule["ports"]}
             blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
             open_ = [str(a) for a in addresses if any(allows(block, a) for block in blocks)]
-            link_local = [a for a in open_ if ipaddress.ip_address(a).is_link_local]
-            assert not link_local, policy["metadata"]["name"]
-            assert not (open_ and ports & {80, 443}), policy["metadata"]["name"]
+            assert not open_, policy["metadata"]["name"]
 
 
 def test_receivers_may_be_anywhere_public() -> None:
@@ -302,6 +322,31 @@ def test_the_migration_runs_before_what_needs_it_with_what_it_needs() -> None:
         here = {s["metadata"]["name"]: s for s in kind(found, "Secret")}
         if wanted in here:  # else it was there before the release
             assert here[wanted]["metadata"]["annotations"]["helm.sh/hook-weight"] == "-5"
+        policies = {p["metadata"]["name"]: p["metadata"] for p in kind(found, "NetworkPolicy")}
+        let_out = policies.pop("rel-planner-webhooks-migrate")["annotations"]
+        assert let_out["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert let_out["helm.sh/hook-weight"] == "-5"
+        assert not any("annotations" in other for other in policies.values())
+
+
+def test_a_node_can_be_emptied_whatever_ails_its_pods(objects: list[Object]) -> None:
+    budgets = kind(objects, "PodDisruptionBudget")
+    assert len(budgets) == len(ROLES)
+    for budget in budgets:
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_names_are_short_enough_for_labels_whatever_the_release_is_called() -> None:
+    """A pod's name and its revision's are labels: a hyphen and ten characters more."""
+    done = helm("template", "r" * 53, str(CHART), values=LEAST)
+    assert done.returncode == 0, done.stderr
+    names = [
+        one["metadata"]["name"]
+        for one in yaml.safe_load_all(done.stdout)
+        if one and "template" in one.get("spec", {})
+    ]
+    assert max(map(len, names)) <= 63 - 11
 
 
 def test_offsets_are_reset_only_where_somebody_said_how() -> None:
