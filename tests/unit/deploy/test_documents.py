@@ -1,5 +1,6 @@
-"""What the runbook and the threat model name is there: tests, settings, commands, files."""
+"""What the runbook and the threat model name is there: tests, settings, commands, paths, files."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import typer.main
 
 from services.cli.app import app
 from services.settings import variables
+from tests.support import openapi
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = [ROOT / "deploy" / name for name in ("README.md", "SECURITY.md")]
@@ -37,3 +39,31 @@ def test_every_command_that_is_named_is_one(text: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for named in set(re.findall(r"[`^]planner-webhooks ([a-z-]+)", text)):
         assert named in commands
+    for named in set(re.findall(r"`(?:planner-webhooks )?bench ([a-z-]+)", text)):
+        assert named in commands["bench"].commands
+
+
+def test_every_path_of_the_api_that_is_named_is_one(text: str) -> None:
+    """`DELETE …/secrets/{id}` too: what is left out stands before."""
+    paths = json.loads(openapi.committed())["paths"]
+    known = {
+        f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}"
+        for path, methods in paths.items()
+        for method in methods
+    }
+    named = set(re.findall(r"`(GET|POST|PATCH|DELETE) (/v1|…)([\w/{}.-]*)", text))
+    assert named
+    for method, start, rest in named:
+        ending = re.sub("{[^}]*}", "{}", rest)
+        if start == "…":
+            assert [one for one in known if one.startswith(method) and one.endswith(ending)], rest
+        else:
+            assert f"{method} /v1{ending}" in known
+
+
+def test_every_line_of_the_log_that_is_named_is_written_by_somebody() -> None:
+    text = DOCUMENTS[0].read_text(encoding="utf-8")
+    named = set(re.findall(r"\blog(?:s| line) `([a-z_]+)`", text))
+    assert named
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "services").rglob("*.py"))
+    assert [name for name in sorted(named) if f'"{name}"' not in code] == []
