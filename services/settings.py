@@ -372,6 +372,8 @@ class Observe(_Section):
     """Address and port of /healthz, /readyz and /metrics; none: not served."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    log_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the requests that succeed, 0 to 1: so many have a line in the log. Each that fails has one."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]+/")] | None = None
     """Where traces go (OTLP over HTTP), like http://collector:4318/v1/traces; none: there are none."""
     trace_share: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -78,6 +78,13 @@ class Consumer:
             )
             owned.ages.note(fresh.records)
             metrics.records_read(partition.topic, len(fresh.records))
+            log.debug(
+                "batch_read",
+                partition=str(partition),
+                records=len(fresh.records),
+                next_offset=fresh.next_offset,
+                open=owned.tracker.open_count,
+            )
             work.append((owned, fresh))
         size = self._limits.slice_records
         for owned, batch in work:

@@ -21,6 +21,7 @@ from services.dispatch.limits import Limits
 from services.dispatch.worker import Worker
 from services.kernel.clock import SystemClock
 from services.kernel.ports.history import Unrecorded
+from services.observe.attempts import SaidAttempts
 from services.observe.health import health_app, serving
 from services.run import parts
 from services.settings import Settings
@@ -101,7 +102,11 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
             user_agent=parts.user_agent(settings),
             randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
         ),
-        attempts=attempts or Unrecorded(),
+        attempts=SaidAttempts(
+            attempts or Unrecorded(),
+            share=settings.observe.log_share,
+            chance=random.Random(os.urandom(16)).random,  # noqa: S311 - which lines are said
+        ),
         clock=clock,
         chance=random.Random(os.urandom(16)).random,  # noqa: S311 - jitter, no secrets
         tracer=parts.tracer(settings, stack, instance=parts.instance(settings)),

@@ -153,7 +153,7 @@ async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver
             f"{receiver.url}{path}", types=["plan.*"], retry_schedule=[1]
         )
     await cluster.subscribe(f"{receiver.url}/ops", types=["webhook.*"])
-    await cluster.start()
+    worker = await cluster.start()
     await cluster.produce(1)
 
     async def dead() -> dict[str, str]:
@@ -171,6 +171,9 @@ async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver
     }
     assert receiver.ids("/gone").total() == 1
     assert receiver.ids("/missing").total() == 2
+    failed = [line for line in worker.lines() if line["event"] == "attempt_failed"]
+    assert Counter(line["status"] for line in failed) == {410: 1, 302: 2, 404: 2}
+    assert "/missing" not in worker.log.read_text()
     shown = await cluster.call("GET", f"/v1/subscriptions/{ids['/gone']}")
     assert (shown["status"], shown["status_reason"]) == ("disabled", "gone")
     await eventually(lambda: receiver.ids("/ops"), within=30)

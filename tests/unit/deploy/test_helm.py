@@ -253,6 +253,21 @@ def test_receivers_may_be_anywhere_public() -> None:
         assert not any(allows(block, a) for block in at_443 for a in private)
 
 
+def test_kafka_and_postgres_may_be_pods_or_addresses() -> None:
+    """Some networks (Cilium) don't count pods among the addresses of an `ipBlock`."""
+    for policy in kind(rendered(LEAST), "NetworkPolicy"):
+        for port in (9093, 5432):
+            (peers,) = (
+                rule["to"]
+                for rule in policy["spec"]["egress"]
+                if port in {each["port"] for each in rule["ports"]}
+            )
+            assert {"namespaceSelector": {}} in peers
+            blocks = [peer["ipBlock"] for peer in peers if "ipBlock" in peer]
+            for address in ("10.1.2.3", "fd12::3"):
+                assert any(allows(block, ipaddress.ip_address(address)) for block in blocks)
+
+
 def test_what_is_scaled_by_lag_ends_at_the_number_of_partitions() -> None:
     scaled = {
         one["metadata"]["name"]: one["spec"]
