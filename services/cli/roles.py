@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -85,6 +87,9 @@ def run_role(console: Console, main: Callable[[Settings], object]) -> None:
     configure(level=settings.observe.log_level, form=settings.observe.log_format)
     for sentence in unknown_variables(os.environ):
         log.warning("unknown_setting", message=sentence)
+    # A role takes this over once it has something to drain. Until then it would be lost on the first
+    # process of a container, to which nothing happens by default.
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         main(settings)
     except (WebhooksError, OSError, ExceptionGroup) as error:
@@ -94,6 +99,10 @@ def run_role(console: Console, main: Callable[[Settings], object]) -> None:
         for leaf in leaves:
             console.error(f"planner-webhooks: {_sentence(leaf, settings)}")
         raise typer.Exit(NOBODY if isinstance(leaves[0], WebhooksError) else NO) from error
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

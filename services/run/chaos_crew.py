@@ -50,7 +50,7 @@ class Crew:
         """Let one drain and end."""
         self.look()
         code = await self._children[name].stop(seconds=STOP_SECONDS)
-        if code not in (0, -SIGTERM):  # the latter: before it could drain, it had begun nothing
+        if code not in (0, 128 + SIGTERM, -SIGTERM):  # those: it had begun nothing yet
             self.failed.append(f"{name}, told to stop, ended with {code}")
 
     def freeze(self, name: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -79,6 +80,35 @@ async def test_without_kafka_it_waits_and_then_gives_up(
     assert '"what":"Kafka"' in found.log
     assert "gave up waiting for Kafka after 1 s" in found.last
     assert found.code == 3
+
+
+@pytest.mark.parametrize("role", ["api", "dispatch", "record", "geofence"])
+async def test_told_to_stop_while_it_waits_it_ends_at_once_with_a_code_of_its_own(
+    role: str,
+) -> None:
+    """A container's first process ignores a signal that it doesn't handle."""
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("planner-webhooks")),
+        role,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            "WEBHOOKS_SECRETS__KEY": SECRETS_KEY,
+            "WEBHOOKS_POSTGRES__DSN": f"postgresql://u@127.0.0.1:{free_port()}/x",
+        },
+    )
+    try:
+        assert process.stderr is not None
+        while b'"what":"Postgres"' not in (line := await process.stderr.readline()):
+            assert line, "it ended by itself"
+        process.terminate()
+        rest = await process.stderr.read()
+        assert await process.wait() == 128 + signal.SIGTERM
+        assert b"Traceback" not in rest
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 @pytest.mark.parametrize("role", ["api", "dispatch"])
