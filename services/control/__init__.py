@@ -12,7 +12,6 @@
     volumes        how much a project has of each event type
     ingest         events in, strictly checked, acknowledged when Kafka has them
     audit          who changed what, in the transaction of the change: every noun notes its own
-    announce       operational events that the API makes
     dead_letters   what was given up: by cause, discarded with a reason
     resends        sending deliveries again: one, or many as a job
     resending      works on those jobs; from_log makes deliveries anew of what the log still has

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.control.access import Caller
-from services.control.announce import Announcer, about
 from services.control.audit import Audit
 from services.control.checks import Checker, kind
 from services.control.log_begins import Log, log_begins
@@ -15,7 +14,6 @@ from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import ConflictError, Fault, FaultsError, NotFoundError
 from services.kernel.event import Json
 from services.kernel.ids import Entropy, ProjectId, SubscriptionId, is_id, new_id
-from services.kernel.operation import replay_finished
 from services.kernel.ports.control import ReplayStore
 from services.kernel.registration import Page, Registration
 from services.kernel.replay import ENDED, Replay, ReplayState, Wanted
@@ -45,7 +43,6 @@ class Replays:
         subscriptions: Subscriptions,
         counts: Counts,
         audit: Audit,
-        announcer: Announcer,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -54,7 +51,6 @@ class Replays:
         self._subscriptions = subscriptions
         self._counts = counts
         self._audit = audit
-        self._announcer = announcer
         self._clock = clock
         self._entropy = entropy
 
@@ -123,20 +119,6 @@ class Replays:
                     before=shown(before, now=self._clock.now()),
                     after=shown(after, now=self._clock.now()),
                 )
-        if cancelled:
-            registration = await self._subscriptions.get(caller, after.subscription_id)
-            await self._announcer.tell(
-                replay_finished(
-                    about(registration),
-                    replay_id=after.id,
-                    state=after.state.value,
-                    total=after.sent + after.dead,
-                    delivered=after.sent,
-                    dead=after.dead,
-                    started_at=after.started_at or after.created_at,
-                    finished_at=after.ended_at or self._clock.now(),
-                )
-            )
         return after
 
     def _asked(self, check: Checker, caller: Caller, registration: Registration) -> Replay:

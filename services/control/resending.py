@@ -1,18 +1,16 @@
 """Works on resends: their deliveries become retry rows that are due, a batch at a time."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from services.control.announce import Announcer
 from services.control.from_log import FromLog
-from services.control.resends import deliveries_of, ended, ended_for
+from services.control.resends import deliveries_of
 from services.kernel.clock import Clock
 from services.kernel.dead_letter import JobState, Resend, Source
 from services.kernel.errors import BrokerGoneError, StoreGoneError
-from services.kernel.ports.control import Passed, RegistrationStore, ResendStore
+from services.kernel.ports.control import Passed, ResendStore
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
 
@@ -36,16 +34,12 @@ class Runner:
         store: ResendStore,
         history: HistoryStore,
         from_log: FromLog,
-        registrations: RegistrationStore,
-        announcer: Announcer,
         clock: Clock,
         name: str,
     ) -> None:
         self._store = store
         self._history = history
         self._from_log = from_log
-        self._registrations = registrations
-        self._announcer = announcer
         self._clock = clock
         self._name = name
 
@@ -108,11 +102,6 @@ class Runner:
         if not await self._store.finish(job, self._name, state=JobState.DONE, error=None, at=at):
             return
         log.info("resend_done", id=job.id, delivered=job.delivered, dead=job.dead)
-        id_ = ended_for(job)
-        registration = None if id_ is None else await self._registrations.get(id_)
-        if registration is not None:
-            told = replace(job, state=JobState.DONE)
-            await self._announcer.tell(ended(told, registration, at=at))
 
 
 def allowed(job: Resend, *, now: datetime) -> int:

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.control.access import Caller
-from services.control.announce import Announcer, about
 from services.control.audit import Audit
 from services.control.checks import Checker
 from services.control.dead_letters import FIELDS, filter_of, visible
@@ -27,11 +26,10 @@ from services.kernel.errors import ConflictError, Fault, FaultsError, NotFoundEr
 from services.kernel.event import Json
 from services.kernel.history import DeliveryState, HistoryFilter, state_of
 from services.kernel.ids import Entropy, SubscriptionId, is_id, new_id
-from services.kernel.operation import Operation, replay_finished
 from services.kernel.ports.control import DeadLetterStore, ResendStore
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
-from services.kernel.registration import Page, Registration
+from services.kernel.registration import Page
 from services.replay.plan import span_faults
 
 INVALID = "The resend is not valid"
@@ -58,7 +56,6 @@ class Resends:
         store: ResendStore,
         kept: Kept,
         subscriptions: Subscriptions,
-        announcer: Announcer,
         audit: Audit,
         clock: Clock,
         entropy: Entropy,
@@ -66,7 +63,6 @@ class Resends:
         self._store = store
         self._kept = kept
         self._subscriptions = subscriptions
-        self._announcer = announcer
         self._audit = audit
         self._clock = clock
         self._entropy = entropy
@@ -132,19 +128,10 @@ class Resends:
     async def cancel(self, caller: Caller, id_: str) -> Resend:
         """End one; twice is fine. What is handed over already is still sent."""
         found = await self.get(caller, id_)
-        at = self._clock.now()
         async with self._audit.change(caller, "resend") as change:
-            cancelled = await self._store.cancel(id_, at=at)
-            if cancelled:
+            if await self._store.cancel(id_, at=self._clock.now()):
                 change.note("cancel", id_, project_id=found.project_id)
-        job = await self.get(caller, id_)
-        if cancelled and (of := ended_for(job)) is not None:
-            try:
-                registration = await self._subscriptions.get(caller, of)
-            except NotFoundError:  # deleted meanwhile: there is nobody to tell it of
-                return job
-            await self._announcer.tell(ended(job, registration, at=at))
-        return job
+        return await self.get(caller, id_)
 
     async def _page_of_link(self, caller: Caller, page: Page) -> Sequence[Resend]:
         """Return the jobs of a link's subscriptions, out of all of its project."""
@@ -282,29 +269,6 @@ def _may_see(caller: Caller, job: Resend) -> bool:
         return caller.project_id in (None, job.project_id)
     return of.subscription_id is not None and caller.may_see_of(
         job.project_id or "", of.subscription_id
-    )
-
-
-def ended_for(job: Resend) -> SubscriptionId | None:
-    """Return whose `webhook.replay_finished` the end of *job* is.
-
-    None: nobody's, since it is of one delivery, or of all webhooks.
-    """
-    id_ = job.to or job.asked.subscription_id
-    return SubscriptionId(id_) if id_ is not None and job.asked.id is None else None
-
-
-def ended(job: Resend, registration: Registration, *, at: datetime) -> Operation:
-    """Return what is told of the end of *job*; of a cancelled one, as far as it came."""
-    return replay_finished(
-        about(registration),
-        replay_id=job.id,
-        state=job.state.value,
-        total=job.moved + job.missing,
-        delivered=job.delivered,
-        dead=job.dead,
-        started_at=job.started_at or job.created_at,
-        finished_at=at,
     )
 
 

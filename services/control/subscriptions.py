@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.control.access import Access, Caller, ForbiddenError
-from services.control.announce import Announcer, about
 from services.control.audit import Audit, Change
 from services.control.checks import Checker, parse_moment
 from services.control.fields import (
@@ -34,7 +33,6 @@ from services.kernel.errors import (
 from services.kernel.event import Json
 from services.kernel.ids import Entropy, ProjectId, SecretId, SubscriptionId, is_id, new_id
 from services.kernel.lane import Start, StartKind
-from services.kernel.operation import secret_rotated
 from services.kernel.ports.control import RegistrationStore
 from services.kernel.registration import NewSecret, Page, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, Status, Subscription
@@ -86,7 +84,6 @@ class Subscriptions:
         filters: Filters,
         starts: Starts,
         audit: Audit,
-        announcer: Announcer,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -96,7 +93,6 @@ class Subscriptions:
         self._filters = filters
         self._starts = starts
         self._audit = audit
-        self._announcer = announcer
         self._clock = clock
         self._entropy = entropy
 
@@ -264,7 +260,6 @@ class Subscriptions:
             await self._store.rotate(found.id, new, previous_expires_at=ends)
             made = {"secret_id": new.id, "previous_expires_at": rfc3339(ends)}
             change.note("rotate", found.id, project_id=found.project_id, after=made)
-        await self._announcer.tell(secret_rotated(about(found), previous_expires_at=ends))
         return Rotated(new.id, secret_text(new.key), ends)
 
     async def secrets(self, caller: Caller, id_: str) -> Sequence[Secret]:

@@ -37,6 +37,8 @@ from services.dispatch.worker import Membership, Worker
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock
+from services.kernel.event import Partition
+from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.broker import LogReader, Member, Offsets, Producer
 from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Sender
@@ -45,6 +47,7 @@ from services.kernel.ports.store import (
     HealthStore,
     LaneStore,
     MatchCountStore,
+    OperationStore,
     PartitionStore,
     ReplayStore,
     RetryStore,
@@ -76,6 +79,7 @@ class Ports:
     geofences: GeofenceSource
     health: HealthStore
     trouble: TroubleStore
+    operations: OperationStore
     counts: MatchCountStore
     sender: Sender
     attempts: AttemptLog
@@ -96,6 +100,8 @@ class Options:
     max_in_flight_per_subscription: int
     max_record_bytes: int
     drain_seconds: float
+    tells: Partition = Partition(OPS_TOPIC, 0)
+    """Whose owner passes on what the service says of itself."""
 
 
 def assemble(
@@ -141,7 +147,13 @@ def assemble(
         window_open=limits.window_open,
         hold_seconds=limits.hold,
     )
-    operations = Operations(producer=ports.producer, clock=clock, chance=ports.chance)
+    operations = Operations(
+        store=ports.operations,
+        producer=ports.producer,
+        is_ours=lambda: partitions.current(options.tells) is not None,
+        clock=clock,
+        chance=ports.chance,
+    )
     gaps = Gaps(
         store=ports.lanes,
         known=lambda id_: subscriptions.get(id_),  # noqa: PLW0108 - made below
@@ -178,20 +190,16 @@ def assemble(
     masters = Masters(
         store=ports.geofences,
         partitions=partitions,
-        subscriptions=subscriptions,
-        operations=operations,
         clock=clock,
     )
     troubles = Troubles(
         store=ports.trouble,
-        operations=operations,
         known=subscriptions.get,
         disable=lambda subscription, reason: subscriptions.disable(subscription, reason=reason),
         open_for=outboxes.open_for,
         give_up_after=limits.give_up_after,
         clock=clock,
     )
-    subscriptions.on_disabled = troubles.disabled
     quarantine = Quarantine(
         producer=ports.producer,
         topic=options.quarantine_topic,
@@ -207,7 +215,6 @@ def assemble(
         partitions=partitions,
         subscriptions=subscriptions,
         outboxes=outboxes,
-        operations=operations,
         clock=clock,
         max_body_bytes=limits.max_body_bytes,
     )

@@ -286,7 +286,8 @@ class Flow:
         if lane is not None:
             lane.landed(delivery.parts)
             is_probe = (
-                subscription.status is Status.ACTIVE
+                owned.active  # let go of, its line was taken back already
+                and subscription.status is Status.ACTIVE
                 and delivery.order is None
                 and lane.tracker.is_open(offset)
                 and not self._parking.holds(delivery)

@@ -11,16 +11,13 @@ from typing import Any
 
 import structlog
 
-from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned, OwnedPartitions
-from services.dispatch.subscriptions import Subscriptions
 from services.dispatch.wake import Wake
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, StoreGoneError
 from services.kernel.event import Event, Json
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId, is_id
-from services.kernel.operation import About, failing
 from services.kernel.ports.store import GeofenceSource
 from services.match import geofences
 from services.observe import metrics
@@ -44,14 +41,10 @@ class Masters:
         *,
         store: GeofenceSource,
         partitions: OwnedPartitions,
-        subscriptions: Subscriptions,
-        operations: Operations,
         clock: Clock,
     ) -> None:
         self._store = store
         self._partitions = partitions
-        self._subscriptions = subscriptions
-        self._operations = operations
         self._clock = clock
         self._queue: deque[tuple[Owned, Event]] = deque()
         self._wake = Wake()
@@ -99,19 +92,6 @@ class Masters:
             return
         taken = await self._store.take_geofence(news)
         metrics.GEOFENCES["taken" if taken else "known"].inc()
-        if taken and news.deleted:
-            await self._tell(news.geofence)
-
-    async def _tell(self, geofence: Geofence) -> None:
-        """Tell the owners of subscriptions that match nothing any more where the area was named."""
-        for id_ in await self._store.geofence_users(geofence.project_id, geofence.id):
-            log.warning("geofence_vanished", geofence_id=geofence.id, subscription_id=id_)
-            subscription = self._subscriptions.get(id_)
-            if subscription is not None:
-                about = About.of(subscription)
-                self._operations.tell(
-                    failing(about, reason="geofence_deleted", since=geofence.changed_at)
-                )
 
 
 def news_of(

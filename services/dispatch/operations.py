@@ -1,65 +1,84 @@
-"""What the service says of itself, on `webhooks.ops`: read back and delivered like any other event."""
+"""What the service says of itself, on `webhooks.ops`: read back and delivered like any other event.
 
-from collections import deque
+What is told of a change was kept with it in Postgres, by a worker or the API. The owner of one partition
+passes it on in order. Killed in between it writes once more what it had not crossed out: under the same
+id, as every repeat.
+"""
+
 from collections.abc import Callable
 
 import orjson
 import structlog
 
-from services.dispatch.wake import Wake
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError
+from services.kernel.errors import BrokerGoneError, BrokerRefusedError, StoreGoneError
+from services.kernel.event import Json
 from services.kernel.ids import new_id
-from services.kernel.operation import OPS_TOPIC, Operation
+from services.kernel.operation import OPS_TOPIC, Kept, Operation
 from services.kernel.ports.broker import Producer
+from services.kernel.ports.store import OperationStore
 
 log = structlog.get_logger()
 
-RETRY_SECONDS = 1.0
-WAITING = 10_000
-"""Beyond this the oldest is dropped, with a log line: the rows say the same."""
+LOOK_SECONDS = 0.5
+AT_ONCE = 100
 
 
 class Operations:
-    """A bounded queue, written one after the other as long as the worker lives.
+    """Passes on what is kept, while this worker is the one that does."""
 
-    Whoever has something to tell calls `tell` with what a function of `kernel.operation` made.
-    """
-
-    def __init__(self, *, producer: Producer, clock: Clock, chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        store: OperationStore,
+        producer: Producer,
+        is_ours: Callable[[], bool],
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self._store = store
         self._producer = producer
+        self._is_ours = is_ours
         self._clock = clock
         self._chance = chance
-        self._queue: deque[Operation] = deque()
-        self._wake = Wake()
-
-    def tell(self, operation: Operation) -> None:
-        """Write *operation* as soon as Kafka takes it. Never waits."""
-        if len(self._queue) >= WAITING:
-            dropped = self._queue.popleft()
-            log.error("operation_dropped", type=dropped.type, subscription=dropped.subscription_id)
-        self._queue.append(operation)
-        self._wake.set()
 
     async def run(self) -> None:
-        """Write what is put, until cancelled."""
+        """Pass on what is kept, until cancelled. Waits out a lost Kafka or Postgres."""
         while True:
-            await self._wake.wait()
-            while self._queue:
+            await self._clock.sleep(LOOK_SECONDS)
+            if self._is_ours():
                 try:
-                    await self.write(self._queue[0])
-                    self._queue.popleft()
-                except BrokerGoneError as error:
-                    log.warning("operation_waits", type=self._queue[0].type, error=str(error))
-                    await self._clock.sleep(RETRY_SECONDS)
+                    await self.pass_on()
+                except (BrokerGoneError, StoreGoneError) as error:
+                    log.warning("operations_wait", error=str(error))
+
+    async def pass_on(self) -> None:
+        """Write what waits; cross it out when Kafka has it. Raises BrokerGoneError, StoreGoneError."""
+        while kept := await self._store.waiting(limit=AT_ONCE):
+            for each in kept:
+                await self._pass_on(each)
+            await self._store.told([each.number for each in kept])
 
     async def write(self, operation: Operation) -> None:
-        """Write *operation* now, or raise BrokerGoneError."""
+        """Write *operation* now, or raise BrokerGoneError: for what is looked at again after that."""
 
         def entropy(count: int) -> bytes:
             return int(self._chance() * (1 << 8 * count)).to_bytes(count, "big")
 
-        event = operation.event(
-            id_=new_id(now=self._clock.time(), entropy=entropy), now=self._clock.now()
-        )
+        id_ = new_id(now=self._clock.time(), entropy=entropy)
+        await self._produce(operation, operation.event(id_=id_, now=self._clock.now()))
+
+    async def _pass_on(self, kept: Kept) -> None:
+        operation = kept.operation
+        try:
+            await self._produce(operation, operation.event(id_=kept.id, now=kept.at))
+        except BrokerRefusedError as error:  # no other would be taken after it
+            log.error(  # noqa: TRY400 - what Kafka says is all there is to know
+                "operation_refused",
+                type=operation.type,
+                subscription_id=operation.subscription_id,
+                error=str(error),
+            )
+
+    async def _produce(self, operation: Operation, event: Json) -> None:
         await self._producer.produce(OPS_TOPIC, key=operation.key, value=orjson.dumps(event))

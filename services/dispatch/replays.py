@@ -19,7 +19,6 @@ import structlog
 
 from services.deliver.batch import alone
 from services.deliver.outbox import Outboxes
-from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.subscriptions import Subscriptions
 from services.feed.decode import Decoder
@@ -31,7 +30,6 @@ from services.kernel.condition import BreakerState
 from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.errors import BrokerGoneError, OutOfLogError, StoreGoneError
 from services.kernel.event import Batch, Event, Partition, Poison
-from services.kernel.operation import About, replay_finished
 from services.kernel.ports.broker import LogReader, Offsets
 from services.kernel.ports.store import Advance, ReplayStore
 from services.kernel.replay import Range, Replay
@@ -120,7 +118,6 @@ class Replays:
         partitions: OwnedPartitions,
         subscriptions: Subscriptions,
         outboxes: Outboxes,
-        operations: Operations,
         clock: Clock,
         max_body_bytes: int,
     ) -> None:
@@ -131,7 +128,6 @@ class Replays:
         self._partitions = partitions
         self._subscriptions = subscriptions
         self._outboxes = outboxes
-        self._operations = operations
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._sides: dict[tuple[str, Partition], Side] = {}
@@ -215,7 +211,7 @@ class Replays:
     async def _fail(self, id_: str, error: str) -> None:
         failed = await self._store.fail(id_, error=error, at=self._clock.now())
         if failed is not None:
-            self._tell(failed)
+            _note_end(failed)
 
     async def keep_on(self) -> None:
         """Write how far everything is, once a second, until cancelled."""
@@ -239,24 +235,7 @@ class Replays:
         done = await self._store.advance(list(news.values()), at=now)
         self._kept.update({key: advance for key, advance in news.items() if key in self._sides})
         for replay in done:
-            self._tell(replay)
-
-    def _tell(self, replay: Replay) -> None:
-        log.info("replay_ended", replay=replay.id, state=replay.state.value, sent=replay.sent)
-        subscription = self._subscriptions.get(replay.subscription_id)
-        if subscription is not None and replay.started_at and replay.ended_at:
-            self._operations.tell(
-                replay_finished(
-                    About.of(subscription),
-                    replay_id=replay.id,
-                    state=replay.state.value,
-                    total=replay.sent + replay.dead,
-                    delivered=replay.sent,
-                    dead=replay.dead,
-                    started_at=replay.started_at,
-                    finished_at=replay.ended_at,
-                )
-            )
+            _note_end(replay)
 
     async def run(self) -> None:
         """Read and offer, until cancelled."""
@@ -405,6 +384,10 @@ class Replays:
         )
         batch = subscription.delivery.mode is Mode.BATCH
         return alone(delivery, subscription.profile) if batch else delivery
+
+
+def _note_end(replay: Replay) -> None:
+    log.info("replay_ended", replay=replay.id, state=replay.state.value, sent=replay.sent)
 
 
 def _is_ordered(subscription: Subscription | None) -> bool:

@@ -65,13 +65,14 @@ class Retention:
         near: dict[SubscriptionId, int] = {}
         counts: Counter[int] = Counter()
         for owned in behind:
-            for id_, lane in owned.lanes.items():
+            for id_, lane in list(owned.lanes.items()):
                 lane.edge = used(lane.tracker.lowest, marks[owned.partition])
                 share = self._counted(id_, lane.edge)
                 if share:
                     counts[share] += 1
                     if share > max(near.get(id_, 0), self._told.get(id_, 0)):
-                        self._tell(owned, lane, share)
+                        await self._tell(owned, lane, share)
+                        self._told[id_] = share
                     near[id_] = max(near.get(id_, 0), share)
         self._told = near
         for share, gauge in metrics.LANES_NEAR_EDGE.items():
@@ -100,7 +101,7 @@ class Retention:
         is_active = subscription.status is Status.ACTIVE
         return share if is_active else min(share, SHARES[0])
 
-    def _tell(self, owned: Owned, lane: Lane, share: int) -> None:
+    async def _tell(self, owned: Owned, lane: Lane, share: int) -> None:
         subscription = self._subscriptions.get(lane.subscription_id)
         if subscription is None:
             return
@@ -114,7 +115,7 @@ class Retention:
             cursor=lane.tracker.lowest,
             lag=lag,
         )
-        self._operations.tell(_warning(subscription, lane, share, lag))
+        await self._operations.write(_warning(subscription, lane, share, lag))
 
 
 def _warning(subscription: Subscription, lane: Lane, share: int, lag: int) -> operation.Operation:

@@ -28,8 +28,7 @@ class Subscriptions:
     """Who wants what, as of at most a second ago; as of when Postgres went away, while it is gone.
 
     *on_change* is called synchronously with (before, after) where a subscription changed; before is None
-    where it is new, but not in the first load, and after is None where it was deleted. *on_disabled*
-    tells the world of one that we switched off.
+    where it is new, but not in the first load, and after is None where it was deleted.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Subscriptions:
         self._to_disable: deque[tuple[Subscription, str]] = deque()
         self._wake = Wake()
         self._reading = asyncio.Lock()
-        self.on_disabled: Callable[[Subscription, str], None] = lambda *_: None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -156,15 +154,11 @@ class Subscriptions:
             while self._to_disable:
                 subscription, reason = self._to_disable[0]
                 try:
-                    changed = await self._source.disable(
-                        subscription.id, reason=reason, at=self._clock.now()
-                    )
+                    await self._source.disable(subscription.id, reason=reason, at=self._clock.now())
                 except StoreGoneError:
                     await self._clock.sleep(RETRY_SECONDS)
                     continue
                 self._to_disable.popleft()
-                if changed:
-                    self.on_disabled(subscription, reason)
 
     async def _learn(self, read: Sequence[Subscription]) -> None:
         """Have their filters understood before they are used: a thousand take 40 ms."""

@@ -6,7 +6,8 @@
     disabled ◀── days without a success, and failures all along ──────────────────────────┘
 
 A row in Postgres per troubled subscription, shared by all workers, so that each step is told once
-whoever saw it. A success of one that is well costs one look at an empty set.
+whoever saw it, and kept with what is told of it (`operations`). A success of one that is well costs one
+look at an empty set.
 
 Deliveries of `webhook.*` count for nothing here: each failure to tell of a failure would be told of.
 Positions and other streams don't count towards switching off: they are worth nothing hours later.
@@ -19,16 +20,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from services import catalogue
-from services.dispatch.operations import Operations
-from services.kernel import operation
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.clock import Clock
 from services.kernel.condition import Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
-from services.kernel.operation import OPERATIONAL, About
-from services.kernel.ports.store import Told, Troubled, TroubleStore
+from services.kernel.operation import OPERATIONAL
+from services.kernel.ports.store import Troubled, TroubleStore
 from services.kernel.subscription import Subscription
 
 log = structlog.get_logger()
@@ -37,8 +36,6 @@ REPORT_SECONDS = 2.0
 LOOK_SECONDS = 30.0
 BREAKER_SECONDS = 300.0
 """A breaker that has been open for so long is told of, though nothing was given up yet."""
-REASONS = {"gone": "http_410"}
-"""Ours, in the words of the catalogue."""
 FAILING = "no_success"
 """Why we switch off what failed for days."""
 
@@ -50,7 +47,6 @@ class Troubles:
         self,
         *,
         store: TroubleStore,
-        operations: Operations,
         known: Callable[[SubscriptionId], Subscription | None],
         disable: Callable[[Subscription, str], None],
         open_for: Callable[[SubscriptionId], float],
@@ -58,7 +54,6 @@ class Troubles:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._operations = operations
         self._subscription = known
         self._disable = disable
         self._open_for = open_for
@@ -89,18 +84,6 @@ class Troubles:
         self._failed[id_] = before._replace(reason=reason)
         self._troubled.add(id_)
 
-    def disabled(self, subscription: Subscription, reason: str) -> None:
-        """Tell the others of the project that we switched *subscription* off."""
-        noted = self._failed.pop(subscription.id, None)
-        self._operations.tell(
-            operation.disabled(
-                About.of(subscription),
-                reason=REASONS.get(reason, reason),
-                failure_count=1,
-                since=noted.since if noted else None,
-            )
-        )
-
     async def run(self) -> None:
         """Report until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -108,7 +91,7 @@ class Troubles:
             group.create_task(self._look_all())
 
     async def report(self) -> None:
-        """Write what was noted, and tell what follows. What can't be written is kept."""
+        """Write what was noted: what follows is told. What can't be written is kept."""
         failed, self._failed = self._failed, {}
         succeeded, self._succeeded = self._succeeded, {}
         try:
@@ -120,17 +103,10 @@ class Troubles:
             self._succeeded = succeeded | self._succeeded
             return
         self._troubled = {*report.troubled, *self._failed}
-        for told in report.failing:
-            self._tell_failing(told)
-        for told in report.recovered:
-            subscription = self._subscription(told.subscription_id)
-            if subscription is not None:
-                log.info("subscription_recovered", subscription_id=subscription.id)
-                self._operations.tell(
-                    operation.recovered(
-                        About.of(subscription), since=told.since, backlog=told.backlog
-                    )
-                )
+        for id_, reason in report.failing.items():
+            log.warning("subscription_failing", subscription_id=id_, reason=reason)
+        for id_ in report.recovered:
+            log.info("subscription_recovered", subscription_id=id_)
 
     def look(self) -> None:
         """Say of those in trouble whose breaker has been open for minutes that they are failing."""
@@ -168,25 +144,6 @@ class Troubles:
             self._troubled.add(id_)
             before = Troubled(id_, at, None, None)
         self._failed[id_] = before._replace(failed_at=at) if counts else before
-
-    def _tell_failing(self, told: Told) -> None:
-        subscription = self._subscription(told.subscription_id)
-        if subscription is None:
-            return
-        log.warning("subscription_failing", subscription_id=subscription.id, reason=told.reason)
-        age = None
-        if told.oldest_ms is not None:
-            age = max(0.0, self._clock.time() - told.oldest_ms / 1000)
-        self._operations.tell(
-            operation.failing(
-                About.of(subscription),
-                reason=told.reason or "",
-                since=told.since,
-                failure_count=told.failure_count,
-                backlog=told.backlog,
-                oldest_age_seconds=age,
-            )
-        )
 
 
 def in_words(attempt: Attempt) -> str:

@@ -2,19 +2,27 @@
 
 They are delivered like any other event, but never about their own delivery: what fails or dies of
 `webhook.*` makes no further event, and nobody is told of themselves (`is_about`).
+
+What changes in Postgres and is told of is kept there in the same transaction (`Kept`), until Kafka has
+it: whoever is killed in between has told of it nevertheless.
 """
 
 from datetime import datetime
 from typing import Self
 
 from services.kernel.clock import rfc3339
+from services.kernel.dead_letter import Resend
 from services.kernel.event import Event, Json, Partition
+from services.kernel.geofence import Geofence
 from services.kernel.ids import SubscriptionId
+from services.kernel.replay import Replay
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
 
 OPS_TOPIC = "webhooks.ops"
 OPERATIONAL = "webhook."
+REASONS = {"gone": "http_410"}
+"""Ours for switching one off, in the words of the catalogue."""
 
 
 @value
@@ -47,12 +55,28 @@ class Operation:
 
 
 @value
+class Kept:
+    """An operational event that Postgres has, and Kafka not for sure."""
+
+    number: int
+    """In the order in which they are told."""
+    operation: Operation
+    at: datetime
+
+    @property
+    def id(self) -> str:
+        """Return the event's id: the same however often it is written."""
+        return f"{int(self.at.timestamp()):08x}{self.number:016x}"
+
+
+@value
 class About:
     """Which subscription it is about."""
 
     project_id: str
     subscription_id: str
-    url: str
+    url: str = ""
+    """Where the event names it."""
 
     @classmethod
     def of(cls, subscription: Subscription) -> Self:
@@ -94,6 +118,11 @@ def failing(
     )
 
 
+def vanished(about: About, geofence: Geofence) -> Operation:
+    """What its filter names was deleted: there it matches nothing any more."""
+    return failing(about, reason="geofence_deleted", since=geofence.changed_at)
+
+
 def recovered(about: About, *, since: datetime, backlog: int) -> Operation:
     """What was failing *since* then is well, and its backlog is gone."""
     return _operation("recovered", about, url=about.url, since=rfc3339(since), backlog=backlog)
@@ -103,7 +132,12 @@ def disabled(about: About, *, reason: str, failure_count: int, since: datetime |
     """We switched it off."""
     begun = {} if since is None else {"since": rfc3339(since)}
     return _operation(
-        "disabled", about, url=about.url, reason=reason, failure_count=failure_count, **begun
+        "disabled",
+        about,
+        url=about.url,
+        reason=REASONS.get(reason, reason),
+        failure_count=failure_count,
+        **begun,
     )
 
 
@@ -131,34 +165,61 @@ def gap(
     )
 
 
-def replay_finished(
-    about: About,
-    *,
-    replay_id: str,
-    state: str,
-    total: int,
-    started_at: datetime,
-    finished_at: datetime,
-    delivered: int | None = None,
-    dead: int | None = None,
-) -> Operation:
-    """A replay or a bulk resend is done, cancelled or failed; counts where they are known."""
-    counts = {"delivered": delivered, "dead": dead}
-    return _operation(
-        "replay_finished",
+def replay_ended(replay: Replay) -> Operation:
+    """A replay is done, cancelled or failed."""
+    return _finished(
+        About(project_id=replay.project_id, subscription_id=replay.subscription_id),
+        replay_id=replay.id,
+        state=replay.state.value,
+        total=replay.sent + replay.dead,
+        delivered=replay.sent,
+        dead=replay.dead,
+        started_at=replay.started_at or replay.created_at,
+        finished_at=replay.ended_at or replay.created_at,
+    )
+
+
+def resend_ended(job: Resend, about: About) -> Operation:
+    """A bulk resend to one subscription is done, cancelled or failed."""
+    return _finished(
         about,
-        replay_id=replay_id,
-        state=state,
-        total=total,
-        **{name: count for name, count in counts.items() if count is not None},
-        started_at=rfc3339(started_at),
-        finished_at=rfc3339(finished_at),
+        replay_id=job.id,
+        state=job.state.value,
+        total=job.moved + job.missing,
+        delivered=job.delivered,
+        dead=job.dead,
+        started_at=job.started_at or job.created_at,
+        finished_at=job.finished_at or job.created_at,
     )
 
 
 def secret_rotated(about: About, *, previous_expires_at: datetime) -> Operation:
     """A signing secret was rotated; the one before signs until then."""
     return _operation("secret_rotated", about, previous_expires_at=rfc3339(previous_expires_at))
+
+
+def _finished(
+    about: About,
+    *,
+    replay_id: str,
+    state: str,
+    total: int,
+    delivered: int,
+    dead: int,
+    started_at: datetime,
+    finished_at: datetime,
+) -> Operation:
+    return _operation(
+        "replay_finished",
+        about,
+        replay_id=replay_id,
+        state=state,
+        total=total,
+        delivered=delivered,
+        dead=dead,
+        started_at=rfc3339(started_at),
+        finished_at=rfc3339(finished_at),
+    )
 
 
 def _operation(name: str, about: About, **data: object) -> Operation:

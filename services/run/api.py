@@ -37,7 +37,6 @@ from services.api.subscriptions import SubscriptionRoutes
 from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
 from services.control.access import Access, weakness
-from services.control.announce import Announcer
 from services.control.answers import Answers
 from services.control.audit import Audit
 from services.control.backlog import Backlogs
@@ -195,7 +194,6 @@ async def _build(
     fences = PostgresGeofences(pool=pool)
     filters = Filters(access=access, geofences=fences)
     offsets = await _offsets(settings, stack)
-    announcer = Announcer(producer=producer, clock=clock, entropy=os.urandom)
     subscriptions = Subscriptions(
         store=registrations,
         access=access,
@@ -203,7 +201,6 @@ async def _build(
         filters=filters,
         starts=Starts(offsets=offsets, topics=parts.topics(settings)),
         audit=audit,
-        announcer=announcer,
         clock=clock,
         entropy=os.urandom,
     )
@@ -255,7 +252,6 @@ async def _build(
             max_body_bytes=settings.deliver.max_body_bytes,
         ),
         audit=audit,
-        announcer=announcer,
         clock=clock,
         entropy=os.urandom,
     )
@@ -270,7 +266,6 @@ async def _build(
         store=jobs,
         kept=Kept(letters=letters, history=history, journal=journal, log=log_),
         subscriptions=subscriptions,
-        announcer=announcer,
         audit=audit,
         clock=clock,
         entropy=os.urandom,
@@ -286,8 +281,6 @@ async def _build(
             max_body_bytes=settings.deliver.max_body_bytes,
             clock=clock,
         ),
-        registrations=registrations,
-        announcer=announcer,
         clock=clock,
         name=f"{socket.gethostname()}/{os.getpid()}",
     )

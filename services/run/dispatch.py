@@ -30,6 +30,7 @@ from services.store.counts import PostgresMatchCounts
 from services.store.geofences import PostgresGeofenceSource
 from services.store.health import PostgresHealth
 from services.store.lanes import PostgresLanes
+from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions
 from services.store.replays import PostgresReplays
 from services.store.retries import PostgresRetries
@@ -95,6 +96,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
         geofences=PostgresGeofenceSource(pool=pool, clock=clock),
         health=PostgresHealth(pool=pool),
         trouble=PostgresTrouble(pool=pool),
+        operations=PostgresOperations(pool=pool),
         counts=PostgresMatchCounts(pool=pool),
         sender=SigningSender(
             client=client,

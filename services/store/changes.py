@@ -11,6 +11,7 @@ import orjson
 
 from services.kernel.clock import Clock
 from services.kernel.ids import SubscriptionId
+from services.kernel.operation import disabled
 from services.kernel.subscription import (
     Profile,
     SignatureScheme,
@@ -20,8 +21,9 @@ from services.kernel.subscription import (
 )
 from services.store.cipher import Cipher, Encrypted
 from services.store.notifications import notifications
+from services.store.operations import about, keep
 from services.store.options import options_of
-from services.store.pool import Pool
+from services.store.pool import Pool, queries
 
 CHANNEL = "webhooks_subscriptions"
 SLICE = 200
@@ -61,7 +63,15 @@ class PostgresSubscriptionSource:
 
     async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:
         """Disable it if it is active; tell whether that changed anything."""
-        return await self._pool.fetchrow("disable_subscription", id_, reason, at) is not None
+        async with self._pool.transaction() as connection:
+            row = await connection.fetchrow(queries()["disable_subscription"], id_, reason, at)
+            if row is None:
+                return False
+            told = disabled(
+                about(row), reason=reason, failure_count=row["failure_count"], since=row["since"]
+            )
+            await keep(connection, [told])
+        return True
 
     async def _subscriptions(
         self, rows: Sequence[asyncpg.Record], secrets: Sequence[asyncpg.Record]

@@ -10,8 +10,10 @@ import orjson
 from services.kernel.clock import Clock
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId
+from services.kernel.operation import vanished
 from services.kernel.registration import Page
 from services.store.notifications import notifications
+from services.store.operations import about, keep
 from services.store.pool import Pool, queries
 
 CHANNEL = "webhooks_geofences"
@@ -66,7 +68,7 @@ class PostgresGeofences:
             rows = await connection.fetch(sql["geofence_users"], *key)
             if not rows:
                 await connection.execute(sql["delete_geofence"], *key, at)
-        return [row["id"] for row in rows]
+        return [row["subscription_id"] for row in rows]
 
 
 class PostgresGeofenceSource:
@@ -94,23 +96,24 @@ class PostgresGeofenceSource:
 
     async def take_geofence(self, news: GeofenceNews) -> bool:
         """Store what an event says, unless what is stored is newer; tell whether that changed it."""
-        geofence = news.geofence
-        row = await self._pool.fetchrow(
-            "take_geofence",
-            geofence.id,
-            geofence.project_id,
-            *_said(geofence),
-            geofence.created_at,
-            geofence.updated_at,
-            geofence.changed_at if news.deleted else None,
-        )
-        return row is not None and row["changed"]
-
-    async def geofence_users(
-        self, project_id: ProjectId, id_: GeofenceId
-    ) -> Sequence[SubscriptionId]:
-        """Return the subscriptions whose filters name it."""
-        return [row["id"] for row in await self._pool.fetch("geofence_users", project_id, id_)]
+        geofence, sql = news.geofence, queries()
+        async with self._pool.transaction() as connection:
+            row = await connection.fetchrow(
+                sql["take_geofence"],
+                geofence.id,
+                geofence.project_id,
+                *_said(geofence),
+                geofence.created_at,
+                geofence.updated_at,
+                geofence.changed_at if news.deleted else None,
+            )
+            changed = row is not None and bool(row["changed"])
+            if changed and news.deleted:
+                users = await connection.fetch(
+                    sql["geofence_users"], geofence.project_id, geofence.id
+                )
+                await keep(connection, [vanished(about(user), geofence) for user in users])
+        return changed
 
     async def coordinate_order(self, project_id: ProjectId) -> CoordinateOrder | None:
         """Return which number comes first in a bare pair of the project; None: nobody said."""

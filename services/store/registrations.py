@@ -9,10 +9,12 @@ import orjson
 
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
 from services.kernel.lane import Start
+from services.kernel.operation import About, secret_rotated
 from services.kernel.registration import NewSecret, Page, ProjectUsage, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
 from services.store.cipher import Cipher, Encrypted
 from services.store.lanes import start_columns
+from services.store.operations import keep
 from services.store.options import ages_text, grouping_text, options_of
 from services.store.pool import Pool, queries
 
@@ -160,6 +162,9 @@ class PostgresRegistrations:
         async with self._pool.transaction() as connection:
             await connection.execute(queries()["end_secrets"], id_, previous_expires_at)
             await self._add_secret(connection, id_, secret)
+            owner = await connection.fetchval(queries()["project_of"], id_)
+            about = About(project_id=owner, subscription_id=id_)
+            await keep(connection, [secret_rotated(about, previous_expires_at=previous_expires_at)])
 
     async def end_secret(self, id_: SubscriptionId, secret_id: SecretId, *, at: datetime) -> bool:
         """End a secret now, if another one is left; tell whether it was there."""

@@ -8,9 +8,11 @@ import asyncpg
 
 from services.kernel.event import Partition
 from services.kernel.ids import ProjectId, SubscriptionId
+from services.kernel.operation import replay_ended
 from services.kernel.ports.store import Advance
 from services.kernel.registration import Page
 from services.kernel.replay import Range, Replay, ReplayState, Wanted
+from services.store.operations import keep
 from services.store.pool import Pool, queries
 
 
@@ -72,7 +74,7 @@ class PostgresReplays:
 
     async def cancel(self, id_: str, *, at: datetime) -> bool:
         """Cancel it; False where it had ended."""
-        return await self._pool.execute("cancel_replay", id_, at) > 0
+        return bool(await self._ended("cancel_replay", id_, at))
 
     async def active(self, partitions: Collection[Partition]) -> Sequence[Replay]:
         """Return those that have something left to send on these partitions."""
@@ -93,17 +95,22 @@ class PostgresReplays:
             [each.waiting for each in advances],
             at,
         )
-        ids = list({each.replay_id for each in advances})
-        return await self._of(await self._pool.fetch("finish_replays", ids, at))
+        return await self._ended("finish_replays", list({each.replay_id for each in advances}), at)
 
     async def fail(self, id_: str, *, error: str, at: datetime) -> Replay | None:
         """End one that can't go on, and return it; None where it had ended."""
-        touched = await self._pool.execute("fail_replay", id_, error, at)
-        return await self.get(id_) if touched else None
+        return next(iter(await self._ended("fail_replay", id_, error, at)), None)
 
-    async def _of(self, ids: Sequence[asyncpg.Record]) -> Sequence[Replay]:
-        found = [await self.get(row["id"]) for row in ids]
-        return [replay for replay in found if replay is not None]
+    async def _ended(self, name: str, *arguments: object) -> Sequence[Replay]:
+        """Run a statement that returns the ids of replays which end by it; tell of their end."""
+        async with self._pool.together():
+            rows = await self._pool.fetch(name, *arguments)
+            found = [await self.get(row["id"]) for row in rows]
+            ended = [replay for replay in found if replay is not None]
+            if ended:
+                async with self._pool.connection() as connection:
+                    await keep(connection, [replay_ended(replay) for replay in ended])
+        return ended
 
     async def _with_ranges(self, rows: Sequence[asyncpg.Record]) -> Sequence[Replay]:
         if not rows:

@@ -9,10 +9,12 @@ import orjson
 
 from services.kernel.dead_letter import DeadFilter, JobState, Resend, Source
 from services.kernel.delivery import Delivery
+from services.kernel.operation import About, resend_ended
 from services.kernel.ports.control import Passed
 from services.kernel.recorded import Recorded
 from services.kernel.registration import Page
-from services.store.pool import Pool
+from services.store.operations import keep
+from services.store.pool import Pool, queries
 from services.store.retries import about_column, body_columns, columns
 
 TIMES = ("since", "until")
@@ -53,7 +55,7 @@ class PostgresResends:
 
     async def cancel(self, id_: str, *, at: datetime) -> bool:
         """End one that isn't over; tell whether it wasn't."""
-        return await self._pool.fetchrow("cancel_resend", id_, at) is not None
+        return await self._ended("cancel_resend", id_, at)
 
     async def claim(self, worker: str, *, now: datetime, lease: timedelta) -> Resend | None:
         """Return the oldest job that nobody works on; nobody else does now for so long."""
@@ -89,8 +91,23 @@ class PostgresResends:
         self, job: Resend, worker: str, *, state: JobState, error: str | None, at: datetime
     ) -> bool:
         """End a job; tell whether it still was *worker*'s."""
-        row = await self._pool.fetchrow("finish_resend", job.id, worker, state.value, error, at)
-        return row is not None
+        return await self._ended("finish_resend", job.id, worker, state.value, error, at)
+
+    async def _ended(self, name: str, id_: str, *arguments: object) -> bool:
+        """Run a statement that ends a job, and tell of it.
+
+        Not where it was of one delivery, or of all webhooks.
+        """
+        async with self._pool.together():
+            row = await self._pool.fetchrow(name, id_, *arguments)
+            job = await self.get(id_) if row else None
+            to = None if job is None else job.to or job.asked.subscription_id
+            if job is not None and to is not None and job.asked.id is None:
+                async with self._pool.connection() as connection:
+                    owner = await connection.fetchval(queries()["project_of"], to)
+                    about = About(project_id=owner, subscription_id=to)
+                    await keep(connection, [resend_ended(job, about)] if owner else [])
+        return job is not None
 
 
 def _put_row(delivery: Delivery) -> tuple[Any, ...]:

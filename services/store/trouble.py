@@ -3,8 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import asyncpg
+
+from services.kernel import operation
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Told, Troubled, TroubleReport
+from services.kernel.operation import Operation
+from services.kernel.ports.store import Troubled, TroubleReport
+from services.store.operations import about, keep
 from services.store.pool import Pool, queries
 
 
@@ -23,7 +28,7 @@ class PostgresTrouble:
     ) -> TroubleReport:
         """Take in what was noted; return what is to be told, and who is in trouble now."""
         sql = queries()
-        failing: list[Told] = []
+        failing: Sequence[asyncpg.Record] = []
         async with self._pool.transaction() as connection:
             if failed:
                 ordered = sorted(failed)  # two workers never wait for each other's rows in a ring
@@ -41,20 +46,34 @@ class PostgresTrouble:
             if begun:
                 ids = sorted(begun)
                 reasons = [begun[id_] for id_ in ids]
-                rows = await connection.fetch(sql["begin_failing"], ids, reasons, now)
-                failing = [Told(**row) for row in rows]
+                failing = await connection.fetch(sql["begin_failing"], ids, reasons, now)
             ended = await connection.fetch(sql["end_trouble"])
             troubled = await connection.fetch(sql["troubled"])
+            well = [row for row in ended if row["was_failing"]]
+            told = [_failing(row, now) for row in failing] + [_recovered(row) for row in well]
+            await keep(connection, told)
         return TroubleReport(
-            failing=failing,
-            recovered=[
-                Told(row["subscription_id"], row["since"], row["reason"], 0, 0, None)
-                for row in ended
-                if row["was_failing"]
-            ],
+            failing={row["subscription_id"]: row["reason"] for row in failing},
+            recovered=[row["subscription_id"] for row in well],
             troubled={row["subscription_id"] for row in troubled},
         )
 
     async def hopeless(self, after: timedelta) -> Collection[SubscriptionId]:
         """Return what has failed for so long without a success."""
         return [row["subscription_id"] for row in await self._pool.fetch("hopeless", after)]
+
+
+def _failing(row: asyncpg.Record, now: datetime) -> Operation:
+    oldest = row["oldest_ms"]
+    return operation.failing(
+        about(row),
+        reason=row["reason"],
+        since=row["since"],
+        failure_count=row["failure_count"],
+        backlog=row["backlog"],
+        oldest_age_seconds=None if oldest is None else now.timestamp() - oldest / 1000,
+    )
+
+
+def _recovered(row: asyncpg.Record) -> Operation:
+    return operation.recovered(about(row), since=row["since"], backlog=0)

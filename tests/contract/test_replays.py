@@ -8,8 +8,10 @@ import pytest
 
 from services.kernel.clock import SystemClock
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Advance, Floor, PartitionStore
+from services.kernel.operation import replay_ended
+from services.kernel.ports.store import Advance, Floor, OperationStore, PartitionStore
 from services.kernel.replay import Range, Replay, ReplayState, Wanted
+from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions
 from services.store.replays import PostgresReplays
 from tests.support.fake_replays import FakeReplays
@@ -25,6 +27,7 @@ class Store:
 
     replays: FakeReplays | PostgresReplays
     partitions: PartitionStore
+    operations: OperationStore
     subscription: SubscriptionId
 
     async def epoch(self) -> int:
@@ -58,12 +61,18 @@ def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  
 async def store(dsn: str | None) -> AsyncIterator[Store]:
     if dsn is None:
         database = FakeDatabase(clock=SystemClock())
-        yield Store(FakeReplays(database), FakeStore(database), SubscriptionId(an_id()))
+        client = FakeStore(database)
+        yield Store(FakeReplays(database), client, client, SubscriptionId(an_id()))
         return
     async with a_pool(dsn) as pool:
         await a_project(pool)
         id_ = await a_subscription(pool)
-        yield Store(PostgresReplays(pool=pool), PostgresPartitions(pool=pool), id_)
+        yield Store(
+            PostgresReplays(pool=pool),
+            PostgresPartitions(pool=pool),
+            PostgresOperations(pool=pool),
+            id_,
+        )
 
 
 def told(replay: Replay, epoch: int, cursor: int, *, waiting: bool = False) -> Advance:
@@ -98,7 +107,10 @@ async def test_an_owner_moves_it_on_and_it_ends_where_its_ranges_do(store: Store
     found = await store.replays.get(replay.id)
     assert found is not None
     assert (found.state, found.done, found.total, found.sent) == (ReplayState.RUNNING, 5, 10, 5)
+    assert await store.operations.waiting(limit=9) == []
     (done,) = await store.replays.advance([told(replay, epoch, 20)], at=NOW + HOUR)
+    (kept,) = await store.operations.waiting(limit=9)
+    assert kept.operation == replay_ended(done)
     assert (done.state, done.started_at, done.ended_at) == (ReplayState.DONE, NOW, NOW + HOUR)
     assert list(await store.replays.advance([told(replay, epoch, 20)], at=NOW)) == []
     assert list(await store.replays.active([EVENTS])) == []
@@ -127,3 +139,8 @@ async def test_what_ended_stays_as_it_ended(store: Store) -> None:
     failed = await store.replays.fail(other.id, error="the log is gone", at=NOW)
     assert failed is not None
     assert (failed.state, failed.error) == (ReplayState.FAILED, "the log is gone")
+    told = [kept.operation for kept in await store.operations.waiting(limit=9)]
+    assert [(each.type, each.data["replay_id"], each.data["state"]) for each in told] == [
+        ("webhook.replay_finished", replay.id, "cancelled"),
+        ("webhook.replay_finished", other.id, "failed"),
+    ]

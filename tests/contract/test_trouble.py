@@ -7,20 +7,22 @@ from datetime import timedelta
 
 import pytest
 
-from services.kernel.clock import SystemClock
-from services.kernel.ids import SubscriptionId
+from services.kernel.clock import SystemClock, rfc3339
+from services.kernel.ids import SubscriptionId, is_id
+from services.kernel.operation import Operation
 from services.kernel.ports.store import (
     Floor,
+    OperationStore,
     Park,
     PartitionStore,
     Remove,
     RetryStore,
     SubscriptionSource,
-    Told,
     Troubled,
     TroubleStore,
 )
 from services.store.changes import PostgresSubscriptionSource
+from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool
 from services.store.registrations import PostgresRegistrations
@@ -32,6 +34,7 @@ from tests.support.fake_trouble import FakeTrouble
 from tests.support.rows import (
     EVENTS,
     NOW,
+    PROJECT,
     a_cipher,
     a_delivery,
     a_pool,
@@ -52,20 +55,30 @@ class Store:
     retries: RetryStore
     partitions: PartitionStore
     source: SubscriptionSource
+    operations: OperationStore
     subscribe: Callable[[], Awaitable[SubscriptionId]]
     unsubscribe: Callable[[SubscriptionId], Awaitable[None]]
 
     async def failed(
         self, id_: SubscriptionId, seconds: float, *, reason: str | None = None, counts: bool = True
-    ) -> list[Told]:
+    ) -> list[Operation]:
+        """Report a failure, and return what is told of it."""
         at = after(seconds)
         row = Troubled(id_, at, at if counts else None, reason)
-        return list((await self.trouble.report_trouble([row], {}, now=at)).failing)
+        known = len(await self.told())
+        report = await self.trouble.report_trouble([row], {}, now=at)
+        if report.failing:
+            assert report.failing == {id_: reason}
+        return (await self.told())[known:] if report.failing else []
 
     async def succeeded(self, id_: SubscriptionId, seconds: float) -> list[SubscriptionId]:
         at = after(seconds)
         report = await self.trouble.report_trouble([], {id_: at}, now=at)
-        return [told.subscription_id for told in report.recovered]
+        return list(report.recovered)
+
+    async def told(self) -> list[Operation]:
+        """Return what is told, in order."""
+        return [kept.operation for kept in await self.operations.waiting(limit=100)]
 
     async def troubled(self) -> set[SubscriptionId]:
         return set((await self.trouble.report_trouble([], {}, now=NOW)).troubled)
@@ -99,7 +112,7 @@ def a_fake() -> Store:
     async def unsubscribe(id_: SubscriptionId) -> None:
         database.unsubscribe(id_)
 
-    return Store(FakeTrouble(database), client, client, client, subscribe, unsubscribe)
+    return Store(FakeTrouble(database), client, client, client, client, subscribe, unsubscribe)
 
 
 def a_real(pool: Pool) -> Store:
@@ -116,6 +129,7 @@ def a_real(pool: Pool) -> Store:
         PostgresRetries(pool=pool),
         PostgresPartitions(pool=pool),
         PostgresSubscriptionSource(pool=pool, cipher=a_cipher(), clock=CLOCK),
+        PostgresOperations(pool=pool),
         subscribe,
         unsubscribe,
     )
@@ -132,20 +146,29 @@ async def test_a_single_failure_is_trouble_but_nobody_is_told(store: Store) -> N
 async def test_that_it_is_failing_is_told_once_until_it_has_recovered(store: Store) -> None:
     id_ = await store.subscribe()
     await store.failed(id_, 0)
-    assert await store.failed(id_, 60, reason="http_503") == [
-        Told(id_, NOW, "http_503", 0, 0, None)
-    ]
+    (failing,) = await store.failed(id_, 60, reason="http_503")
+    assert (failing.type, failing.project_id, failing.subscription_id) == (
+        "webhook.failing",
+        PROJECT,
+        id_,
+    )
+    assert (failing.data["reason"], failing.data["since"]) == ("http_503", rfc3339(NOW))
     assert await store.failed(id_, 61, reason="timeout") == []
     assert await store.succeeded(id_, 62) == [id_]
     assert await store.succeeded(id_, 63) == []
     (again,) = await store.failed(id_, 64, reason="timeout")
-    assert (again.since, again.reason) == (after(64), "timeout")
+    assert (again.data["since"], again.data["reason"]) == (rfc3339(after(64)), "timeout")
+    assert [told.type for told in await store.told()] == [
+        "webhook.failing",
+        "webhook.recovered",
+        "webhook.failing",
+    ]
 
 
 async def test_of_workers_that_see_it_at_once_one_tells(store: Store) -> None:
     id_ = await store.subscribe()
-    told = await asyncio.gather(*(store.failed(id_, 1, reason="http_500") for _ in range(4)))
-    assert sum(map(len, told)) == 1
+    await asyncio.gather(*(store.failed(id_, 1, reason="http_500") for _ in range(4)))
+    assert len(await store.told()) == 1
 
 
 async def test_it_has_recovered_only_when_nothing_waits_any_more(store: Store) -> None:
@@ -154,12 +177,13 @@ async def test_it_has_recovered_only_when_nothing_waits_any_more(store: Store) -
     delivery = a_delivery(id_, epoch=epoch)
     await store.retries.write([Park(delivery, after(300), None)])
     (told,) = await store.failed(id_, 0, reason="http_503")
-    assert (told.backlog, told.oldest_ms) == (1, delivery.timestamp_ms)
+    age = round(NOW.timestamp() - delivery.timestamp_ms / 1000, 1)
+    assert (told.data["backlog"], told.data["oldest_age_seconds"]) == (1, age)
     assert await store.succeeded(id_, 1) == []
     assert await store.troubled() == {id_}
     await store.retries.write([Remove(delivery)])
     report = await store.trouble.report_trouble([], {}, now=after(2))
-    assert [told.subscription_id for told in report.recovered] == [id_]
+    assert list(report.recovered) == [id_]
 
 
 async def test_a_success_before_the_last_failure_is_no_recovery(store: Store) -> None:
@@ -186,9 +210,27 @@ async def test_what_is_switched_off_or_deleted_is_in_no_trouble_any_more(store: 
     off, deleted = await store.subscribe(), await store.subscribe()
     for id_ in (off, deleted):
         await store.failed(id_, 0)
-    await store.source.disable(off, reason="gone", at=after(1))
+    assert await store.source.disable(off, reason="gone", at=after(1))
+    assert not await store.source.disable(off, reason="gone", at=after(1))
+    (told,) = await store.told()
+    assert (told.type, told.subscription_id) == ("webhook.disabled", off)
+    assert (told.data["reason"], told.data["since"]) == ("http_410", rfc3339(NOW))
     await store.unsubscribe(deleted)
     assert await store.troubled() == set()
     for id_ in (off, deleted):
         assert await store.failed(id_, 2, reason="http_410") == []
     assert await store.troubled() == set()
+
+
+async def test_what_is_told_waits_in_order_until_kafka_has_it(store: Store) -> None:
+    ids = [await store.subscribe() for _ in range(3)]
+    for n, id_ in enumerate(ids):
+        await store.failed(id_, n, reason="timeout")
+    first, *others = await store.operations.waiting(limit=2)
+    assert [kept.operation.subscription_id for kept in (first, *others)] == ids[:2]
+    assert first.id < others[0].id
+    assert is_id(first.id)
+    await store.operations.told([first.number])
+    await store.operations.told([first.number])
+    assert [told.subscription_id for told in await store.told()] == ids[1:]
+    assert (await store.operations.waiting(limit=1))[0].id == others[0].id

@@ -8,7 +8,9 @@ import services
 from services.store.pool import queries
 from tests.support.databases import connected
 
-USE = re.compile(r'(?:_pool\.(?:fetch|fetchrow|execute)\(\s*|sql\[|queries\(\)\[)"(\w+)"')
+USE = re.compile(
+    r'(?:(?:_pool\.(?:fetch|fetchrow|execute)|_ended)\(\s*|sql\[|queries\(\)\[)"(\w+)"'
+)
 HEAD = re.compile(r"^-- name: (\w+)\n((?:-- .*\n)*)", re.MULTILINE)
 
 

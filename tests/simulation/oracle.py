@@ -6,6 +6,7 @@ epochs             rows are changed by the process alone to which Postgres gave 
 at least once      at the end every due pair is acknowledged, dead, or its subscription is deleted
 repeats            after what was acknowledged: only where a fault explains it; same `webhook-id`
 one at a time      a pair is never in flight twice in one process under one epoch
+told               at the end the log has each operational event that was kept, the same each time
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+import orjson
+
 from services.feed.decode import derived_id
 from services.feed.settled_map import decode
 from services.kernel.attempt import Attempt, Outcome
@@ -21,6 +24,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position, Record
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Keep, LaneChange, LaneRow, Start, StartKind
+from services.kernel.operation import OPS_TOPIC, Kept
 from services.kernel.ports.broker import Commit
 from services.kernel.ports.store import Bury, RowChange
 from services.kernel.subscription import Status, Subscription
@@ -110,6 +114,8 @@ class Oracle(Watcher, CommitWatcher):
     """What retention took before it was settled."""
     skipped: set[Pair] = field(default_factory=set)
     """What a person left out."""
+    to_tell: dict[str, Kept] = field(default_factory=dict)
+    """Operational events that were kept, by id."""
     _tokens: dict[str, Position] = field(default_factory=dict)
     _owners: dict[tuple[Partition, int], Process | None] = field(default_factory=dict)
     _flying: set[tuple[Process, int, Pair]] = field(default_factory=set)
@@ -174,6 +180,11 @@ class Oracle(Watcher, CommitWatcher):
             if partition not in owned:
                 self.breaks(f"{process} committed {partition}, which the group gave to another")
             self._judge(partition, commit)
+
+    def kept(self, kept: Kept) -> None:
+        """Remember what is to be told."""
+        self.note(f"kept {kept.operation.type} of {kept.operation.subscription_id}")
+        self.to_tell[kept.id] = kept
 
     def flies(self, process: Process, delivery: Delivery, now: float) -> None:
         """Take in that a request begins."""
@@ -367,6 +378,7 @@ class Oracle(Watcher, CommitWatcher):
             for (partition, id_), lane in tables.lanes.items()
             if id_ not in self.hopeless and lane.cursor < self.kafka.logs[partition].end
         ]
+        left += [f"{kept} is to be told" for kept in tables.operations]
         for partition, log in self.kafka.logs.items():
             commit = self.kafka.group.offsets.get(partition)
             last = log.records[-1].position.next_offset if log.records else 0
@@ -386,6 +398,16 @@ class Oracle(Watcher, CommitWatcher):
         for position, id_ in self.skipped | self.deleted:
             if not self._is_accounted(position, id_):
                 self.breaks(f"{position} → {id_} was left out, and no gap says so")
+        self._judge_told()
+
+    def _judge_told(self) -> None:
+        """Hold what was said of subscriptions to what was to be said."""
+        said = defaultdict(set)
+        for record in self.kafka.logs[Partition(OPS_TOPIC, 0)].records:
+            said[orjson.loads(record.value or b"{}")["id"]].add(record.value)
+        for id_, kept in self.to_tell.items():
+            if len(said[id_]) != 1:
+                self.breaks(f"{kept} was told in {len(said[id_])} ways")
 
     def _is_accounted(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether it is said of a pair that was left out, or it ended otherwise."""

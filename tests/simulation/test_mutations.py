@@ -14,6 +14,7 @@ from services.deliver.outbox import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane
+from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.starts import Starts
@@ -180,6 +181,16 @@ def keys_are_kept_of_what_was_let_go(_: Callable[..., Any]) -> Callable[..., Any
     return lambda *_: None
 
 
+def crossed_out_before_kafka_has_it(_: Callable[..., Any]) -> Callable[..., Any]:
+    async def pass_on(self: Operations) -> None:
+        while kept := await self._store.waiting(limit=100):
+            await self._store.told([each.number for each in kept])
+            for each in kept:
+                await self._pass_on(each)
+
+    return pass_on
+
+
 BUGS = [
     Bug(Tracker, "progress", committed_is_the_highest_read),
     Bug(Tracker, "progress", a_hole_is_forgotten),
@@ -198,6 +209,7 @@ BUGS = [
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
     Bug(Lane, "has_passed", what_was_settled_before_more_types_is_forgotten, seed=212),
     Bug(Starts, "_leap", a_leap_leaves_no_gap),
+    Bug(Operations, "pass_on", crossed_out_before_kafka_has_it),
     Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go, seed=100),
 ]
 

@@ -203,6 +203,7 @@ class World:
             geofences=FakeGeofences(self.database, seconds=STORE_SECONDS),
             health=store,
             trouble=FakeTrouble(self.database, seconds=STORE_SECONDS),
+            operations=store,
             counts=FakeMatchCounts(self.database, seconds=STORE_SECONDS),
             sender=_Watched(sender, self.oracle, self.order, process),
             clock=self.clock,
@@ -217,6 +218,7 @@ class World:
             max_in_flight_per_subscription=scenario.max_in_flight,
             max_record_bytes=1 << 20,
             drain_seconds=scenario.drain_seconds,
+            tells=Partition(MASTER, 0),
         )
         return assemble(ports, options, scenario.limits, extras=[attempts.run])
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from services.kernel.errors import StoreGoneError
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews
-from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId
+from services.kernel.ids import GeofenceId, ProjectId
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import GoneError
 
@@ -23,7 +23,6 @@ class FakeGeofences:
         self._rows: dict[tuple[ProjectId, GeofenceId], GeofenceNews] = {}
         self._changed: set[ProjectId] = set()
         self._bell = asyncio.Event()
-        self.users: dict[GeofenceId, list[SubscriptionId]] = {}
         self.orders: dict[ProjectId, CoordinateOrder] = {}
 
     async def load_geofences(
@@ -49,14 +48,6 @@ class FakeGeofences:
     async def take_geofence(self, news: GeofenceNews) -> bool:
         """Store what an event says, unless what is stored is newer; tell whether that changed it."""
         return await self._ask(lambda: self._take(news))
-
-    async def geofence_users(
-        self,
-        project_id: ProjectId,  # noqa: ARG002 - ids are told apart already
-        id_: GeofenceId,
-    ) -> Sequence[SubscriptionId]:
-        """Return the subscriptions whose filters name it."""
-        return await self._ask(lambda: list(self.users.get(id_, ())))
 
     async def coordinate_order(self, project_id: ProjectId) -> CoordinateOrder | None:
         """Return which number comes first in a bare pair of the project."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition
+from services.kernel.operation import replay_ended
 from services.kernel.ports.store import Advance
 from services.kernel.replay import ENDED, Replay, ReplayState
 from tests.support.fake_store import FakeDatabase
@@ -72,6 +73,7 @@ class FakeReplays:
         started = row.started_at or (at if state is not ReplayState.CANCELLED else None)
         ended = replace(row, state=state, error=error, ended_at=at, started_at=started)
         self._rows[id_] = ended
+        self._database.keep([replay_ended(ended)])
         return ended
 
     def _advance(self, advances: Sequence[Advance], at: datetime) -> list[Replay]:

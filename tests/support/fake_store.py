@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from services.kernel.clock import Clock
@@ -22,6 +23,7 @@ from services.kernel.lane import (
     Start,
     StartKind,
 )
+from services.kernel.operation import About, Kept, Operation, disabled
 from services.kernel.ports.store import (
     Assignment,
     Bury,
@@ -104,6 +106,7 @@ class Tables:
     health: dict[tuple[SubscriptionId, str], HealthRow] = field(default_factory=dict)
     trouble: dict[SubscriptionId, Any] = field(default_factory=dict)
     """Rows of `fake_trouble`."""
+    operations: list[Kept] = field(default_factory=list)
     lanes: dict[LaneKey, LaneRow] = field(default_factory=dict)
     starts: dict[LaneKey, Start] = field(default_factory=dict)
 
@@ -121,6 +124,9 @@ class Watcher:
         self, process: Process | None, change: LaneChange, before: LaneRow | None
     ) -> None:
         """A lane was written or deleted."""
+
+    def kept(self, kept: Kept) -> None:
+        """Something is to be told."""
 
     def told(self, process: Process | None, subscriptions: Collection[Subscription]) -> None:
         """A process heard of subscriptions."""
@@ -142,6 +148,7 @@ class FakeDatabase(Server):
         self.changed_at: dict[SubscriptionId, datetime] = {}
         self.watcher = watcher or Watcher()
         self._listeners: list[_Line] = []
+        self._numbers = count(1)
 
     def go(self, state: State) -> None:
         """Go down, cutting the lines that notifications come by, or come back."""
@@ -186,13 +193,34 @@ class FakeDatabase(Server):
             row = self.tables.retries.pop(key)
             self.tables.dead[key] = DeadRow(row.delivery, row.delivery.number - 1, reason)
 
-    def disable(self, id_: SubscriptionId) -> bool:
-        """Disable a subscription if it is active."""
+    def disable(self, id_: SubscriptionId, reason: str) -> bool:
+        """Disable a subscription if it is active, and tell."""
         found = self.tables.subscriptions.get(id_)
         if found is None or found.status is not Status.ACTIVE:
             return False
         self.subscribe(replace(found, status=Status.DISABLED, version=found.version + 1))
+        trouble = self.tables.trouble.pop(id_, None)
+        failures = sum(
+            row.failure_count for (of, _), row in self.tables.health.items() if of == id_
+        )
+        since = trouble.begun if trouble is not None else None
+        told = disabled(About.of(found), reason=reason, failure_count=max(1, failures), since=since)
+        self.keep([told])
         return True
+
+    def keep(self, operations: Sequence[Operation]) -> None:
+        """Have *operations* told."""
+        for operation in operations:
+            number = next(self._numbers)
+            kept = Kept(number=number, operation=operation, at=self.clock.now())
+            self.tables.operations.append(kept)
+            self.watcher.kept(kept)
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Cross out what was told."""
+        self.tables.operations = [
+            kept for kept in self.tables.operations if kept.number not in numbers
+        ]
 
     def _notify(self, id_: SubscriptionId) -> None:
         self.changed_at[id_] = self.clock.now()
@@ -659,7 +687,15 @@ class FakeStore:
 
     async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:  # noqa: ARG002 - shown by the API alone
         """Disable it if it is active; tell whether that changed anything."""
-        return await self._ask(lambda: self._database.disable(id_))
+        return await self._ask(lambda: self._database.disable(id_, reason))
+
+    async def waiting(self, *, limit: int) -> Sequence[Kept]:
+        """Return what is to be told, in order."""
+        return await self._ask(lambda: self._database.tables.operations[:limit])
+
+    async def told(self, numbers: Sequence[int]) -> None:
+        """Forget what was told."""
+        await self._ask(lambda: self._database.forget(numbers))
 
     async def report(self, *, worker: str, partitions: int, rows: Sequence[HealthRow]) -> None:  # noqa: ARG002
         """Upsert the changed rows of this worker."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from services.kernel import operation
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Told, Troubled, TroubleReport
+from services.kernel.ports.store import Troubled, TroubleReport
 from services.kernel.subscription import Status
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import GoneError
@@ -79,12 +80,13 @@ class FakeTrouble:
         for id_, at in succeeded.items():
             if id_ in rows:
                 rows[id_].succeeded_at = max(at, rows[id_].succeeded_at or at)
-        failing = []
+        failing = {}
         for each in failed:
             row = rows.get(each.subscription_id)
             if row is not None and each.reason is not None and row.failing_at is None:
                 row.failing_at, row.reason = now, each.reason
-                failing.append(self._told(each.subscription_id, row))
+                failing[each.subscription_id] = each.reason
+                self._tell_failing(each.subscription_id, row, now)
         waiting = {id_ for _, id_, _ in self._database.tables.retries}
         over = {
             id_: row
@@ -95,18 +97,31 @@ class FakeTrouble:
         }
         for id_ in over:
             del rows[id_]
-        recovered = [
-            Told(id_, row.since, row.reason, 0, 0, None)
-            for id_, row in over.items()
-            if row.failing_at is not None
-        ]
+        recovered = [id_ for id_, row in over.items() if row.failing_at is not None]
+        self._database.keep(
+            [
+                operation.recovered(self._about(id_), since=over[id_].since, backlog=0)
+                for id_ in recovered
+            ]
+        )
         return TroubleReport(failing, recovered, set(rows))
 
-    def _told(self, id_: SubscriptionId, row: TroubleRow) -> Told:
+    def _about(self, id_: SubscriptionId) -> operation.About:
+        return operation.About.of(self._database.tables.subscriptions[id_])
+
+    def _tell_failing(self, id_: SubscriptionId, row: TroubleRow, now: datetime) -> None:
         tables = self._database.tables
         times = [r.delivery.timestamp_ms for (_, of, _), r in tables.retries.items() if of == id_]
         count = sum(h.failure_count for (of, _), h in tables.health.items() if of == id_)
-        return Told(id_, row.begun, row.reason, count, len(times), min(times, default=None))
+        told = operation.failing(
+            self._about(id_),
+            reason=row.reason or "",
+            since=row.begun,
+            failure_count=count,
+            backlog=len(times),
+            oldest_age_seconds=now.timestamp() - min(times) / 1000 if times else None,
+        )
+        self._database.keep([told])
 
     async def _ask(self, effect: Callable[[], T]) -> T:
         try:

@@ -13,8 +13,9 @@ from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews
-from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId
+from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.lane import LaneChange, LaneGap, LaneRow, Start
+from services.kernel.operation import Kept
 from services.kernel.replay import Replay
 from services.kernel.subscription import Subscription
 from services.kernel.value import value
@@ -265,7 +266,7 @@ class SubscriptionSource(Protocol):
         """
 
     async def disable(self, id_: SubscriptionId, *, reason: str, at: datetime) -> bool:
-        """Disable it if it is active; tell whether that changed anything."""
+        """Disable it if it is active, and keep the operational event; tell whether that did anything."""
 
 
 class GeofenceSource(Protocol):
@@ -283,12 +284,10 @@ class GeofenceSource(Protocol):
         """
 
     async def take_geofence(self, news: GeofenceNews) -> bool:
-        """Store what an event says, unless what is stored is newer; tell whether that changed it."""
+        """Store what an event says, unless what is stored is newer; tell whether that changed it.
 
-    async def geofence_users(
-        self, project_id: ProjectId, id_: GeofenceId
-    ) -> Sequence[SubscriptionId]:
-        """Return the subscriptions whose filters name it."""
+        A deletion keeps an operational event for each subscription whose filter names it.
+        """
 
     async def coordinate_order(self, project_id: ProjectId) -> CoordinateOrder | None:
         """Return which number comes first in a bare pair of the project; None: nobody said."""
@@ -325,25 +324,12 @@ class Troubled(NamedTuple):
     """Why it is failing from now on; None: single failures so far."""
 
 
-class Told(NamedTuple):
-    """What the others of the project are told of a subscription."""
-
-    subscription_id: SubscriptionId
-    since: datetime
-    reason: str | None
-    failure_count: int
-    backlog: int
-    """Deliveries that wait to be tried again."""
-    oldest_ms: int | None
-    """Unix milliseconds of the oldest of them."""
-
-
 class TroubleReport(NamedTuple):
-    """What follows from a report."""
+    """What follows from a report, and is told: the operational events are kept already."""
 
-    failing: Sequence[Told]
-    """Not said to be failing before."""
-    recovered: Sequence[Told]
+    failing: Mapping[SubscriptionId, str]
+    """Not said to be failing before, and why."""
+    recovered: Collection[SubscriptionId]
     """Said to be failing before, and well again: a success came last, and nothing waits."""
     troubled: Collection[SubscriptionId]
     """Whose successes are worth a note."""
@@ -366,6 +352,16 @@ class TroubleStore(Protocol):
 
     async def hopeless(self, after: timedelta) -> Collection[SubscriptionId]:
         """Return what has failed for so long without a success, and failed again since."""
+
+
+class OperationStore(Protocol):
+    """Table `operations`: what is told of changes is kept by whoever makes them, in one transaction."""
+
+    async def waiting(self, *, limit: int) -> Sequence[Kept]:
+        """Return what Kafka may not have yet, in order."""
+
+    async def told(self, numbers: Sequence[int]) -> None:
+        """Forget what Kafka has. A number that isn't there any more is fine."""
 
 
 class Tally(NamedTuple):
@@ -430,7 +426,10 @@ class ReplayStore(Protocol):
         """Return those that have something left to send on these partitions."""
 
     async def advance(self, advances: Sequence[Advance], *, at: datetime) -> Sequence[Replay]:
-        """Keep how far ranges are, where the epoch stands; return the replays that are done now."""
+        """Keep how far ranges are, where the epoch stands; return the replays that are done now.
+
+        Their ends are told: the operational events are kept.
+        """
 
     async def fail(self, id_: str, *, error: str, at: datetime) -> Replay | None:
         """End one that can't go on, and return it; None where it had ended."""

@@ -44,21 +44,22 @@ with begun as (
     from unnest($1::text[], $2::text[]) as n (subscription_id, reason)
     where t.subscription_id = n.subscription_id and t.failing_at is null
     returning t.subscription_id, greatest(t.since, t.succeeded_at) as since, t.reason)
-select b.*,
+select b.*, s.project_id, s.url,
     coalesce((select sum(h.failure_count) from health h
               where h.subscription_id = b.subscription_id), 0)::int as failure_count,
     (select count(*) from retries r where r.subscription_id = b.subscription_id)::int as backlog,
     (select min(r.timestamp_ms) from retries r where r.subscription_id = b.subscription_id)
         as oldest_ms
-from begun b;
+from begun b join subscriptions s on s.id = b.subscription_id;
 
 -- name: end_trouble
 -- What took something since its last failure and has nothing waiting is well again.
-delete from trouble t
-where t.succeeded_at > coalesce(t.failed_at, '-infinity')
+delete from trouble t using subscriptions s
+where s.id = t.subscription_id and t.succeeded_at > coalesce(t.failed_at, '-infinity')
   and not exists (select from retries r where r.subscription_id = t.subscription_id)
   and not exists (select from lanes l where l.subscription_id = t.subscription_id)
-returning t.subscription_id, t.since, t.reason, t.failing_at is not null as was_failing;
+returning t.subscription_id, t.since, t.reason, t.failing_at is not null as was_failing, s.project_id,
+    s.url;
 
 -- name: troubled
 -- Whose successes are worth a note.

@@ -27,7 +27,7 @@ where project_id = $1 and id = $2 and version = $3 and deleted_at is null;
 
 -- name: geofence_users
 -- Subscriptions of a project whose filters name a geofence.
-select id from subscriptions
+select id as subscription_id, project_id, url from subscriptions
 where project_id = $1 and deleted_at is null and filter is not null
   and (jsonb_path_exists(filter::jsonb, '$.**."geo-within".geofence[*] ? (@ == $id)',
                          jsonb_build_object('id', $2::text), true)

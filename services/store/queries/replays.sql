@@ -47,7 +47,8 @@ order by replay_id, topic, partition;
 -- name: cancel_replay
 -- Cancel it, if it has not ended.
 update replays set state = 'cancelled', ended_at = $2
-where id = $1 and state in ('queued', 'running');
+where id = $1 and state in ('queued', 'running')
+returning id;
 
 -- name: active_replays
 -- Replays that have something left to send on these partitions.
@@ -90,4 +91,5 @@ returning r.id;
 -- End one that can't go on, if it has not ended.
 update replays set
     state = 'failed', error = $2, ended_at = $3, started_at = coalesce(started_at, $3)
-where id = $1 and state in ('queued', 'running');
+where id = $1 and state in ('queued', 'running')
+returning id;

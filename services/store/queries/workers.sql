@@ -330,8 +330,10 @@ with disabled as (
     set status = 'disabled', status_reason = $2, status_at = $3, updated_at = $3,
         version = version + 1
     where id = $1 and status = 'active' and deleted_at is null
-    returning id, project_id),
-forgotten as (delete from trouble t using disabled d where t.subscription_id = d.id),
+    returning id, project_id, url),
+forgotten as (
+    delete from trouble t using disabled d where t.subscription_id = d.id
+    returning greatest(t.since, t.succeeded_at) as since),
 told as (
     insert into audit (id, at, actor, project_id, action, object_type, object_id, before, after)
     select lpad(to_hex((extract(epoch from $3::timestamptz) * 16777216)::bigint), 14, '0')
@@ -340,7 +342,31 @@ told as (
         jsonb_build_object('status', 'active'),
         jsonb_build_object('status', 'disabled', 'status_reason', $2::text)
     from disabled d)
-select id from disabled;
+select d.project_id, d.id as subscription_id, d.url, (select since from forgotten),
+    greatest(1, coalesce((select sum(h.failure_count) from health h where h.subscription_id = d.id),
+                         0))::int as failure_count
+from disabled d;
+
+-- name: keep_operations
+-- Have these told.
+insert into operations (type, project_id, subscription_id, data)
+select t.type, t.project_id, t.subscription_id, t.data::jsonb
+from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    with ordinality as t (type, project_id, subscription_id, data, n)
+order by t.n;
+
+-- name: waiting_operations
+-- What is to be told, in order.
+select number, type, project_id, subscription_id, data, created_at from operations
+order by number limit $1;
+
+-- name: forget_operations
+-- Kafka has these.
+delete from operations where number = any ($1::bigint[]);
+
+-- name: project_of
+-- To whom a subscription belongs.
+select project_id from subscriptions where id = $1 and deleted_at is null;
 
 -- name: report_worker
 -- A worker's sign of life.

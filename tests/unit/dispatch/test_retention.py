@@ -40,7 +40,7 @@ class Told:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def tell(self, operation: Operation) -> None:
+    async def write(self, operation: Operation) -> None:
         self.reasons.append(operation.data["reason"])
 
 

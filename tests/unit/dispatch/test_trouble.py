@@ -1,13 +1,11 @@
 """Who is failing: what counts, what is told, and when we give up."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from services.dispatch.trouble import FAILING, Troubles, in_words
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
-from services.kernel.operation import Operation
 from services.kernel.subscription import Subscription
 from tests.support.factories import a_subscription
 from tests.support.fake_store import FakeDatabase
@@ -19,16 +17,6 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 DAY = 86_400.0
 
 
-@dataclass
-class Heard:
-    """Where operational events go."""
-
-    operations: list[Operation] = field(default_factory=list)
-
-    def tell(self, operation: Operation) -> None:
-        self.operations.append(operation)
-
-
 class Worker:
     """What a worker notes of one subscription."""
 
@@ -37,12 +25,10 @@ class Worker:
         self.database = FakeDatabase(clock=self.clock)
         self.subscription = a_subscription("*", version=1)
         self.database.subscribe(self.subscription)
-        self.heard = Heard()
         self.disabled: list[tuple[Subscription, str]] = []
         self.open_seconds = 0.0
         self.troubles = Troubles(
             store=FakeTrouble(self.database),
-            operations=self.heard,
             known={self.subscription.id: self.subscription}.get,
             disable=lambda subscription, reason: self.disabled.append((subscription, reason)),
             open_for=lambda _: self.open_seconds,
@@ -68,7 +54,7 @@ class Worker:
     async def told(self) -> list[str]:
         """Report, and return what was told so far."""
         await self.troubles.report()
-        return [operation.type for operation in self.heard.operations]
+        return [kept.operation.type for kept in self.database.tables.operations]
 
 
 def on_virtual_time(test: Callable[[Worker], Awaitable[None]]) -> Callable[[], None]:
@@ -94,8 +80,8 @@ async def test_what_is_given_up_makes_it_failing_and_a_later_success_recovered(
     await worker.clock.sleep(1)
     worker.succeeds()
     assert await worker.told() == ["webhook.failing", "webhook.recovered"]
-    failing, _ = worker.heard.operations
-    assert failing.data["reason"] == "timeout"
+    failing, _ = worker.database.tables.operations
+    assert failing.operation.data["reason"] == "timeout"
 
 
 @on_virtual_time
@@ -120,7 +106,7 @@ async def test_a_breaker_that_is_open_for_five_minutes_makes_it_failing(worker: 
     worker.open_seconds = 301.0
     worker.troubles.look()
     assert await worker.told() == ["webhook.failing"]
-    assert worker.heard.operations[0].data["reason"] == "breaker_open"
+    assert worker.database.tables.operations[0].operation.data["reason"] == "breaker_open"
 
 
 @on_virtual_time
