@@ -195,6 +195,7 @@ create table starts (
     kind            text not null check (kind in ('new', 'types', 'rewind')),
     created_at      timestamptz not null default now(),
     epoch           bigint not null default 0, -- of the subscription, since the promise was made
+    since           bigint,                   -- where the promise began that this one replaced untaken
     primary key (topic, partition, subscription_id)
 );
 create index starts_by_subscription on starts (subscription_id);

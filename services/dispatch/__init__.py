@@ -29,7 +29,7 @@
     quarantine     what is no event goes to its topic; only then is it settled
     geofences      all of them in memory, for filters that name them
     masters        what the log says of geofences is stored; only then is it settled
-    operations     what the service says of itself, written one after the other
+    operations     what the service says of itself, kept with what it tells of, written in order
     counts         how many events filters saw and let pass
     trouble        who is failing, has recovered, or failed for so long that it is switched off
     health         failures in a row, for the API to show

@@ -249,9 +249,9 @@ class Scanners:
 
     async def _lose(self, owned: Owned, lane: Lane, start: int) -> None:
         generation = lane.generation
-        await self._gaps.keep(
-            owned, lane, since=lane.position, to=start, reason=LaneGapReason.RETENTION
-        )
+        # From its cursor on: what waits in memory below `position` can't be read a second time.
+        cursor = lane.tracker.lowest
+        await self._gaps.keep(owned, lane, since=cursor, to=start, reason=LaneGapReason.RETENTION)
         if lane.generation == generation and lane.position < start:
             known = lane.tracker.known
             kept = frozenset(offset for offset in known.open if offset >= start)

@@ -142,6 +142,8 @@ class Starts:
     async def _leap(self, owned: Owned, lane: Lane, start: Start) -> None:
         """Keep what is left out where a person has a subscription go on further up."""
         since = lane.tracker.lowest
+        if start.since is not None:  # nobody began there
+            since = min(since, start.since)
         if since < start.offset and owned.lanes.get(lane.subscription_id) is lane:
             await self._gaps.keep(
                 owned, lane, since=since, to=start.offset, reason=LaneGapReason.SKIPPED

@@ -94,6 +94,8 @@ class Start:
     kind: StartKind
     epoch: int = 0
     """Of the subscription: a later one is another promise."""
+    since: int | None = None
+    """Of a rewind: where the promise began that it replaced before anybody had taken that over."""
 
 
 class Keep(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from services.kernel import operation
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import (
@@ -19,7 +20,11 @@ from services.kernel.lane import (
     Start,
     StartKind,
 )
+from services.kernel.operation import Operation
+from services.store.operations import about, keep
 from services.store.pool import Pool, queries
+
+MAX_OFFSET = (1 << 63) - 1
 
 
 class PostgresLanes:
@@ -54,6 +59,8 @@ class PostgresLanes:
                 await connection.execute(sql["drop_lanes"], *_columns(drops, tuple))
             if taken:
                 await connection.execute(sql["drop_starts"], *_columns(taken, tuple))
+            if passed := [_passed(change) for change in valid]:
+                await _end_gaps(connection, passed)
         return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
 
     async def below(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
@@ -104,7 +111,7 @@ class PostgresLanes:
             )
             return row is not None and bool(row["untold"])
         async with self._pool.transaction() as connection:
-            await connection.execute(sql["end_gap"], *lane, gap.from_offset)
+            await _end_gaps(connection, [(*lane, gap.from_offset, gap.at)])
             row = await connection.fetchrow(
                 sql["extend_gap"], *lane, gap.from_offset, gap.to_offset, gap.at, from_time
             )
@@ -143,7 +150,33 @@ def start_of(row: asyncpg.Record) -> Start:
         offset=row["offset"],
         kind=StartKind(row["kind"]),
         epoch=row["epoch"],
+        since=row["since"],
     )
+
+
+async def _end_gaps(connection: asyncpg.Connection, passed: Sequence[tuple[Any, ...]]) -> None:
+    """Have the gaps end that these lanes have passed, and tell."""
+    rows = await connection.fetch(queries()["end_gaps"], *_columns(passed, tuple))
+    await keep(connection, [_gap(row) for row in rows])
+
+
+def _gap(row: asyncpg.Record) -> Operation:
+    return operation.gap(
+        about(row),
+        Partition(row["topic"], row["partition"]),
+        from_offset=row["from_offset"],
+        to_offset=row["to_offset"],
+        from_time=row["from_time"],
+        to_time=row["to_time"],
+        reason=row["reason"],
+    )
+
+
+def _passed(change: LaneChange) -> tuple[Any, ...]:
+    """Return which lane is where: one that is dropped, past everything."""
+    if isinstance(change, Keep):
+        return *_key(change), change.row.cursor, change.row.cursor_at
+    return *_key(change), MAX_OFFSET, None
 
 
 def start_columns(starts: Mapping[SubscriptionId, Iterable[Start]]) -> list[list[Any]]:

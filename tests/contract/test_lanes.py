@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from services.kernel.clock import rfc3339
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
@@ -20,8 +21,10 @@ from services.kernel.lane import (
     Start,
     StartKind,
 )
-from services.kernel.ports.store import Assignment, Bury, Floor, LaneStore, Park
+from services.kernel.operation import Operation
+from services.kernel.ports.store import Assignment, Bury, Floor, LaneStore, OperationStore, Park
 from services.store.lanes import PostgresLanes
+from services.store.operations import PostgresOperations
 from services.store.registrations import PostgresRegistrations
 from tests.contract.test_store import Store, a_fake, a_real
 from tests.support.fake_store import FakeStore
@@ -36,8 +39,13 @@ class Lanes:
 
     store: Store
     lanes: LaneStore
+    operations: OperationStore
     promise: Callable[[SubscriptionId, Sequence[Start]], Awaitable[None]]
     """What the API does: more types from there on, or a rewind."""
+
+    async def told(self) -> list[Operation]:
+        """Return what is told, in order."""
+        return [kept.operation for kept in await self.operations.waiting(limit=100)]
 
     async def assigned(self, at: int = 0, partition: Partition = EVENTS) -> Assignment:
         return await self.store.assigned(partition, Floor(at, 0))
@@ -64,7 +72,7 @@ async def store(dsn: str | None) -> AsyncIterator[Lanes]:
             changed = replace(before, version=before.version + 1, epoch=before.epoch + 1)
             database.subscribe(changed, starts=starts)
 
-        yield Lanes(found, client, promise)
+        yield Lanes(found, client, client, promise)
         return
     async with a_pool(dsn) as pool:
         await a_project(pool)
@@ -75,7 +83,12 @@ async def store(dsn: str | None) -> AsyncIterator[Lanes]:
             assert before is not None
             assert await registrations.replace(before, version=before.version, starts=starts)
 
-        yield Lanes(a_real(pool), PostgresLanes(pool=pool), promise_for_real)
+        yield Lanes(
+            a_real(pool),
+            PostgresLanes(pool=pool),
+            PostgresOperations(pool=pool),
+            promise_for_real,
+        )
 
 
 def a_row(id_: SubscriptionId, *, cursor: int = 5, **fields: object) -> LaneRow:
@@ -183,7 +196,7 @@ async def test_more_types_are_in_an_earlier_promise_and_a_rewind_replaces_it(sto
     assert await store.lanes.starts([EVENTS], [id_]) == [a_start(id_, 7, StartKind.NEW, epoch=2)]
     rewind = a_start(id_, 12, StartKind.REWIND, epoch=3)
     await store.promise(id_, [rewind])
-    assert await store.lanes.starts([EVENTS], [id_]) == [rewind]
+    assert await store.lanes.starts([EVENTS], [id_]) == [replace(rewind, since=7)]
 
 
 async def test_a_promise_makes_the_subscription_begin_another_epoch(store: Lanes) -> None:
@@ -229,6 +242,55 @@ async def test_a_gap_grows_while_retention_goes_on_and_is_another_after_a_delive
     assert await store.lanes.keep_gap(still_on, from_time=NOW)  # whoever kept it may not have told
     await store.lanes.told_gap(still_on)
     assert not await store.lanes.keep_gap(still_on, from_time=NOW)
+
+
+async def test_that_a_gap_is_over_is_told_once_with_all_of_it_when_its_lane_has_passed_it(
+    store: Lanes,
+) -> None:
+    id_, other = await store.store.subscribe(), await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    gap = LaneGap(partition=EVENTS, subscription_id=id_, from_offset=3, to_offset=5, at=NOW)
+    await store.lanes.keep_gap(gap, from_time=after(-9))
+    await store.lanes.change([Keep(epoch, a_row(id_)), Keep(epoch, a_row(other, cursor=20))])
+    await store.lanes.keep_gap(replace(gap, from_offset=5, to_offset=9), from_time=after(-7))
+    assert await store.told() == []  # still at its edge
+    passed = a_row(id_, cursor=11, cursor_at=after(-5))
+    for _ in range(2):
+        await store.lanes.change([Keep(epoch, passed)])
+    (over,) = await store.told()
+    assert (over.type, over.subscription_id) == ("webhook.gap", id_)
+    assert over.data == {
+        "topic": EVENTS.topic,
+        "partition": EVENTS.number,
+        "from_offset": 3,
+        "to_offset": 9,
+        "from_time": rfc3339(after(-9)),
+        "to_time": rfc3339(after(-5)),
+        "reason": "retention",
+    }
+    await store.lanes.keep_gap(replace(gap, from_offset=11, to_offset=12), from_time=NOW)
+    await store.lanes.change([Drop(epoch, EVENTS, id_)])
+    assert [told.data["to_offset"] for told in await store.told()] == [9, 12]
+
+
+async def test_a_rewind_says_where_a_promise_began_that_nobody_has_taken_over(
+    store: Lanes,
+) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+
+    async def promised() -> list[tuple[int, int | None]]:
+        found = await store.lanes.starts([EVENTS], [id_])
+        return [(start.offset, start.since) for start in found]
+
+    await store.promise(id_, [a_start(id_, 4, StartKind.REWIND)])
+    assert await promised() == [(4, None)]
+    await store.promise(id_, [a_start(id_, 9, StartKind.REWIND)])
+    assert await promised() == [(9, 4)]
+    await store.promise(id_, [a_start(id_, 7, StartKind.REWIND)])
+    assert await promised() == [(7, 4)]
+    await store.lanes.change([Keep(epoch, a_row(id_), takes_start=1)])
+    assert await promised() == [(7, None)]
 
 
 async def test_what_a_person_leaps_over_is_kept_once_and_told_once(store: Lanes) -> None:

@@ -24,6 +24,7 @@ from services.kernel.lane import (
     StartKind,
 )
 from services.kernel.operation import About, Kept, Operation, disabled
+from services.kernel.operation import gap as gap_operation
 from services.kernel.ports.store import (
     Assignment,
     Bury,
@@ -91,6 +92,7 @@ class GapRow(NamedTuple):
     subscription_id: SubscriptionId | None = None
     is_open: bool = False
     told: bool = False
+    from_time: datetime | None = None
 
 
 @dataclass
@@ -173,6 +175,10 @@ class FakeDatabase(Server):
             key = start.partition, start.subscription_id
             before = self.tables.starts.get(key)
             kept = start if before is None or start.kind is StartKind.REWIND else before
+            if kept is start and before is not None:
+                began = None if before.kind is StartKind.TYPES else before.offset
+                since = min((x for x in (before.since, began) if x is not None), default=None)
+                kept = replace(start, since=since)
             self.tables.starts[key] = replace(kept, epoch=subscription.epoch)
             if start.kind is StartKind.REWIND:
                 self._skip_below(start)
@@ -453,8 +459,12 @@ class FakeDatabase(Server):
                 self.tables.lanes[key] = change.row
             start = self.tables.starts.get(key)
             took = change.takes_start
-            if start is not None and took is not None and start.epoch <= took:
-                del self.tables.starts[key]
+            if start is not None and took is not None:
+                self.tables.starts[key] = replace(start, since=None)
+                if start.epoch <= took:
+                    del self.tables.starts[key]
+            row = change.row if isinstance(change, Keep) else None
+            self._end_gaps(key, row.cursor if row else None, row.cursor_at if row else None)
             self.watcher.lane_changed(process, change, before)
         return refused
 
@@ -478,12 +488,32 @@ class FakeDatabase(Server):
             if position.partition in partitions and id_ in ids
         ]
 
-    def keep_gap(self, gap: LaneGap) -> bool:
+    def _end_gaps(self, key: LaneKey, passed: int | None, at: datetime | None) -> None:
+        """Have the open gap of a lane end, where it is past it, and tell; None: past everything."""
+        for n, row in enumerate(self.tables.gaps):
+            if (row.partition, row.subscription_id) != key or not row.is_open:
+                continue
+            if passed is None or row.to_offset < passed:
+                self.tables.gaps[n] = row._replace(is_open=False)
+                told = gap_operation(
+                    About.of(self.tables.subscriptions[key[1]]),
+                    row.partition,
+                    from_offset=row.from_offset,
+                    to_offset=row.to_offset,
+                    from_time=row.from_time,
+                    to_time=at,
+                    reason=row.reason,
+                )
+                self.keep([told])
+
+    def keep_gap(self, gap: LaneGap, from_time: datetime) -> bool:
         """Keep a gap, or extend the one that is open; tell whether nobody was told of it."""
         key = gap.partition, gap.subscription_id, gap.reason.value
         if gap.subscription_id not in self.tables.subscriptions:
             return False
         skipped = gap.reason is LaneGapReason.SKIPPED
+        if not skipped:  # what was delivered since ends the one before
+            self._end_gaps((gap.partition, gap.subscription_id), gap.from_offset, gap.at)
         for n, row in enumerate(self.tables.gaps):
             if (row.partition, row.subscription_id, row.reason) != key:
                 continue
@@ -491,9 +521,6 @@ class FakeDatabase(Server):
                 return not row.told
             if not row.is_open:
                 continue
-            if row.to_offset < gap.from_offset:  # something was delivered since
-                self.tables.gaps[n] = row._replace(is_open=False)
-                break
             to_offset = max(row.to_offset, gap.to_offset)
             self.tables.gaps[n] = row._replace(to_offset=to_offset, at=gap.at)
             return not row.told
@@ -506,6 +533,7 @@ class FakeDatabase(Server):
                 gap.at,
                 gap.subscription_id,
                 is_open=not skipped,
+                from_time=from_time,
             )
         )
         return True
@@ -640,9 +668,9 @@ class FakeStore:
         """Return which deliveries of these have a row."""
         return await self._ask(lambda: self._database.rows_of(partitions, ids))
 
-    async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:  # noqa: ARG002 - for people
+    async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
         """Keep what a lane doesn't deliver; tell whether nobody was told of it."""
-        return await self._ask(lambda: self._database.keep_gap(gap))
+        return await self._ask(lambda: self._database.keep_gap(gap, from_time))
 
     async def told_gap(self, gap: LaneGap) -> None:
         """Note that a gap was told of."""

@@ -240,7 +240,7 @@ class LaneStore(Protocol):
         """Keep what a lane doesn't deliver; tell whether it is a gap that nobody was told of.
 
         What retention takes extends the lane's last gap if nothing was delivered since; else that is
-        over, and this is another. What a person had it leap over is kept once.
+        over and told of, and this is another. What a person had it leap over is kept once.
         """
 
     async def told_gap(self, gap: LaneGap) -> None:

@@ -69,7 +69,7 @@ join unnest($1::text[], $2::int[]) as t (topic, partition)
 
 -- name: starts_of
 -- What was promised on these partitions; to these subscriptions where some are named.
-select s.topic, s.partition, s.subscription_id, s."offset", s.kind, s.epoch from starts s
+select s.topic, s.partition, s.subscription_id, s."offset", s.kind, s.epoch, s.since from starts s
 join unnest($1::text[], $2::int[]) as t (topic, partition)
     on t.topic = s.topic and t.partition = s.partition
 where $3::text[] is null or s.subscription_id = any ($3);
@@ -97,17 +97,30 @@ using unnest($1::text[], $2::int[], $3::text[]) as t (topic, partition, subscrip
 where l.topic = t.topic and l.partition = t.partition and l.subscription_id = t.subscription_id;
 
 -- name: drop_starts
--- Delete starts: a lane stands for them now, or the feed does. A later promise stays.
-delete from starts s
-using unnest($1::text[], $2::int[], $3::text[], $4::bigint[])
-    as t (topic, partition, subscription_id, epoch)
+-- Delete starts: a lane stands for them now, or the feed does. A later promise stays; the one that it
+-- replaced is taken over after all.
+with taken as (
+    select * from unnest($1::text[], $2::int[], $3::text[], $4::bigint[])
+        as t (topic, partition, subscription_id, epoch)
+), later as (
+    update starts s set since = null from taken t
+    where s.topic = t.topic and s.partition = t.partition
+      and s.subscription_id = t.subscription_id and s.epoch > t.epoch and s.since is not null
+)
+delete from starts s using taken t
 where s.topic = t.topic and s.partition = t.partition and s.subscription_id = t.subscription_id
   and s.epoch <= t.epoch;
 
--- name: end_gap
--- Something was delivered since: the open gap of a lane grows no more.
-update gaps set is_open = false
-where topic = $1 and partition = $2 and subscription_id = $3 and is_open and to_offset < $4;
+-- name: end_gaps
+-- These lanes have passed what retention took, up to an offset and its time: their gaps grow no more.
+update gaps g set is_open = false
+from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::timestamptz[])
+    as t (topic, partition, subscription_id, passed, at)
+join subscriptions s on s.id = t.subscription_id
+where g.topic = t.topic and g.partition = t.partition and g.subscription_id = t.subscription_id
+  and g.is_open and g.to_offset < t.passed
+returning g.topic, g.partition, g.from_offset, g.to_offset, g.from_time, g.reason,
+    t.at as to_time, s.project_id, s.id as subscription_id, s.url;
 
 -- name: extend_gap
 -- Keep what retention took from a subscription: one open gap for as long as it goes on.
