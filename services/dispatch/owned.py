@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.dispatch.lane import Lane, Scan, lane_of, started
 from services.feed.ages import Ages
-from services.feed.start import Start, Why
+from services.feed.start import Start
 from services.feed.tracker import Tracker
 from services.kernel.delivery import Delivery
 from services.kernel.event import Event, Partition
@@ -73,9 +73,8 @@ class Owned:
                 for row in assignment.settled
                 if start.trust_dead or not row.dead
             }
-        moved_below = start.offset if start.why is Why.RESET_BACK or not start.trust_rows else None
         for row in assignment.lanes:
-            lane = self.lanes[row.subscription_id] = lane_of(row, moved_below=moved_below)
+            lane = self.lanes[row.subscription_id] = lane_of(row, moved_below=start.moves_lanes_to)
             if lane.state is State.DRAINING and lane.is_ready:
                 # What is left below where it was attached goes first: the feed must not overtake it.
                 lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})

@@ -217,7 +217,8 @@ class Ownership:
     async def _load(self, taken: Sequence[Owned]) -> None:
         """Load the state of *taken* and begin to read. Waits for Kafka and Postgres."""
         while True:
-            taken = [owned for owned in taken if self._partitions.is_held(owned)]
+            # What was begun before the store went away goes on under the epoch it has.
+            taken = [o for o in taken if self._partitions.is_held(o) and not o.loaded]
             if not taken:
                 return
             try:
@@ -255,6 +256,11 @@ class Ownership:
             )
             metrics.GAPS[gap.reason].inc()
             log.error("gap", partition=str(owned.partition), **gap._asdict())
+        if start.moves_lanes_to is not None:
+            # Before anything is committed: who is killed after that begins as if nobody had reset it.
+            await self._store.move_lanes_back(
+                owned.partition, epoch=assignment.epoch, offset=start.moves_lanes_to
+            )
         if not self._partitions.is_held(owned) or owned.closing:
             return
         self._budget.load(owned.partition, assignment.usage)

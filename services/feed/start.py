@@ -43,6 +43,11 @@ class Start(NamedTuple):
     """Events below this offset were delivered before and are marked as a replay."""
     gaps: tuple[Gap, ...]
 
+    @property
+    def moves_lanes_to(self) -> int | None:
+        """Where lanes that stand above go back to; None: they stay where they are."""
+        return self.offset if self.why is Why.RESET_BACK or not self.trust_rows else None
+
 
 def floor(commit: Commit | None) -> Floor:
     """Return what Kafka says of a partition."""

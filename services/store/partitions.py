@@ -110,6 +110,12 @@ class PostgresPartitions:
         )
         return [Partition(row["topic"], row["partition"]) for row in over]
 
+    async def move_lanes_back(self, partition: Partition, *, epoch: int, offset: int) -> None:
+        """Have the lanes that stand above *offset* go on there, if the epoch stands."""
+        await self._pool.execute(
+            "move_lanes_back", partition.topic, partition.number, epoch, offset
+        )
+
     async def record_gap(
         self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
     ) -> None:

@@ -244,6 +244,30 @@ async def test_a_gap_grows_while_retention_goes_on_and_is_another_after_a_delive
     assert not await store.lanes.keep_gap(still_on, from_time=NOW)
 
 
+async def test_lanes_above_where_a_person_moved_the_group_to_go_back_with_it(store: Lanes) -> None:
+    ids = [await store.store.subscribe() for _ in range(4)]
+    above, across, at, below = ids
+    old = (await store.assigned()).epoch
+    epoch = (await store.assigned()).epoch
+    rows = [
+        a_row(above, cursor=9),
+        a_row(across, cursor=4, attach_at=8),
+        a_row(at, cursor=6, attach_at=6),
+        a_row(below, cursor=3),
+    ]
+    await store.lanes.change([Keep(epoch, row) for row in rows])
+    await store.store.partitions.move_lanes_back(EVENTS, epoch=old, offset=1)
+    await store.store.partitions.move_lanes_back(OTHER, epoch=epoch, offset=1)
+    await store.store.partitions.move_lanes_back(EVENTS, epoch=epoch, offset=6)
+    found = {row.subscription_id: row for row in await store.rows()}
+    assert [(found[id_].cursor, found[id_].settled, found[id_].attach_at) for id_ in ids] == [
+        (6, "", None),
+        (4, "", None),
+        (6, rows[2].settled, 6),
+        (3, rows[3].settled, None),
+    ]
+
+
 async def test_that_a_gap_is_over_is_told_once_with_all_of_it_when_its_lane_has_passed_it(
     store: Lanes,
 ) -> None:

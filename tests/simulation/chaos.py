@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from services.kernel.subscription import Status
 from tests.simulation.oracle import Trouble
 from tests.simulation.scenario import Fault
+from tests.simulation.stopped import Stopped
 from tests.simulation.world import EVENTS, Node, World
 from tests.support.processes import Process
 from tests.support.server import Server, State
@@ -24,7 +25,8 @@ class Chaos:
         self._mends: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._twins: list[Process] = []
         self._keeper: asyncio.Task[None] | None = None
-        self._makers: dict[Fault, Callable[[], None]] = {
+        stopped = Stopped(world, self._chance)
+        self._makers: dict[Fault, Callable[[], Awaitable[None] | None]] = {
             Fault.STOP: self._stop,
             Fault.SCALE: self._scale,
             Fault.KILL: self._kill,
@@ -40,6 +42,8 @@ class Chaos:
             Fault.REWIND: self._rewind,
             Fault.RETENTION: self._retention,
             Fault.JUMP: self._jump,
+            Fault.RESET: stopped.reset,
+            Fault.RESTORE: stopped.restore,
         }
 
     async def run(self) -> None:
@@ -54,7 +58,8 @@ class Chaos:
             world.oracle.raise_broken()
             fault = self._chance.choice(world.scenario.faults)
             world.note(f"FAULT {fault}")
-            self._makers[fault]()
+            if (done := self._makers[fault]()) is not None:
+                await done
         await self._end()
 
     async def _end(self) -> None:
@@ -83,7 +88,7 @@ class Chaos:
         while not world.over:
             await asyncio.sleep(1.0)
             for node in world.nodes:
-                if node.wanted and node.process is None:
+                if node.wanted and node.process is None and not world.held:
                     world.start(node)
 
     def _trouble(self, what: str, seconds: float, *, process: Process | None = None) -> None:

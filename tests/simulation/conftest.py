@@ -1,6 +1,7 @@
 """Stories of the simulation, one seed each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -9,7 +10,7 @@ from structlog.typing import EventDict, WrappedLogger
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from tests.simulation.chaos import tell
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Fault, Kind, Scenario
 from tests.simulation.world import World
 from tests.support.processes import run_with_processes
 
@@ -26,11 +27,14 @@ class Stories:
             self.world.note(f"{method} {event} {fields}")
         raise structlog.DropEvent
 
-    def run(self, seed: int) -> World:
-        """Tell the story of *seed*."""
+    def run(self, seed: int, faults: tuple[Fault, ...] = ()) -> World:
+        """Tell the story of *seed*, with its own faults where none are named."""
+        scenario = Scenario.of(seed)
+        if faults:
+            scenario = replace(scenario, kind=Kind.EVERYTHING, faults=faults)
 
         async def main() -> World:
-            self.world = world = World(Scenario.of(seed))
+            self.world = world = World(scenario)
             await tell(world)
             return world
 

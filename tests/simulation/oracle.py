@@ -87,6 +87,15 @@ class Trouble(NamedTuple):
     """Seconds that requests in flight were waited for; None: not graceful."""
 
 
+class Reset(NamedTuple):
+    """A person moved the group."""
+
+    offset: int
+    at: float
+    rows: set[Pair]
+    """What had one then."""
+
+
 @dataclass
 class Oracle(Watcher, CommitWatcher):
     """Watches."""
@@ -116,6 +125,8 @@ class Oracle(Watcher, CommitWatcher):
     """What a person left out."""
     to_tell: dict[str, Kept] = field(default_factory=dict)
     """Operational events that were kept, by id."""
+    resets: dict[Partition, list[Reset]] = field(default_factory=lambda: defaultdict(list))
+    """Where a person moved the group to."""
     _tokens: dict[str, Position] = field(default_factory=dict)
     _owners: dict[tuple[Partition, int], Process | None] = field(default_factory=dict)
     _flying: set[tuple[Process, int, Pair]] = field(default_factory=set)
@@ -190,7 +201,8 @@ class Oracle(Watcher, CommitWatcher):
         """Take in that a request begins."""
         for pair in self.pairs_of(delivery):
             key = (process, delivery.epoch, pair)
-            if key in self._flying:
+            had_row = any(pair in reset.rows for reset in self.resets[pair[0].partition])
+            if key in self._flying and not (had_row and delivery.is_batch):
                 self.breaks(f"{delivery!r} is in flight twice in {process}")
             self._flying.add(key)
             self.began[pair].append(now)
@@ -232,7 +244,7 @@ class Oracle(Watcher, CommitWatcher):
         produced = self.produced[position]
         self.counts["requests"] += 1
         begins = self.starts[position.partition, SubscriptionId(seen.subscription_id)]
-        if position.offset < begins:
+        if position.offset < begins and not self._is_replayed(produced, seen.subscription_id):
             self.breaks(f"{position} was sent to {seen.subscription_id}, which begins at {begins}")
         if seen.webhook_id != produced.webhook_id:
             self.breaks(f"{position} came as {seen.webhook_id}, not {produced.webhook_id}")
@@ -256,6 +268,52 @@ class Oracle(Watcher, CommitWatcher):
             ):
                 due = (*produced.due, subscription.id)
                 self.produced[position] = produced._replace(due=due)
+
+    def _is_replayed(self, produced: Produced, id_: str) -> bool:
+        """Tell whether a person moved the group back: then times say what is from before, to the ms."""
+        known = self.database.tables.subscriptions.get(SubscriptionId(id_))
+        return bool(self.resets[produced.record.position.partition]) and (
+            known is None or produced.record.timestamp_ms >= known.begins_ms
+        )
+
+    def reset(self, partition: Partition, offset: int, *, known: int | None, now: float) -> None:
+        """Take in that a person moves the group to *offset*; Postgres has *known* as committed.
+
+        What lies above is delivered again, but what has a row. What lies between *known* and above
+        is left out, but what a lane or a promise is there for.
+        """
+        rows: set[Pair] = set()
+        self.resets[partition].append(Reset(offset, now, rows))
+        self._committed[partition] = offset
+        tables = self.database.tables
+        for position, produced in self.produced.items():
+            if position.partition != partition:
+                continue
+            for id_ in produced.due:
+                pair = position, id_
+                lane, start = tables.lanes.get((partition, id_)), (partition, id_) in tables.starts
+                row = any(key in tables.retries for key in self.rows_of(position, id_))
+                if row:
+                    rows.add(pair)
+                if position.offset < offset:
+                    if not self.is_settled(*pair) and not self.is_covered(*pair):
+                        self.skipped.add(pair)
+                elif known is not None and offset < known and not row and not start:
+                    moves = lane is None or max(lane.cursor, lane.attach_at or 0) > offset
+                    begins = (
+                        tables.subscriptions[id_].begins_ms if id_ in tables.subscriptions else 0
+                    )
+                    if moves and produced.record.timestamp_ms > begins:
+                        self.again[pair] = now + WRITE_SECONDS
+                        self.skipped.discard(pair)
+
+    def restored(self, now: float) -> None:
+        """Take in that Postgres is as it was: what was told is told, and nobody knows of the rest."""
+        self.troubles.append(Trouble(now, now, "restore", None, None))
+        log = self.kafka.logs[Partition(OPS_TOPIC, 0)]
+        told = {orjson.loads(record.value or b"{}")["id"] for record in log.records}
+        told |= {kept.id for kept in self.database.tables.operations}
+        self.to_tell = {id_: kept for id_, kept in self.to_tell.items() if id_ in told}
 
     def retention(self, partition: Partition, start: int) -> None:
         """Take in where a partition begins now: what wasn't settled below can't be read again."""
@@ -340,7 +398,10 @@ class Oracle(Watcher, CommitWatcher):
         if position not in self.produced:
             return None
         produced = self.produced[position]
-        if produced.quarantined and produced.token not in self.quarantined():
+        passed_over = any(
+            position.offset < reset.offset for reset in self.resets[position.partition]
+        )
+        if produced.quarantined and not passed_over and produced.token not in self.quarantined():
             return f"{position} is not in quarantine"
         for id_ in produced.due:
             if not self.is_settled(position, id_) and not self.is_covered(position, id_):
@@ -416,10 +477,10 @@ class Oracle(Watcher, CommitWatcher):
             return True
         keys = self.rows_of(position, id_)
         return any(key in tables.dead or key in tables.retries for key in keys) or any(
-            gap.subscription_id == id_
+            gap.subscription_id in (id_, None)
             and gap.partition == position.partition
             and gap.from_offset <= position.offset < gap.to_offset
-            and gap.told
+            and (gap.told or gap.subscription_id is None)
             for gap in tables.gaps
         )
 
@@ -469,7 +530,9 @@ class Oracle(Watcher, CommitWatcher):
     def _judge_repeats(self, pair: Pair, moments: list[float]) -> None:
         for moment in moments:
             for heard in self.heard.get(pair, ()):
-                asked = self._was_asked(pair[1], heard, moment)
+                asked = self._was_asked(pair[1], heard, moment) or self._was_reset(
+                    pair, heard, moment
+                )
                 if heard.at < moment and not asked and not self._explained(heard, moment):
                     self.breaks(
                         f"{pair[0]} → {pair[1]} was acknowledged at {heard.at:.3f} to"
@@ -490,6 +553,19 @@ class Oracle(Watcher, CommitWatcher):
             ):
                 return True
         return False
+
+    def _was_reset(self, pair: Pair, heard: Heard, moment: float) -> bool:
+        """Tell whether a person moved the group to below a pair in between, or it had a row then.
+
+        What has a row is sent from that; and read again it is sent beside it where the row is a batch
+        that begins below, or is gone when the partition changes hands before its lane has come to it.
+        """
+        return any(
+            reset.offset <= pair[0].offset
+            and reset.at <= moment
+            and (heard.at <= reset.at or pair in reset.rows)
+            for reset in self.resets[pair[0].partition]
+        )
 
     def _explained(self, heard: Heard, moment: float) -> bool:
         return any(self._explains(trouble, heard, moment) for trouble in self.troubles)

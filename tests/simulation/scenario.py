@@ -33,9 +33,15 @@ class Fault(StrEnum):
     RETENTION = "retention"  #: the log begins further up, below what the feed has committed
     JUMP = "jump"  #: the clock on the wall, not the one that only runs forward
     REWIND = "rewind"  #: a person has a subscription go on elsewhere, or adds types to it
+    RESET = "reset"  #: a person stops all workers and sets the group's offset of a partition
+    RESTORE = "restore"  #: Postgres is put back to an older state while all workers are stopped
     PERSON = "person"  #: pauses, resumes, changes, deletes, adds a subscription
 
 
+RARE = (Fault.RESET, Fault.RESTORE)
+OFTEN = [fault for fault in Fault if fault not in RARE]
+SHARE = 5
+"""One in so many stories has them too: they take seconds."""
 GRACEFUL = (Fault.STOP, Fault.SCALE, Fault.PERSON, Fault.REWIND)
 CRASHES = (Fault.KILL, Fault.KILL, Fault.KILL, Fault.STOP)
 
@@ -79,7 +85,7 @@ class Scenario:
             events=chance.randrange(20, 120),
             seconds=chance.uniform(4, 14),
             fault_seconds=chance.uniform(0.5, 4),
-            faults=_faults(kind, chance),
+            faults=_faults(kind, chance, is_rare=seed % SHARE == 0),
             limits=_limits(kind, chance),
             schedule=chance.choice([(0.5,), (0.5, 1.0, 2.0), (0.2, 0.2, 0.5, 1.0, 1.0, 2.0)]),
             max_in_flight=chance.choice([1, 4, 64]),
@@ -88,12 +94,13 @@ class Scenario:
         )
 
 
-def _faults(kind: Kind, chance: random.Random) -> tuple[Fault, ...]:
+def _faults(kind: Kind, chance: random.Random, *, is_rare: bool) -> tuple[Fault, ...]:
     if kind is Kind.GRACEFUL:
         return GRACEFUL
     if kind is Kind.CRASHES:
         return CRASHES
-    return tuple(chance.sample(list(Fault), k=chance.randrange(1, len(Fault) + 1)))
+    found = chance.sample(OFTEN, k=chance.randrange(1, len(OFTEN) + 1))
+    return (*RARE, *found[:2]) if is_rare else tuple(found)
 
 
 def _limits(kind: Kind, chance: random.Random) -> Limits:

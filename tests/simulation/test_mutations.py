@@ -6,6 +6,7 @@ is where that was when this was written; another change may move it a few storie
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,16 +19,18 @@ from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
 from services.dispatch.starts import Starts
+from services.feed import start
 from services.feed.settled_map import SettledMap
 from services.feed.tracker import Progress, Tracker
 from services.kernel.delivery import Delivery, Settlement
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start
-from services.kernel.ports.store import Park, RowChange
+from services.kernel.ports.store import Floor, Park, RowChange
 from services.lanes.transitions import Input, State
 from tests.simulation.conftest import Stories
 from tests.simulation.oracle import BrokenPromiseError
+from tests.simulation.scenario import Fault
 from tests.support.fake_store import FakeDatabase
 
 SEEDS = 60
@@ -36,12 +39,14 @@ SEEDS = 60
 class Bug(NamedTuple):
     """A method in place of another."""
 
-    owner: type
+    owner: type | ModuleType
     method: str
     wrong: Callable[[Callable[..., Any]], Callable[..., Any]]
     """Given the right one."""
     seed: int = 0
     """Of the story to begin with."""
+    faults: tuple[Fault, ...] = ()
+    """Those alone, where only they bring it to light."""
 
 
 def committed_is_the_highest_read(_: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,10 +163,10 @@ def the_map_of_a_lane_is_forgotten(right: Callable[..., Any]) -> Callable[..., A
 
 
 def a_start_is_taken_over_before_there_is_a_lane(right: Callable[..., Any]) -> Callable[..., Any]:
-    def begin_at(self: Lane, start: Start | None, *, rows: Iterable[int] = ()) -> None:
-        right(self, start, rows=rows)
-        if start is not None:
-            self.pass_to(start.offset + 2)
+    def begin_at(self: Lane, given: Start | None, *, rows: Iterable[int] = ()) -> None:
+        right(self, given, rows=rows)
+        if given is not None:
+            self.pass_to(given.offset + 2)
 
     return begin_at
 
@@ -171,7 +176,7 @@ def what_was_settled_before_more_types_is_forgotten(_: Callable[..., Any]) -> Ca
 
 
 def a_leap_leaves_no_gap(_: Callable[..., Any]) -> Callable[..., Any]:
-    async def leap(self: Starts, owned: Owned, lane: Lane, start: Start) -> None:
+    async def leap(self: Starts, owned: Owned, lane: Lane, given: Start) -> None:
         pass
 
     return leap
@@ -191,6 +196,14 @@ def crossed_out_before_kafka_has_it(_: Callable[..., Any]) -> Callable[..., Any]
     return pass_on
 
 
+def lanes_stay_above_where_a_person_moved_the_group(_: Callable[..., Any]) -> Callable[..., Any]:
+    return property(lambda _: None)  # type: ignore[return-value]
+
+
+def a_store_that_went_back_is_trusted(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda commit: Floor(0 if commit is None else commit.offset, 0)
+
+
 BUGS = [
     Bug(Tracker, "progress", committed_is_the_highest_read),
     Bug(Tracker, "progress", a_hole_is_forgotten),
@@ -207,9 +220,16 @@ BUGS = [
     Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
     Bug(Lane, "row", the_map_of_a_lane_is_forgotten, seed=4),
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
-    Bug(Lane, "has_passed", what_was_settled_before_more_types_is_forgotten, seed=212),
+    Bug(Lane, "has_passed", what_was_settled_before_more_types_is_forgotten, 15, (Fault.REWIND,)),
     Bug(Starts, "_leap", a_leap_leaves_no_gap),
-    Bug(Operations, "pass_on", crossed_out_before_kafka_has_it),
+    Bug(Operations, "pass_on", crossed_out_before_kafka_has_it, 20, (Fault.KILL, Fault.KAFKA_DOWN)),
+    Bug(
+        start.Start,
+        "moves_lanes_to",
+        lanes_stay_above_where_a_person_moved_the_group,
+        faults=(Fault.RESET,),
+    ),
+    Bug(start, "floor", a_store_that_went_back_is_trusted, faults=(Fault.RESTORE,)),
     Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go, seed=100),
 ]
 
@@ -228,15 +248,15 @@ def put_in(bug: Bug) -> Iterator[None]:
 def test_the_simulation_catches(bug: Bug, stories: Stories) -> None:
     with put_in(bug):
         for seed in range(bug.seed, bug.seed + SEEDS):
-            if _breaks(stories, seed):
+            if _breaks(stories, seed, bug.faults):
                 return
     raise AssertionError(f"{SEEDS} stories told, and nothing was noticed")
 
 
-def _breaks(stories: Stories, seed: int) -> bool:
+def _breaks(stories: Stories, seed: int, faults: tuple[Fault, ...]) -> bool:
     """Tell the story of *seed*; return whether a promise was broken in it."""
     try:
-        stories.run(seed)
+        stories.run(seed, faults)
     except BrokenPromiseError:
         return True
     except BaseExceptionGroup as errors:

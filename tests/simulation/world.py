@@ -18,7 +18,7 @@ from services.dispatch.worker import Worker
 from services.feed.decode import derived_id
 from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery
-from services.kernel.errors import BrokerGoneError, StoreGoneError
+from services.kernel.errors import BrokerGoneError, StoreGoneError, StoreWentBackError
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Start, StartKind
@@ -110,6 +110,10 @@ class World:
         self.buried: list[Process] = []
         self._numbers = count(1)
         self.over = False
+        self.held = False
+        """Nobody starts a worker: a person is at work."""
+        self.refused = False
+        """A worker refused to start since Postgres went back in time."""
 
     def note(self, text: str) -> None:
         """Add a line to the story."""
@@ -151,7 +155,8 @@ class World:
             return
         error = task.exception()
         self.note(f"END {process} {error!r}")
-        if error is not None and not _is_outage_at_start(error):
+        self.refused = any(isinstance(leaf, StoreWentBackError) for leaf in _leaves(error))
+        if error is not None and not self.refused and not _is_outage_at_start(error):
             self.oracle.breaks(f"{process} ended with {error!r}: {_leaves(error)}")
         self.note_left_behind(process)
         process.kill()  # whatever is left of it ends with it
@@ -261,6 +266,8 @@ class World:
             StartKind.NEW,
             lambda log: log.end if self.chance.random() < 0.7 else log.start,
         )
+        if all(start.offset == self.kafka.logs[start.partition].end for start in starts):
+            subscription = replace(subscription, begins_ms=int(self.clock.time() * 1000))
         self.database.subscribe(subscription, starts=starts)
         self.oracle.subscribed(subscription, starts)
         if manner is Manner.HOPELESS:
@@ -489,10 +496,10 @@ class _Watched:
         return attempt
 
 
-def _leaves(error: BaseException) -> Collection[BaseException]:
+def _leaves(error: BaseException | None) -> Collection[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+    return [] if error is None else [error]
 
 
 def _is_outage_at_start(error: BaseException) -> bool:

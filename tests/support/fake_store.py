@@ -488,6 +488,19 @@ class FakeDatabase(Server):
             if position.partition in partitions and id_ in ids
         ]
 
+    def move_lanes_back(
+        self, process: Process | None, partition: Partition, epoch: int, offset: int
+    ) -> None:
+        """Have lanes that stand above *offset* go on there."""
+        if not self.stands(partition, epoch):
+            return
+        for key, row in list(self.tables.lanes.items()):
+            if key[0] == partition and max(row.cursor, row.attach_at or 0) > offset:
+                cursor = min(row.cursor, offset)
+                moved = replace(row, cursor=cursor, settled="", attach_at=None, state="detached")
+                self.tables.lanes[key] = moved
+                self.watcher.lane_changed(process, Keep(epoch, moved), row)
+
     def _end_gaps(self, key: LaneKey, passed: int | None, at: datetime | None) -> None:
         """Have the open gap of a lane end, where it is past it, and tell; None: past everything."""
         for n, row in enumerate(self.tables.gaps):
@@ -622,6 +635,11 @@ class FakeStore:
     async def report_stands(self, stands: Mapping[Partition, Stand]) -> Collection[Partition]:
         """Keep where each stands; return those whose epoch is over."""
         return await self._ask(lambda: self._database.report_stands(stands))
+
+    async def move_lanes_back(self, partition: Partition, *, epoch: int, offset: int) -> None:
+        """Have lanes that stand above *offset* go on there."""
+        process = current_process()
+        await self._ask(lambda: self._database.move_lanes_back(process, partition, epoch, offset))
 
     async def record_gap(
         self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime

@@ -134,6 +134,12 @@ class PartitionStore(Protocol):
     ) -> None:
         """Keep that [from_offset, to_offset) was not delivered and why: `retention` `skipped`."""
 
+    async def move_lanes_back(self, partition: Partition, *, epoch: int, offset: int) -> None:
+        """Have the lanes that stand above *offset* go on there, if the epoch stands.
+
+        What they had settled counts no more.
+        """
+
 
 class Waits(StrEnum):
     """What a retry row waits for."""

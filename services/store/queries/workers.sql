@@ -221,6 +221,14 @@ from standing s
 where p.topic = s.topic and p.partition = s.partition
 returning p.topic, p.partition, p.epoch;
 
+-- name: move_lanes_back
+-- Lanes above an offset go on there: a person moved the group back, or the log was made anew.
+update lanes l set cursor = least(l.cursor, $4), settled = '', attach_at = null, state = 'detached',
+    updated_at = now()
+from partitions p
+where p.topic = $1 and p.partition = $2 and p.epoch = $3
+  and l.topic = p.topic and l.partition = p.partition and greatest(l.cursor, l.attach_at) > $4;
+
 -- name: park_rows
 -- Write or overwrite retry rows, but of subscriptions that are deleted.
 insert into retries (
