@@ -48,7 +48,7 @@ async def serving(app: web.Application, listen: str | None) -> AsyncIterator[Non
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host or "127.0.0.1", int(port)).start()
+        await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
         yield
     finally:
         await runner.cleanup()

@@ -62,6 +62,7 @@ SETS: dict[str, Object] = {
     },
     "scaled without KEDA": {
         **LEAST,
+        "listenAddress": "[::]",
         "dispatch": {"autoscaling": {"kind": "hpa"}},
         "record": {"autoscaling": {"kind": "hpa", "partitions": 4}},
         "networkPolicy": {"collector": {"ports": [4318]}},
@@ -212,6 +213,17 @@ def test_a_setting_that_the_chart_makes_itself_has_no_second_place() -> None:
     assert len(own) > 15
     said = refused({**LEAST, "settings": dict.fromkeys(own, "1")})
     assert [name for name in own if name not in said] == []
+
+
+def test_pods_listen_where_they_are_looked_for_with_ipv6_too(objects: list[Object]) -> None:
+    for role in ROLES:
+        pod = pods(objects)[role]
+        ports = {one["name"]: one["containerPort"] for one in pod["containers"][0]["ports"]}
+        given = environment(pod)
+        address = given["WEBHOOKS_OBSERVE__LISTEN"].removesuffix(f":{ports['observe']}")
+        assert address in ("0.0.0.0", "[::]")  # noqa: S104 - of a pod
+        if role == "api":
+            assert given["WEBHOOKS_API__LISTEN"] == f"{address}:{ports['http']}"
 
 
 def test_every_setting_of_the_chart_exists(objects: list[Object]) -> None:
