@@ -33,13 +33,16 @@ from services.kernel.subscription import Ordered, Subscription
 
 TICK_SECONDS = 0.1
 LOOK_SECONDS = 0.25
+SLEPT_SECONDS = 2.0
+"""Whose clock jumped so far between two ticks was stopped, or its machine was."""
 
 
 class Outboxes:
     """All outboxes of a worker.
 
     *on_trouble* is called synchronously, once per spell, when a subscription can't keep up. *may_begin*
-    tells whether an ordered request of so many seconds would end while its partition is ours for sure;
+    tells whether an ordered request of so many seconds would end while its partition is ours for sure,
+    and asked for none, whether the group still counts on us;
     none takes longer than *ordered_seconds*. *barrier* is the offset from which on nothing of a key may
     go out yet.
     """
@@ -77,6 +80,10 @@ class Outboxes:
         self._flying: dict[int, Flying] = {}
         self._idle: list[asyncio.Future[None]] = []
         self._couriers = 0
+        self._ticked_at = math.inf
+        """When `run` last came by."""
+        self._slept = False
+        """This process was stopped, and the group may have given away what it had meanwhile."""
         self._group: asyncio.TaskGroup | None = None
 
     # The caller's side: nothing awaits.
@@ -282,6 +289,7 @@ class Outboxes:
         """Send what comes, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            self._ticked_at = self._clock.monotonic()
             for project in list(self._projects):
                 for _ in self._rings[project]:
                     self._call_courier()
@@ -289,6 +297,7 @@ class Outboxes:
             while True:
                 await self._clock.sleep(TICK_SECONDS)
                 now = self._clock.monotonic()
+                self._wake_up(now)
                 self._release_held(now)
                 for freed in self._order.pass_barriers():
                     self._release(freed, self._outboxes.get(freed.delivery.subscription_id), now)
@@ -332,6 +341,8 @@ class Outboxes:
     def _next_outbox(self) -> Outbox | None:
         """Take the outbox whose turn it is out of its ring."""
         now = self._clock.monotonic()
+        if self._is_replaced(now):
+            return None
         while self._projects:
             project = self._projects.popleft()
             ring = self._rings[project]
@@ -344,6 +355,25 @@ class Outboxes:
             if outbox.is_ready(now) and (not outbox.is_ordered or self._is_ours(outbox, now)):
                 return outbox
         return None
+
+    def _is_replaced(self, now: float) -> bool:
+        """Tell whether this process was stopped for so long that another may have its partitions.
+
+        What is in line then waits until the group has answered, or has taken it away. Not while Kafka
+        is gone and we are not: then nobody else hears of the group either.
+        """
+        if now - self._ticked_at >= SLEPT_SECONDS:
+            self._slept = True
+        return self._slept and not self._may_begin(0.0)
+
+    def _wake_up(self, now: float) -> None:
+        """Go on where the group still knows us."""
+        replaced, self._ticked_at = self._is_replaced(now), now
+        if self._slept and not replaced:
+            self._slept = False
+            for ring in self._rings.values():
+                for _ in ring:
+                    self._call_courier()
 
     def _is_ours(self, outbox: Outbox, now: float) -> bool:
         """Tell whether a request would end while nobody else can own its partition."""

@@ -51,7 +51,9 @@ Guarantees, by the numbers of the invariants in the design:
    covered as soon as Postgres has its lane: a partition waits only while that can't be written. What
    is in flight for 2 s is written down as a retry row, within the budget of its subscription.
 7. *Repeats.* None after a graceful stop but of requests still open when the drain time ends: what
-   is partly delivered is parked, so that it isn't read again.
+   is partly delivered is parked, so that it isn't read again. Who was stopped (SIGSTOP, a frozen
+   machine) for so long that its partitions may be another's begins no request before the group has
+   answered.
 
 Order by key (5): what is of one key and not through is known to `deliver.order`, whether it is in
 memory or a row. `Parking` says when a delivery becomes a row that waits for its turn and when one is

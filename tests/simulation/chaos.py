@@ -169,23 +169,29 @@ class Chaos:
             return
         process = node.process
         seconds = self._chance.uniform(0.2, 2.5) * self._world.scenario.session_timeout
+        since = self._world.clock.monotonic()
         process.sleep()
         self._world.note(f"NAP {process} {seconds:.3f}")
         self._trouble("nap", seconds + 10, process=process)
-        self._later(seconds, process.wake)
+        self._later(seconds, lambda: self._wake(process, since))
 
     def _twin(self) -> None:
         node = self._any_node()
         if node is None or node.process is None:
             return
-        old = node.process
+        old, since = node.process, self._world.clock.monotonic()
         old.sleep()
         self._twins.append(old)
         self._trouble("twin", 3600)
         self._world.start(node)
         self._world.note(f"TWIN {old} {node.process}")
-        self._later(self._chance.uniform(0.1, 5), old.wake)
+        self._later(self._chance.uniform(0.1, 5), lambda: self._wake(old, since))
         self._later(self._chance.uniform(5, 10), old.kill)
+
+    def _wake(self, process: Process, since: float) -> None:
+        now = self._world.clock.monotonic()
+        self._world.oracle.woke(process, now - since, now)
+        process.wake()
 
     def _evict(self) -> None:
         members = list(self._world.kafka.group.members)

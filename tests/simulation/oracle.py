@@ -5,6 +5,7 @@ durable            what counts as settled is an acknowledgement that a worker he
 epochs             rows are changed by the process alone to which Postgres gave the present epoch
 at least once      at the end every due pair is acknowledged, dead, or its subscription is deleted
 repeats            after what was acknowledged: only where a fault explains it; same `webhook-id`
+no zombie          who slept for longer than a session sends nothing before the group has heard of it
 one at a time      a pair is never in flight twice in one process under one epoch
 told               at the end the log has each operational event that was kept, the same each time
 """
@@ -125,6 +126,8 @@ class Oracle(Watcher, CommitWatcher):
     """What a person left out."""
     to_tell: dict[str, Kept] = field(default_factory=dict)
     """Operational events that were kept, by id."""
+    woken: dict[Process, tuple[float, float]] = field(default_factory=dict)
+    """For how long each slept the last time, and until when."""
     resets: dict[Partition, list[Reset]] = field(default_factory=lambda: defaultdict(list))
     """Where a person moved the group to."""
     _tokens: dict[str, Position] = field(default_factory=dict)
@@ -149,7 +152,9 @@ class Oracle(Watcher, CommitWatcher):
         self._tokens[produced.token] = produced.record.position
 
     def assigned(self, process: Process | None, partition: Partition, epoch: int) -> None:
-        """Remember whose epoch it is."""
+        """Remember whose epoch it is; to get one is to be known to the group."""
+        if process is not None:
+            self.woken.pop(process, None)
         self._owners[partition, epoch] = process
         self.note(f"epoch {epoch} of {partition}")
 
@@ -201,6 +206,12 @@ class Oracle(Watcher, CommitWatcher):
         """Take in that a request begins."""
         for pair in self.pairs_of(delivery):
             key = (process, delivery.epoch, pair)
+            if process in self.woken and self.kafka.group.owner(pair[0].partition) is not process:
+                slept, woke = self.woken[process]
+                if slept >= self.kafka.group.session_timeout and not self._knows(process):
+                    self.breaks(
+                        f"{process} slept {slept:.1f} s until {woke:.3f}, and sent {delivery!r}"
+                    )
             had_row = any(pair in reset.rows for reset in self.resets[pair[0].partition])
             if key in self._flying and not (had_row and delivery.is_batch):
                 self.breaks(f"{delivery!r} is in flight twice in {process}")
@@ -237,6 +248,14 @@ class Oracle(Watcher, CommitWatcher):
         alone = (position, id_, self.produced[position].webhook_id)
         batches = [key for key, batch in self.batches.items() if (position, id_) in batch.pairs]
         return [alone, *batches]
+
+    def _knows(self, process: Process) -> bool:
+        """Tell whether the group has *process* as a member."""
+        return any(member.process is process for member in self.kafka.group.members.values())
+
+    def woke(self, process: Process, seconds: float, now: float) -> None:
+        """Take in that *process* goes on after so long."""
+        self.woken[process] = seconds, now
 
     def arrived(self, seen: Seen) -> None:
         """Hold a request to the event that it brings."""

@@ -204,6 +204,10 @@ def a_store_that_went_back_is_trusted(_: Callable[..., Any]) -> Callable[..., An
     return lambda commit: Floor(0 if commit is None else commit.offset, 0)
 
 
+def who_was_replaced_goes_on_sending(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, now: False  # noqa: ARG005
+
+
 BUGS = [
     Bug(Tracker, "progress", committed_is_the_highest_read),
     Bug(Tracker, "progress", a_hole_is_forgotten),
@@ -230,6 +234,7 @@ BUGS = [
         faults=(Fault.RESET,),
     ),
     Bug(start, "floor", a_store_that_went_back_is_trusted, faults=(Fault.RESTORE,)),
+    Bug(Outboxes, "_is_replaced", who_was_replaced_goes_on_sending, faults=(Fault.NAP,)),
     Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go, seed=100),
 ]
 
