@@ -12,11 +12,11 @@ from aiohttp import web
 
 from services.api.call import Answer, Call, Streamed
 from services.api.edge import read_body
+from services.api.once import Once
 from services.api.portal import PATH as PORTAL
 from services.api.problems import CONTENT_TYPE, Problem, malformed, of_error
 from services.api.routes import Route
 from services.control.access import Access, Caller
-from services.control.answers import Answers
 from services.kernel.event import MAX_DEPTH, is_too_deep
 from services.match.filters import NotJsonError, load
 
@@ -54,14 +54,14 @@ class Native:
         *,
         routes: Sequence[Route],
         access: Access,
-        answers: Answers,
+        once: Once,
         ready: Callable[[], str | None],
         openapi: bytes,
         max_body_bytes: int,
     ) -> None:
         self._routes = routes
         self._access = access
-        self._answers = answers
+        self._once = once
         self._ready = ready
         self._openapi = openapi
         self._max_body_bytes = max_body_bytes
@@ -88,31 +88,16 @@ class Native:
                 if isinstance(answer, Streamed):
                     return await _streamed(request, answer)
                 return _response(answer)
-            return await self._once(route, request, caller, raw, key)
+
+            async def do() -> Answer | Streamed:
+                return await route.handler(_call(request, caller, raw, strict=route.strict))
+
+            answer = await self._once.answer(
+                do, caller=caller, key=key, method="POST", path=request.path, body=raw
+            )
+            return _response(answer)
 
         return serve
-
-    async def _once(
-        self, route: Route, request: web.Request, caller: Caller, raw: bytes, key: str
-    ) -> web.StreamResponse:
-        """Do it, or answer as the first time."""
-        stored = await self._answers.begin(
-            caller.id, key, method=request.method, path=request.path, body=raw
-        )
-        if stored is not None:
-            headers = {**stored.headers, "Idempotent-Replay": "true"}
-            return web.Response(status=stored.status or 200, body=stored.body, headers=headers)
-        try:
-            answer = await route.handler(_call(request, caller, raw, strict=route.strict))
-        except BaseException:
-            await self._answers.release(caller.id, key)
-            raise
-        assert isinstance(answer, Answer)  # noqa: S101 - nothing that is posted is streamed
-        headers = {**answer.headers, "Content-Type": answer.content_type}
-        await self._answers.finish(
-            caller.id, key, status=answer.status, headers=headers, body=answer.encoded()
-        )
-        return _response(answer)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

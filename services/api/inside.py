@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from services.api.call import Answer, Call, Streamed
+from services.api.once import Once
 from services.api.routes import Route
 from services.control.access import Caller
 
@@ -16,7 +17,8 @@ from services.control.access import Caller
 class Inside:
     """Answers pages as it would answer a request."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], once: Once) -> None:
+        self._once = once
         self._routes = {f"{route.method} {route.path}": route for route in routes}
 
     def admits(self, caller: Caller, route: str) -> bool:
@@ -34,10 +36,25 @@ class Inside:
         body: object,
         headers: Mapping[str, str],
     ) -> Answer:
-        """Return the answer, its body as JSON decodes. Raises what the handler does."""
+        """Return the answer, its body as JSON decodes. Raises what the handler does.
+
+        Under an `Idempotency-Key` it is done once, as over HTTP.
+        """
         self._routes[route].admit(caller)
         call = Call(caller=caller, path=path, query=query, headers=headers, body=body)
-        answer = await self._routes[route].handler(call)
+        key = headers.get("Idempotency-Key")
+        if key is None:
+            answer = await self._routes[route].handler(call)
+        else:
+            method, _, at = route.partition(" ")
+            answer = await self._once.answer(
+                lambda: self._routes[route].handler(call),
+                caller=caller,
+                key=key,
+                method=method,
+                path=at.format_map(path),
+                body=orjson.dumps(body, option=orjson.OPT_SORT_KEYS),
+            )
         assert isinstance(answer, Answer)  # noqa: S101 - what is streamed is asked for by `stream`
         encoded = answer.encoded()
         return answer._replace(body=orjson.loads(encoded) if encoded else None)

@@ -5,6 +5,7 @@
     visit       one request as a page sees it: `ask`, `form`, `render`, `redirect`
     session     the sealed cookie; CSRF tokens
     guard       a form that somebody else's page sent is refused; who a proxy says is here
+    draft       a form that came when its session was over, kept while its owner signs in
     forms       what was typed, and what is wrong with it, by pointer
     templates   Jinja2: one environment, always escaping; filters for numbers, times, sizes
     charts      numbers become the geometry of an SVG; pure
@@ -39,7 +40,10 @@ written here again. A route that is missing is a page that is missing: add it to
 
 **Forms.** `POST`, urlencoded, with `{{ csrf() }}`; a view that changes something ends in
 `visit.redirect(path, note="Paused.")`. It catches `FaultsError` and renders the page again, status 422,
-with `Form(values, error.faults)`: what was typed stays, each fault stands beside its field. Filters and
+with `Form(values, error.faults)`: what was typed stays, each fault stands beside its field. What makes
+something is asked with `once=True`: the same form sent twice, or its answer reloaded, makes one, and
+the answer is the same again (an `Idempotency-Key` of the page and of what was typed). A form that comes
+when its session is over changes nothing and comes back with what was typed (`draft.py`). Filters and
 searches are `GET`, so that a list has an address to share.
 
 **Live.** A region `<div id="tail" data-swap>` is replaced by the one of the same id from a fresh copy of

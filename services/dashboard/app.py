@@ -1,19 +1,21 @@
 """Routes become handlers: who is here, is this form ours, which page; and errors as pages."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from services.control.access import ADMIN, Access, Caller, UnauthorizedError
+from services.dashboard import draft
 from services.dashboard.assets import assets
-from services.dashboard.guard import Proxy, check_origin, check_token
+from services.dashboard.guard import OutdatedError, Proxy, check_origin, check_token
 from services.dashboard.routes import ROUTES, Route
 from services.dashboard.session import Sessions
 from services.dashboard.templates import Templates
 from services.dashboard.theme import sheet
-from services.dashboard.views.session import LEFT, sign_in_at
+from services.dashboard.views.session import LEFT, LIVE, asking, sign_in_at
 from services.dashboard.visit import Resources, Visit
 from services.kernel.clock import Clock
 
@@ -21,6 +23,9 @@ SAME_ORIGIN = "same-origin"
 """Who is told whence somebody comes. Not `no-referrer`: browsers would send forms with `Origin: null`."""
 FOR_GOOD = "public, max-age=31536000, immutable"
 NOBODY = "'none'"
+SIGN_IN = "/sign-in"
+OVER = "Your session has ended: paste the key once more. What you sent is kept, but for secrets."
+STALE = "This page was open for too long: paste the key once more."
 SWITCHER = 200
 """Projects that the switcher offers."""
 
@@ -77,6 +82,10 @@ class Dashboard:
         visit = request.get(VISIT) or self._visit(request, None)
         if isinstance(error, UnauthorizedError):
             response = self._let_in(visit)
+        elif isinstance(error, OutdatedError):
+            response = self._outdated(visit, problem)
+        elif isinstance(error, draft.AgainError):
+            response = visit.redirect(draft.safe(error.at), note=draft.NOTE)
         else:
             response = visit.render("error.html", status=problem.status, problem=problem)
         self._end(visit, response)
@@ -86,25 +95,39 @@ class Dashboard:
         """Say how to get in: with another link, where they had one; else with a key."""
         path = visit.request.path
         left = path == LEFT
-        if not (left or path.startswith(f"{LEFT}/") or visit.session.is_of_link):
+        if left or path.startswith(f"{LEFT}/") or visit.session.is_of_link:
+            return visit.render("portal_over.html", status=200 if left else 401, left=left)
+        if path == LIVE:  # whoever listens follows no redirect to a page
+            return asking(visit, draft.HOME, status=401)
+        if visit.token is None:
             return visit.redirect(sign_in_at(visit))
-        return visit.render("portal_over.html", status=200 if left else 401, left=left)
+        late = _late(visit)
+        return asking(visit, late.at, late, fault=OVER, status=401)
+
+    def _outdated(self, visit: Visit, problem: Problem) -> web.Response:
+        """Show a form again that was made for another session of the same browser."""
+        late = _late(visit)
+        if visit.request.path == SIGN_IN:
+            late_before = draft.read(visit.typed.get("draft"))
+            goal = draft.safe(visit.typed.get("next"))
+            return asking(visit, goal, late_before, fault=STALE, status=problem.status)
+        if visit.known is None or not late.fields:
+            return visit.render("error.html", status=problem.status, problem=problem)
+        return visit.render("again.html", status=problem.status, draft=late)
 
     def _serving(self, route: Route) -> Serving:
         async def serve(request: web.Request) -> web.StreamResponse:
             visit = self._visit(request, None)
             request[VISIT] = visit
-            try:
+            with suppress(UnauthorizedError):
                 visit.known = await self._caller(visit)
-            except UnauthorizedError:
-                if not route.open:
-                    raise
-            if visit.known is None and not route.open:
-                raise UnauthorizedError
             if route.method == "POST":
                 check_origin(request, self._public_url)
                 await visit.read_form()
-                check_token(visit.session, visit.typed.get("token"))
+            if visit.known is None and not route.open:
+                raise UnauthorizedError
+            if route.method == "POST":
+                check_token(visit.session, visit.token)
             elif visit.known is not None and ADMIN in visit.known.scopes:
                 found = await visit.ask("GET /v1/projects", query={"limit": str(SWITCHER)})
                 visit.projects = found["data"]
@@ -169,6 +192,12 @@ class Dashboard:
         response = web.Response(body=body, content_type="text/css")
         response.headers["Cache-Control"] = FOR_GOOD
         return response
+
+
+def _late(visit: Visit) -> draft.Draft:
+    request = visit.request
+    at = draft.origin_of(request.headers.get("Referer"))
+    return draft.kept(request.path_qs, at, visit.several)
 
 
 def policy(origins: Sequence[str], logo_url: str | None) -> str:

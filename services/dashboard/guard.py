@@ -33,9 +33,9 @@ def check_origin(request: web.Request, public_url: str | None) -> None:
         raise ElsewhereError
 
 
-def check_token(session: Session, token: object) -> None:
+def check_token(session: Session, token: str | None) -> None:
     """Raise OutdatedError for a form that was not made for this session."""
-    if not isinstance(token, str) or not is_token_of(session, token):
+    if token is None or not is_token_of(session, token):
         raise OutdatedError
 
 

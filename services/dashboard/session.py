@@ -24,6 +24,7 @@ EMBEDDED = "webhooks_portal"
 """Of a session that lives in another site's page: browsers keep it apart for each of those."""
 LONGEST = timedelta(hours=12)
 TOKEN_BYTES = 24
+ONCE_BYTES = 15
 RENEW = 0.75
 """Of its length that is left: then the cookie is written anew."""
 
@@ -142,6 +143,10 @@ class Sessions:
         pad = self._entropy(len(secret))
         masked = bytes(a ^ b for a, b in zip(pad, secret, strict=True))
         return base64.urlsafe_b64encode(pad + masked).decode()
+
+    def once(self) -> str:
+        """Return what tells the forms of one page from those of all others: sent twice, done once."""
+        return base64.urlsafe_b64encode(self._entropy(ONCE_BYTES)).decode()
 
 
 def is_token_of(session: Session, token: str) -> bool:

@@ -1,6 +1,7 @@
 """One request as a page sees it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from services.control.access import ADMIN, Access, Caller
+from services.dashboard.draft import AGAIN, ONCE, TOKEN, AgainError
 from services.dashboard.forms import Form
 from services.dashboard.navigation import navigation
 from services.dashboard.session import Session, Sessions
@@ -101,7 +103,7 @@ class Visit:
         """Replaced by what changes it; `app` writes the cookie."""
         self.came_with = session
         self.typed: Mapping[str, str] = {}
-        """The form that was sent, once its token was checked; empty fields too."""
+        """The form that was sent, once its token was checked; empty fields too, but none of ours."""
         self.several: Mapping[str, Sequence[str]] = {}
         """The same, for fields that come more than once."""
         self.projects: Sequence[Mapping[str, Any]] = ()
@@ -109,6 +111,11 @@ class Visit:
         self.known = caller
         self.origins: Sequence[str] = session.origins if session else ()
         """Whose pages may embed the answer."""
+        self.token: str | None = None
+        """That the form carries, which says whose it is."""
+        self.again: str | None = None
+        """Where a form was, that is shown again since its session had ended; None: it is to be done."""
+        self._once: str | None = None
         self._resources = resources
         self._sessions = sessions
         self._access = access
@@ -158,9 +165,18 @@ class Visit:
         query: Mapping[str, str] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        once: bool = False,
         **path: str,
     ) -> Reply:
-        """Ask a resource; return its answer whole. Raises what the API refuses with."""
+        """Ask a resource; return its answer whole. Raises what the API refuses with.
+
+        *once*: the same form sent twice does it once; the answer is the same again.
+        """
+        if self.again is not None and not route.startswith("GET "):
+            error, self.again = AgainError(self.again), None
+            raise error
+        if once and self._once is not None:
+            headers = {**(headers or {}), "Idempotency-Key": self._key(route, path, body)}
         return await self._resources.ask(
             self.caller,
             route,
@@ -176,10 +192,17 @@ class Visit:
         *,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        once: bool = False,
         **path: str,
     ) -> Any:  # noqa: ANN401 - JSON
         """Ask a resource; return the JSON that it answers. Raises what the API refuses with."""
-        return (await self.reply(route, query=query, body=body, headers=None, **path)).body
+        found = await self.reply(route, query=query, body=body, headers=None, once=once, **path)
+        return found.body
+
+    def _key(self, route: str, path: Mapping[str, str], body: object) -> str:
+        """Return what names a form that was sent; what was changed in it since makes it another."""
+        told = repr((route, sorted(path.items()), body)).encode()
+        return f"form-{self._once}-{hashlib.sha256(told).hexdigest()[:32]}"
 
     def scoped(self, query: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return *query* for a list, of the project that was chosen."""
@@ -218,8 +241,12 @@ class Visit:
             raise web.HTTPUnsupportedMediaType(text=f"a form is sent as {URLENCODED}")
         async with asyncio.timeout(FORM_SECONDS):
             sent = await self.request.post()
-        self.typed = {name: text for name, text in sent.items() if isinstance(text, str)}
-        self.several = {name: [str(each) for each in sent.getall(name)] for name in sent}
+        typed = {name: text for name, text in sent.items() if isinstance(text, str)}
+        self.token = typed.pop(TOKEN, None)
+        self._once = typed.pop(ONCE, None)
+        self.again = typed.pop(AGAIN, None)
+        self.typed = typed
+        self.several = {name: [str(each) for each in sent.getall(name)] for name in typed}
 
     async def check_key(self, hashed: bytes) -> None:
         """Raise UnauthorizedError where nobody holds a key with this hash."""
@@ -276,5 +303,6 @@ class Visit:
             "is_operator": signed_in and ADMIN in self.caller.scopes,
             "note": self.session.note,
             "token": self._sessions.token(self.session),
+            "once": self._sessions.once(),
             "now": self.now,
         }

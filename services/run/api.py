@@ -27,6 +27,7 @@ from services.api.geofences import GeofenceRoutes
 from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.lanes import LaneRoutes
+from services.api.once import Once
 from services.api.openapi import document
 from services.api.planner import Planner
 from services.api.portal import PortalRoutes
@@ -390,10 +391,11 @@ async def _build(
     app[TROUBLE] = []
     harden(app)
     app.on_shutdown.append(tail.stop)
+    once = Once(Answers(store=answers, clock=clock, hours=settings.api.idempotency_hours))
     Native(
         routes=routes,
         access=access,
-        answers=Answers(store=answers, clock=clock, hours=settings.api.idempotency_hours),
+        once=once,
         ready=lambda: _trouble(app),
         openapi=document(routes),
         max_body_bytes=settings.api.max_body_bytes,
@@ -404,7 +406,7 @@ async def _build(
         access=access,
         max_body_bytes=settings.api.max_body_bytes,
     ).add_to(app)
-    add_dashboard(app, settings, routes, access=access, cipher=cipher, clock=clock)
+    add_dashboard(app, settings, routes, once=once, access=access, cipher=cipher, clock=clock)
     chores = [
         Chore("answers", answers.expire, timedelta(hours=settings.api.idempotency_hours)),
         Chore("audit", entries.expire, timedelta(days=settings.api.audit_days)),
@@ -413,8 +415,12 @@ async def _build(
         Chore("match_counts", match_counts.expire, timedelta(days=1, hours=1)),
         Chore("dead_letters", letters.expire, timedelta(days=settings.retry.dead_letter_days)),
     ]
-    evict = partial(_evict, letters, settings.retry.dead_letter_bytes)
-    background: list[Background] = [partial(_clean, chores), evict, runner.run, rehearsing.run]
+    background: list[Background] = [
+        partial(_clean, chores),
+        partial(_evict, letters, settings.retry.dead_letter_bytes),
+        runner.run,
+        rehearsing.run,
+    ]
     return app, pool, [*background, *([attempts.run] if attempts else [])]
 
 

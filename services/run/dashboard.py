@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.api.app import PAGES, shown_by
 from services.api.inside import Inside
+from services.api.once import Once
 from services.api.routes import Route
 from services.control.access import Access
 from services.dashboard.app import Dashboard
@@ -48,6 +49,7 @@ def add_dashboard(
     settings: Settings,
     routes: Sequence[Route],
     *,
+    once: Once,
     access: Access,
     cipher: Cipher,
     clock: Clock,
@@ -64,7 +66,7 @@ def add_dashboard(
             scopes=chosen.trusted_scopes,
         )
     pages = Dashboard(
-        resources=Inside(routes),
+        resources=Inside(routes, once),
         access=access,
         sessions=Sessions(
             box=SealedText(cipher),

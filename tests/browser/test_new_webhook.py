@@ -91,9 +91,10 @@ async def test_what_was_typed_stays_and_the_api_says_what_is_wrong(
 
 
 async def test_without_javascript_a_receiver_that_nobody_reaches_is_no_obstacle(
-    unscripted: Visitor,
+    unscripted: Visitor, site: Site
 ) -> None:
-    page = await second_step(unscripted, "http://127.0.0.1:9/nobody")
+    url = "http://127.0.0.1:9/nobody"
+    page = await second_step(unscripted, url)
     assert "Not reached" in await page.inner_text("main")
     await page.get_by_role("checkbox", name="plan.created").check()
     await page.get_by_label("Field 1").fill("data.label")
@@ -103,6 +104,11 @@ async def test_without_javascript_a_receiver_that_nobody_reaches_is_no_obstacle(
     assert await page.get_by_role("checkbox", name="plan.created").is_checked()
     await page.get_by_role("button", name="Make the webhook").click()
     secret = await page.inner_text("#new-secret")
+    # Reloading sends the form again: it is the same webhook, with the same secret.
+    await page.reload()
+    assert await page.inner_text("#new-secret") == secret
+    found = await site.cluster.call("GET", "/v1/subscriptions?limit=500")
+    assert [each["url"] for each in found["data"]].count(url) == 1
     await page.get_by_role("button", name="Send it").click()
     assert "Test event" in await page.inner_text("main")
     assert await page.inner_text("#new-secret") == secret

@@ -278,11 +278,23 @@ document.addEventListener("submit", async (event) => {
   region?.setAttribute("aria-busy", "true");
   const action = event.submitter?.getAttribute("formaction") ?? form.action;
   await refresh(action, { method: "POST", body: new URLSearchParams(data) })
-    .then((fresh) => say(fresh ? problem(fresh) : ""))
+    .then((fresh) => answered(fresh, form, action))
     .catch(() => say("Not sent: no connection. Try again."));
   region?.removeAttribute("aria-busy");
   button.disabled = false;
 });
+
+// The next time it is another form; and where the session has ended, the server keeps what was typed.
+function answered(fresh, form, action) {
+  if (!fresh) return;
+  if (fresh.querySelector("[data-again]")) {
+    form.action = action;
+    return form.submit();
+  }
+  const once = fresh.querySelector("[name=once]")?.value;
+  if (once) document.querySelectorAll("[name=once]").forEach((field) => (field.value = once));
+  say(problem(fresh));
+}
 
 addEventListener("pageshow", () => document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false)));
 

@@ -47,7 +47,7 @@ async def resend(visit: Visit) -> web.StreamResponse:
     """Send it again: to whom it went, or to another webhook."""
     id_, to = _id(visit), visit.typed.get("to", "")
     try:
-        job = await visit.ask(RESEND, id=id_, body={"to": to} if to else {})
+        job = await visit.ask(RESEND, id=id_, body={"to": to} if to else {}, once=True)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
     except ConflictError as error:

@@ -49,7 +49,7 @@ async def test(visit: Visit) -> web.StreamResponse:
     id_, text = visit.typed.get("webhook", ""), visit.typed.get("data", "")
     try:
         body = {"type": shown["known"]["type"], "data": _data(text)}
-        tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=id_, body=body)
+        tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=id_, body=body, once=True)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
         return visit.render("event_type.html", status=422, at=at, form=form, tested=None, **shown)

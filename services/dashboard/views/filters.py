@@ -72,7 +72,7 @@ async def dry_run(visit: Visit) -> web.StreamResponse:
         if visit.typed.get("subscription"):
             body["subscription"] = visit.typed["subscription"]
         try:
-            job = await visit.ask("POST /v1/filters/dry-run", body=body)
+            job = await visit.ask("POST /v1/filters/dry-run", body=body, once=True)
             return visit.redirect(f"{AT}/dry-runs/{job['id']}")
         except FaultsError as error:
             faults = list(error.faults)

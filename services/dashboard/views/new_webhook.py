@@ -87,7 +87,7 @@ async def create(visit: Visit) -> web.StreamResponse:
     made = None
     if not faults:
         try:
-            made = await visit.ask("POST /v1/subscriptions", body=body)
+            made = await visit.ask("POST /v1/subscriptions", body=body, once=True)
         except FaultsError as error:
             faults = list(error.faults)
     if made is None:
@@ -106,7 +106,7 @@ async def first_event(visit: Visit) -> web.StreamResponse:
     route, body = "POST /v1/subscriptions/{id}/test", {"type": type_}
     tested, form = None, Form()
     try:
-        tested = await visit.ask(route, id=id_, body=body)
+        tested = await visit.ask(route, id=id_, body=body, once=True)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
     status = 422 if form.faults else 200

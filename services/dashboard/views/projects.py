@@ -36,7 +36,7 @@ async def create(visit: Visit) -> web.StreamResponse:
     """Make a project, and go to it."""
     body = {"name": visit.typed.get("name", "").strip()}
     try:
-        made = await visit.ask("POST /v1/projects", body=body)
+        made = await visit.ask("POST /v1/projects", body=body, once=True)
     except FaultsError as error:
         return await _index(visit, Form(visit.typed, error.faults))
     return visit.redirect(f"/projects/{made['id']}", note="Made. Now it needs a key.")
@@ -83,7 +83,7 @@ async def create_key(visit: Visit) -> web.StreamResponse:
         body["expires_at"] = _end_of(typed["expires_at"].strip())
     route = "POST /v1/projects/{id}/api-keys"
     try:
-        made = await visit.ask(route, id=_id(visit), body=body)
+        made = await visit.ask(route, id=_id(visit), body=body, once=True)
     except FaultsError as error:
         return await _one(visit, key_form=Form(typed, error.faults))
     response = await _one(visit, made=made)

@@ -47,7 +47,7 @@ async def create(visit: Visit) -> web.StreamResponse:
         return await _form(visit, Form(visit.typed, faults))
     body, begins = _body(visit), START in visit.typed
     try:
-        made = await visit.ask(CREATE, id=id_, body={**body, "dry_run": not begins})
+        made = await visit.ask(CREATE, id=id_, body={**body, "dry_run": not begins}, once=begins)
     except FaultsError as error:
         return await _form(visit, Form(visit.typed, error.faults))
     except ConflictError as error:

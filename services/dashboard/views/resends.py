@@ -36,9 +36,9 @@ async def new(visit: Visit) -> web.StreamResponse:
 
 async def create(visit: Visit) -> web.StreamResponse:
     """Send them again."""
-    asked = {name: text for name, text in visit.typed.items() if name != "token" and text.strip()}
+    asked = {name: text for name, text in visit.typed.items() if text.strip()}
     try:
-        job = await visit.ask(CREATE, body=_body(visit, asked))
+        job = await visit.ask(CREATE, body=_body(visit, asked), once=True)
     except FaultsError as error:
         return await _offered(visit, asked, error)
     if "id" not in job:

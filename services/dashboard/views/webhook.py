@@ -40,7 +40,7 @@ async def overview(visit: Visit) -> web.StreamResponse:
 
 async def test(visit: Visit) -> web.StreamResponse:
     """Send one example event, and show the answer."""
-    tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=_id(visit))
+    tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=_id(visit), once=True)
     at = f"/webhooks/{_id(visit)}"
     return visit.render("webhook.html", at=at, tested=tested, **await _overview(visit))
 
@@ -94,7 +94,7 @@ async def rotate(visit: Visit) -> web.StreamResponse:
     route, page = "POST /v1/subscriptions/{id}/secrets/rotate", "webhook_secrets.html"
     at, made, form = f"/webhooks/{id_}/secrets", None, Form()
     try:
-        made = await visit.ask(route, id=id_, body={"overlap_hours": number(typed)})
+        made = await visit.ask(route, id=id_, body={"overlap_hours": number(typed)}, once=True)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
     status = 422 if form.faults else 200
