@@ -71,6 +71,9 @@ def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+TILES = r"^https?://[A-Za-z0-9.:\[\]-]+/\S*$"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -170,6 +173,10 @@ class Dashboard(_Section):
     """Networks (CIDR) from which that header is believed."""
     trusted_scopes: Words = ("read",)
     """What whoever it names may do, in every project: read, manage, ingest, admin."""
+    tile_url: Annotated[str, Field(pattern=TILES)] | None = None
+    """Pictures under the map, `https://tiles.example.com/{z}/{x}/{y}.png`; none: it is drawn without."""
+    tile_attribution: str = ""
+    """What the tiles' owner wants to be said of them, below the map."""
 
     _split = field_validator("trusted_proxies", "trusted_scopes", mode="before")(_words)
     _networks = field_validator("trusted_proxies")(_networks)
@@ -180,6 +187,14 @@ class Dashboard(_Section):
         if text is not None and not re.fullmatch(r"https?://[^/\s]+/?", text):
             raise ValueError(f"{text!r} is no scheme and host, like https://hooks.example.com")
         return text and text.rstrip("/")
+
+    @field_validator("tile_url")
+    @classmethod
+    def _tiles(cls, text: str | None) -> str | None:
+        missing = [name for name in ("{z}", "{x}", "{y}") if text is not None and name not in text]
+        if missing:
+            raise ValueError(f"{text!r} lacks {' and '.join(missing)}")
+        return text
 
     @field_validator("trusted_scopes")
     @classmethod

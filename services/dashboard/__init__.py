@@ -10,6 +10,7 @@
     templates   Jinja2: one environment, always escaping; filters for numbers, times, sizes
     charts      numbers become the geometry of an SVG; pure
     maps        places on earth become the geometry of an SVG; pure
+    tiles       pictures of a tile server under a map, where one is configured; pure
     rows        a filter as rows, and as the pattern that the API takes; pure
     words       states and reasons in sentences; pure
     became      what became of events, deliveries and replays, in sentences; pure
@@ -57,8 +58,9 @@ five seconds, says so, and asks again. JavaScript also writes times in the viewe
 adds up what ticked event types bring.
 
 **Nothing from elsewhere.** The Content-Security-Policy names this origin alone, without inline script or
-style: no `style=""`, no `onclick`; drawings use SVG attributes and classes. Colours, sizes and spaces are
-custom properties in `style.css`.
+style: no `style=""`, no `onclick`; drawings use SVG attributes and classes. Pictures alone may come from
+another: the logo of a portal link, and on the map the tiles of a server that is configured. Colours,
+sizes and spaces are custom properties in `style.css`.
 
 **Behind a portal link** (`/portal/…`) the same pages show one customer's webhooks: the caller has a
 `link`, and the API is narrow for it. A route of `/v1` is closed to links until its line in

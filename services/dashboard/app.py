@@ -15,6 +15,7 @@ from services.dashboard.routes import ROUTES, Route
 from services.dashboard.session import Sessions
 from services.dashboard.templates import Templates
 from services.dashboard.theme import sheet
+from services.dashboard.tiles import Source
 from services.dashboard.views.session import LEFT, LIVE, asking, sign_in_at
 from services.dashboard.visit import Resources, Visit
 from services.kernel.clock import Clock
@@ -23,7 +24,7 @@ SAME_ORIGIN = "same-origin"
 """Who is told whence somebody comes. Not `no-referrer`: browsers would send forms with `Origin: null`."""
 FOR_GOOD = "public, max-age=31536000, immutable"
 NOBODY = "'none'"
-SIGN_IN = "/sign-in"
+SIGN_IN, MAP = "/sign-in", "/map"
 OVER = "Your session has ended: paste the key once more. What you sent is kept, but for secrets."
 STALE = "This page was open for too long: paste the key once more."
 SWITCHER = 200
@@ -61,7 +62,9 @@ class Dashboard:
         proxy: Proxy | None,
         public_url: str | None,
         clock: Clock,
+        tiles: Source | None,
     ) -> None:
+        self._tiles = tiles
         self._resources = resources
         self._access = access
         self._sessions = sessions
@@ -148,6 +151,7 @@ class Dashboard:
             access=self._access,
             templates=self._templates,
             clock=self._clock,
+            tiles=self._tiles,
         )
 
     async def _caller(self, visit: Visit) -> Caller | None:
@@ -169,7 +173,8 @@ class Dashboard:
         """Put on a response what all have."""
         link = visit.known.link if visit.known else None
         logo = link.look.logo_url if link else None
-        response.headers["Content-Security-Policy"] = policy(visit.origins, logo)
+        tiles = self._tiles if visit.request.path == MAP else None
+        response.headers["Content-Security-Policy"] = policy(visit.origins, logo, tiles)
         response.headers["Referrer-Policy"] = SAME_ORIGIN
         # Only what changed: an answer in the background must not undo what a form did meanwhile.
         if visit.session != visit.came_with or self._sessions.is_due(visit.session):
@@ -200,14 +205,15 @@ def _late(visit: Visit) -> draft.Draft:
     return draft.kept(request.path_qs, at, visit.several)
 
 
-def policy(origins: Sequence[str], logo_url: str | None) -> str:
-    """Return the Content-Security-Policy: ourselves alone; and of a portal link its logo.
+def policy(origins: Sequence[str], logo_url: str | None, tiles: Source | None = None) -> str:
+    """Return the Content-Security-Policy: ourselves alone; a portal link's logo, a map's tiles.
 
     *origins* are those whose pages may embed the answer.
     """
-    logo = f" https://{urlsplit(logo_url).netloc}" if logo_url else ""
+    pictures = f" https://{urlsplit(logo_url).netloc}" if logo_url else ""
+    pictures += f" {tiles.origin}" if tiles else ""
     return (
-        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{logo};"
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{pictures};"
         " connect-src 'self'; form-action 'self';"
         f" frame-ancestors {' '.join(origins) or NOBODY}; base-uri 'none'"
     )

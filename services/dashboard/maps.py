@@ -1,4 +1,4 @@
-"""Places on earth become the geometry of an SVG, without tiles; pure.
+"""Places on earth become the geometry of an SVG; tiles below it where some are configured; pure.
 
 Small areas alone: longitudes are shortened by the cosine of the middle latitude, which is right within
 a per cent over a few hundred kilometres.
@@ -47,6 +47,11 @@ class Frame:
         lat, lng = place
         x = WIDTH / 2 + (lng - self._lng) * self._shorter * self._scale
         return round(x, 1), round(HEIGHT / 2 - (lat - self._lat) * self._scale, 1)
+
+    def place(self, x: float, y: float) -> Place:
+        """Return what is drawn at a point."""
+        lng = self._lng + (x - WIDTH / 2) / (self._shorter * self._scale)
+        return self._lat - (y - HEIGHT / 2) / self._scale, lng
 
     def line(self, places: Sequence[Place]) -> str:
         """Return the path through *places*."""

@@ -28,6 +28,7 @@ PLACES = (
     Place("/event-types", "Event types"),
     Place("/filters", "Filter lab"),
     Place("/map", "Map"),
+    Place("/portal-links", "Portal links", "manage"),
     Place("/audit", "Audit"),
     Place("/lanes", "Lanes", "admin"),
     Place("/projects", "Projects and keys", "admin"),

@@ -15,6 +15,7 @@ from services.dashboard.forms import Form
 from services.dashboard.navigation import navigation
 from services.dashboard.session import Session, Sessions
 from services.dashboard.templates import Templates
+from services.dashboard.tiles import Source
 from services.kernel.clock import Clock
 from services.kernel.portal import PortalLink
 
@@ -97,8 +98,11 @@ class Visit:
         access: Access,
         templates: Templates,
         clock: Clock,
+        tiles: Source | None,
     ) -> None:
         self.request = request
+        self.tiles = tiles
+        """What is drawn under maps."""
         self.session = session or sessions.new()
         """Replaced by what changes it; `app` writes the cookie."""
         self.came_with = session

@@ -15,6 +15,7 @@ from services.control.access import Access
 from services.dashboard.app import Dashboard
 from services.dashboard.guard import Proxy
 from services.dashboard.session import Sessions
+from services.dashboard.tiles import Source
 from services.kernel.clock import Clock
 from services.settings import Settings
 from services.store.cipher import Cipher, CipherError, Encrypted
@@ -78,6 +79,7 @@ def add_dashboard(
         proxy=proxy,
         public_url=chosen.public_url,
         clock=clock,
+        tiles=Source(chosen.tile_url, chosen.tile_attribution) if chosen.tile_url else None,
     )
     app[PAGES] = pages.refused
     for method, path, handler in pages.routes():

@@ -43,10 +43,24 @@ def pages(site: Site) -> Mapping[str, str]:
         "dry-run": f"/filters/dry-runs/{site.dry_run}",
         "map": "/map",
         "map-route": f"/map?route={ROUTE}",
+        "portal-links": f"/portal-links?subscription={site.healthy}",
         "audit": "/audit",
         "lanes": "/lanes",
         "projects": "/projects",
         "project": f"/projects/{site.cluster.project}",
+    }
+
+
+def portal_pages(site: Site) -> Mapping[str, str]:
+    """Return the same of a portal link to one webhook, `site.failing`."""
+    return {
+        "portal-webhooks": "/webhooks",
+        "portal-webhook": f"/webhooks/{site.failing}",
+        "portal-settings": f"/webhooks/{site.failing}/settings",
+        "portal-deliveries": "/deliveries",
+        "portal-delivery": f"/deliveries/{site.delivery}",
+        "portal-failed": "/failed",
+        "portal-event-types": "/event-types",
     }
 
 
@@ -56,7 +70,8 @@ NAMES = (
     "deliveries", "deliveries-none", "delivery", "delivery-request", "event", "events",
     "events-none", "failed", "failed-none", "discard", "resends", "resend-new", "resend",
     "replays", "replays-none", "replay-new", "replay",
-    "new-webhook", "filter-lab", "dry-run", "map", "map-route", "audit", "lanes", "projects", "project",
+    "new-webhook", "filter-lab", "dry-run", "map", "map-route", "portal-links", "audit",
+    "lanes", "projects", "project",
 )  # fmt: skip
 """The same, for tests that are collected before there is a site; a test holds the two to each other."""
 OPERATORS = ("lanes", "projects", "project")

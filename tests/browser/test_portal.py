@@ -157,3 +157,47 @@ async def test_a_form_of_another_site_changes_nothing_behind_a_link(
         form={"token": token or ""},
     )
     assert answer.status == 403
+
+
+async def test_a_link_is_made_from_a_webhooks_page_given_away_and_revoked(
+    owner: Visitor, visitor: Visitor, site: Site
+) -> None:
+    page = await owner.goto(f"/webhooks/{site.failing}/settings")
+    await page.get_by_role("link", name="Make a portal link").click()
+    assert await page.get_by_role("checkbox", name="Legacy ERP").is_checked()
+    await page.get_by_label("It holds for").select_option("An hour")
+    await page.get_by_text("Embed it, and dress it as yours").click()
+    await page.get_by_label("Accent colour").fill("#ffff00")
+    await page.get_by_role("button", name="Make the link").click()
+    await page.locator("#f-accent-wrong-1").wait_for()
+    assert await page.input_value("#f-expires_in") == "3600"
+    assert await page.get_by_role("checkbox", name="Legacy ERP").is_checked()
+    await page.get_by_label("Accent colour").fill(ACCENT)
+    await page.get_by_role("button", name="Make the link").click()
+    url = await page.inner_text("#new-link")
+    assert url.startswith(f"{site.url}/portal/")
+    await page.reload()  # the form once more: the same link
+    assert await page.inner_text("#new-link") == url
+    assert await violations(owner) == []
+    seen = visitor.page
+    await seen.goto(url)
+    await seen.get_by_role("link", name="Legacy ERP").wait_for()
+    assert await seen.locator("tbody tr").count() == 1
+    await visitor.goto("/portal-links", status=403)
+    await owner.goto("/portal-links")
+    row = page.get_by_role("row").filter(has_text="Legacy ERP").first
+    await row.get_by_text("Revoke …").click()
+    await row.get_by_role("button", name="Revoke it now").click()
+    await page.get_by_text("Whoever was in through it is out.").wait_for()
+    await visitor.goto("/webhooks", status=401)
+
+
+async def test_a_link_to_everything_is_made_only_by_name(owner: Visitor) -> None:
+    page = await owner.goto("/portal-links")
+    await page.get_by_role("button", name="Make the link").click()
+    await page.locator("#f-subscriptions-wrong-1").wait_for()
+    assert await page.locator("#new-link").count() == 0
+    await page.get_by_label("All of this project").check()
+    await page.get_by_role("button", name="Make the link").click()
+    await page.locator("#new-link").wait_for()
+    await page.get_by_text("All of the project").first.wait_for()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.pages import OPERATORS, pages
+from tests.browser.pages import OPERATORS, pages, portal_pages
+from tests.browser.test_portal import ACCENT, a_link
 from tests.support.site import OPERATOR, SCREENSHOTS, Site, Visitor
 
 pytestmark = [
@@ -25,6 +26,14 @@ async def test_each_page_is_written_to_the_folder(visitor: Visitor, site: Site) 
             await visitor.goto(path)
             await _shoot(visitor, folder, name)
     await visitor.context.clear_cookies()
+    link = await a_link(site, site.failing, theme={"accent": ACCENT})
+    await visitor.goto(f"/portal/{link['token']}")
+    for name, path in portal_pages(site).items():
+        await visitor.goto(path)
+        await _shoot(visitor, folder, name)
+    await visitor.context.clear_cookies()
+    await visitor.goto("/portal/nobody", status=401)
+    await _shoot(visitor, folder, "portal-over")
     await visitor.sign_in(OPERATOR)
     for name in OPERATORS:
         await visitor.goto(pages(site)[name])

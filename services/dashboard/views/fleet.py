@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from services.dashboard.maps import Frame, Place, rings_of
+from services.dashboard.tiles import tiles_of
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
 
@@ -71,7 +72,7 @@ async def index(visit: Visit) -> web.StreamResponse:
     frame = _frame(shown, fences)
     return visit.render(
         "map.html", vehicles=vehicles, positions=positions, fences=fences, frame=frame,
-        place_of=place_of, rings_of=rings_of,
+        place_of=place_of, rings_of=rings_of, tiles=tiles_of(frame, visit.tiles),
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ async def _route(visit: Visit, id_: str) -> web.StreamResponse:
     marks = [Mark(each, _at(frame, each, positions.entries)) for each in deliveries]
     return visit.render(
         "map_route.html", route=id_, vehicle=vehicle, positions=positions, line=line, marks=marks,
-        frame=frame, fences=fences, rings_of=rings_of,
+        frame=frame, fences=fences, rings_of=rings_of, tiles=tiles_of(frame, visit.tiles),
     )  # fmt: skip
 
 
