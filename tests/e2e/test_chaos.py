@@ -33,9 +33,20 @@ async def chaos(folder: Path, *options: str) -> dict[str, Any]:
         if process.returncode is None:
             process.terminate()
             await process.wait()
-    assert process.returncode == 0, said.decode()
+    assert process.returncode == 0, said.decode() + _what_workers_said(folder)
     found: dict[str, Any] = orjson.loads(out)
     return found
+
+
+def _what_workers_said(folder: Path) -> str:
+    """Return who had which partitions when, and what went wrong: it explains repeats."""
+    lines = [
+        f"{path.stem}: {line}"
+        for path in sorted(folder.glob("*.log"))
+        for line in path.read_text(errors="replace").splitlines()
+        if '"partitions_' in line or '"level":"warning"' in line or '"level":"error"' in line
+    ]
+    return "\n" + "\n".join(line[:300] for line in lines[-400:])
 
 
 def hold_to_what_is_promised(found: dict[str, Any]) -> None:

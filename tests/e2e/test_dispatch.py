@@ -48,11 +48,11 @@ async def test_a_killed_dispatcher_loses_nothing_and_repeats_what_was_in_flight(
         uncommitted = len(before) - await cluster.committed()
         assert uncommitted <= RATE * COMMIT_SECONDS
         worker = await cluster.start()
-        restarted = time.time()
         await steady(cluster, receiver)
+        begun = max(worker.times("partition_begins"))
         repeated = [seen for seen in receiver.seen if seen.at > killed and seen.id in before]
         assert len(repeated) <= uncommitted + 64
-        assert all(seen.at < restarted + 5 for seen in repeated)
+        assert all(seen.at < begun + 5 for seen in repeated)
     cluster.stop_producing()
     await load
     await all_received(cluster, receiver)
@@ -74,7 +74,7 @@ async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing(
     await load
     for path in ("/a", "/slow"):
         await eventually(
-            lambda path=path: receiver.ids(path).keys() >= cluster.produced.keys(), within=60
+            lambda path=path: receiver.ids(path).keys() >= cluster.produced.keys(), within=300
         )
         assert repeats(receiver.ids(path)) == {}
 

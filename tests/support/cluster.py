@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,6 +123,14 @@ class Process:
 
     def logged(self, event: str) -> int:
         return sum(line.get("event") == event for line in self.lines())
+
+    def times(self, event: str) -> list[float]:
+        """Return when the worker said *event*, in Unix seconds."""
+        return [
+            datetime.fromisoformat(line["timestamp"]).timestamp()
+            for line in self.lines()
+            if line.get("event") == event
+        ]
 
 
 @dataclass
