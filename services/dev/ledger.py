@@ -27,8 +27,8 @@ REJOIN_SECONDS = 12.0
 REVOKE_SECONDS = 1.8
 """A revoke waits 2 s for requests; those that take longer are open when it ends."""
 DRAIN_SECONDS = 10.0
-WOKEN_SECONDS = 0.5
-"""What had begun when a worker was stopped leaves when it wakes; nothing else until the group answers."""
+WOKEN_SECONDS = 2.0
+"""What had begun when a worker was stopped leaves when it wakes, however slow the machine is."""
 
 
 class What(StrEnum):
