@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,6 +15,7 @@ from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
 
 SECONDS = 10.0
+STOP_SECONDS = 1.0
 MOST_MS = 10**14
 """Some thousand years: what is longer is no `timedelta` any more."""
 KEPT = ("cleanup.policy", "retention.ms")
@@ -46,9 +48,11 @@ class KafkaOffsets:
             raise BrokerGoneError(f"Kafka can't be reached: {error}") from error
 
     async def stop(self) -> None:
-        """Disconnect."""
-        await self._consumer.stop()
-        await self._admin.close()
+        """Disconnect, within a second or so."""
+        with suppress(*GONE):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._consumer.stop()
+                await self._admin.close()
 
     async def committed(
         self, partitions: Collection[Partition]

@@ -22,7 +22,7 @@ RECORD_BYTES = 786_432
 ROW_BYTES = 512
 """Of an attempt without excerpt, headers and error."""
 AGAIN_SECONDS = 1.0
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 3.0
 
 
 @value
