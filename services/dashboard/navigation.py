@@ -13,15 +13,18 @@ class Place(NamedTuple):
     name: str
     scope: str = "read"
     """Without it the entry isn't shown; what the page shows the API decides."""
+    also: str | None = None
+    """Another path of pages that belong here."""
 
     def is_current(self, path: str) -> bool:
         """Tell whether a page is here or below."""
-        return path == self.path or path.startswith(self.path + "/")
+        among = [each for each in (self.path, self.also) if each is not None]
+        return any(path == each or path.startswith(each + "/") for each in among)
 
 
 PLACES = (
     Place("/webhooks", "Webhooks"),
-    Place("/deliveries", "Deliveries"),
+    Place("/deliveries", "Deliveries", also="/resends"),
     Place("/failed", "Failed"),
     Place("/replays", "Replays"),
     Place("/events", "Events"),

@@ -237,6 +237,15 @@ def choices(webhooks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     ]
 
 
+THINGS = {"subscription": "webhook", "api_key": "API key"}
+"""What people call that which the API names otherwise."""
+
+
+def thing(object_type: str) -> str:
+    """Return what an entry of the audit is about."""
+    return THINGS.get(object_type, object_type.replace("_", " "))
+
+
 def actor(id_: str) -> str:
     """Return who did something."""
     if id_ == "admin":

@@ -299,6 +299,11 @@ function answered(fresh, form, action) {
 addEventListener("pageshow", () => document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false)));
 
 writeTimes(document);
+// On narrow screens places to go to and tabs are lines to be scrolled: what is open is in sight.
+for (const here of document.querySelectorAll(".side [aria-current], .tabs [aria-current]")) {
+  const line = here.closest("ul");
+  line.scrollLeft = here.offsetLeft - line.offsetLeft - (line.clientWidth - here.offsetWidth) / 2;
+}
 if (saved) writeViews();
 addUp();
 document.querySelector("[data-focus]")?.focus();

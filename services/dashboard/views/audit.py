@@ -4,16 +4,20 @@ from typing import Any
 
 from aiohttp import web
 
+from services.dashboard import words
 from services.dashboard.forms import Form
 from services.dashboard.visit import Visit
 from services.kernel.errors import FaultsError
 
 ROWS = "50"
 FILTERS = ("actor", "action", "object_type", "object", "from", "to", "cursor")
-OBJECTS = ("subscription", "api_key", "project", "geofence", "replay", "resend", "dead_letters")
+OBJECTS = (
+    "subscription", "api_key", "portal_link", "project", "geofence", "replay", "resend",
+    "dead_letters",
+)  # fmt: skip
 ACTIONS = (
     "create", "update", "delete", "pause", "resume", "rotate", "end_secret", "release_key", "cancel",
-    "discard",
+    "discard", "revoke",
 )  # fmt: skip
 
 
@@ -44,7 +48,7 @@ async def index(visit: Visit) -> web.StreamResponse:
 def _choices(whatever: str, known: tuple[str, ...], asked: str | None) -> list[tuple[str, str]]:
     """Return what to choose from; what an address asks for stays, though nobody knows it."""
     names = dict.fromkeys((*known, *([asked] if asked else [])))
-    return [("", whatever), *((name, name.replace("_", " ")) for name in names)]
+    return [("", whatever), *((name, words.thing(name)) for name in names)]
 
 
 def _moment(text: str) -> str:

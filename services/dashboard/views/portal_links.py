@@ -15,8 +15,8 @@ CREATE = "POST /v1/portal-links"
 ROWS = "25"
 ALL = "all"
 LOOKS = ("accent", "logo_url")
-SHOWS = (("chosen", "Only the webhooks ticked below"), (ALL, "All of this project, later ones too"))
-MAY = (("manage", "Look and change: pause, settings, resend"), ("read", "Look only"))
+SHOWS = ((ALL, "All of this project, later ones too"), ("chosen", "Only the webhooks ticked below"))
+MAY = (("manage", "Look and change"), ("read", "Look only"))
 LIFETIMES = (
     (3_600, "An hour"),
     (86_400, "A day"),
