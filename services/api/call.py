@@ -46,6 +46,7 @@ class Call:
     ) -> Page:
         """Return where a list goes on; *choices* are filters of few values. Raises FaultsError.
 
+        It asks for one more than is shown: whether that is there says if there is a next page.
         *noted* is what is wrong with filters of other kinds: told with the rest.
         """
         query = self.query
@@ -63,7 +64,7 @@ class Call:
                 faults.append(Fault("choice", message, parameter=name))
         if faults:
             raise FaultsError(QUERY, faults)
-        return Page(limit, before)
+        return Page(limit + 1, before)
 
     def limit(self) -> tuple[int, list[Fault]]:
         """Return how many are asked for, and what is wrong with that."""
@@ -105,7 +106,9 @@ class Call:
         self, rows: Sequence[T], page: Page, show: Callable[[T], Any], *filters: str
     ) -> "Answer":
         """Return one page of a list, and the cursor of the next."""
-        last = rows[-1] if len(rows) == page.limit else None
+        more = len(rows) == page.limit
+        rows = rows[: page.limit - 1]
+        last = rows[-1] if more else None
         cursor = None
         if last is not None:
             text = f"{self._belongs(filters)}|{last.id}"  # type: ignore[attr-defined]  # all have one

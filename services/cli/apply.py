@@ -213,6 +213,8 @@ async def _create(api: Api, wanted: Json) -> Json:
 
 async def _update(api: Api, id_: str, changes: Mapping[str, Sequence[Any]]) -> None:
     fields = {name: after for name, (_, after) in changes.items() if name != "status"}
+    if fields.get("headers") is not None:  # a merge patch keeps what it doesn't name
+        fields["headers"] = {**dict.fromkeys(changes["headers"][0]), **fields["headers"]}
     if fields:
         await api.call("PATCH", f"{PATH}/{id_}", fields)
     if "status" in changes:

@@ -68,7 +68,7 @@ class Checker:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             self._wrong(field, "a whole number" if whole else "a number", value)
         elif not math.isfinite(value) or not least <= value <= most:
-            self.fault(field, "range", f"must be {least:g} to {most:g}, got {value:g}")
+            self.fault(field, "range", f"must be {_plain(least)} to {_plain(most)}, got {_plain(value)}")
         else:
             return value
         return None
@@ -136,6 +136,11 @@ def near(word: str, among: Sequence[str]) -> str:
     """Return `: did you mean …?` where something of *among* is near."""
     found = difflib.get_close_matches(word, among, n=1)
     return f": did you mean {str(found[0])!r}?" if found else ""  # of an enum, its value
+
+
+def _plain(number: float) -> str:
+    """Return a number as people write it: 31536000, and not 3.1536e+07."""
+    return f"{number:.0f}" if math.isfinite(number) and number == int(number) else f"{number:g}"
 
 
 def kind(value: object) -> str:

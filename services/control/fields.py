@@ -198,6 +198,15 @@ def merged_delivery(before: Grouping, written: object) -> object:
     return {name: value for name, value in whole.items() if value is not None}
 
 
+def merged_headers(before: tuple[tuple[str, str], ...], written: object) -> object:
+    """Return `headers` as a merge patch changes them: null removes one, whatever its case."""
+    if not isinstance(written, dict):
+        return written
+    named = {name.lower() for name in written}
+    kept = {name: text for name, text in before if name.lower() not in named}
+    return kept | {name: text for name, text in written.items() if text is not None}
+
+
 def compared(
     before: Registration | None, after: Registration | None
 ) -> tuple[Json | None, Json | None]:

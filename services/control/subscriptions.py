@@ -17,6 +17,7 @@ from services.control.fields import (
     Fields,
     compared,
     merged_delivery,
+    merged_headers,
     shown_filter,
 )
 from services.control.filters import Filters, with_marks
@@ -360,6 +361,8 @@ class Subscriptions:
         """Return what *body* changes. Raises FaultsError."""
         if isinstance(body, dict) and "delivery" in body:
             body = {**body, "delivery": merged_delivery(before.delivery, body["delivery"])}
+        if isinstance(body, dict) and "headers" in body:
+            body = {**body, "headers": merged_headers(before.headers, body["headers"])}
         check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
         for field in READ_ONLY:
             if field in check.body:
@@ -465,16 +468,14 @@ def _resumed_from(body: Json | None, *, now: datetime) -> str | None:
     check = Checker("The request to resume is not valid", body or {}, known=("from",))
     asked = check.body.get("from")
     moment = parse_moment(asked) if isinstance(asked, str) else None
-    if asked in (None, "where_it_stopped"):
-        return None
-    if asked == "now":
-        return "now"
-    if moment is None:
+    if asked not in (None, "where_it_stopped", "now") and moment is None:
         check.fault("from", "time", 'expected "where_it_stopped", "now" or a time')
-    elif moment > now:
+    elif moment is not None and moment > now:
         check.fault("from", "range", "from lies in the future: nothing is there yet")
     check.finish()
-    return rfc3339(moment or now)
+    if moment is not None:
+        return rfc3339(moment)
+    return "now" if asked == "now" else None
 
 
 def _keep_filter(before: Registration, values: Mapping[str, Any]) -> None:

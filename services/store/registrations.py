@@ -168,7 +168,7 @@ class PostgresRegistrations:
 
     async def end_secret(self, id_: SubscriptionId, secret_id: SecretId, *, at: datetime) -> bool:
         """End a secret now, if another one is left; tell whether it was there."""
-        return await self._pool.execute("end_secret", id_, secret_id, at) > 0
+        return bool(await self._pool.fetch("end_secret", id_, secret_id, at))
 
     async def public_keys(self) -> Sequence[tuple[SubscriptionId, SecretId, bytes]]:
         """Return the public keys of all v1a secrets that sign."""

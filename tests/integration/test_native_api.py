@@ -569,6 +569,8 @@ async def test_a_list_is_newest_first_and_ends_without_a_cursor(owner: Caller) -
     pages = [[row["id"] for row in page["data"]] for page in (first, second, third)]
     assert pages == [ids[4:2:-1], ids[2:0:-1], ids[:1]]
     assert third["next"] is None
+    whole = (await owner("GET", "/v1/subscriptions?limit=5")).json
+    assert (len(whole["data"]), whole["next"]) == (5, None), "a full last page is the last one"
     assert "secret" not in first["data"][0]
 
 
@@ -668,11 +670,13 @@ async def test_a_change_is_a_merge_patch_and_gives_a_new_etag(owner: Caller) -> 
     expected.pop("secret")
     assert changed.json == expected
     assert changed.json["headers"] == {"X-Token": "0123…"}, "values may hold credentials"
+    merged = await owner("PATCH", path, {"headers": {"X-More": "1", "x-token": None}})
+    assert merged.json["headers"] == {"X-More": "…"}, "null removes one, the others stay"
     cleared = await owner("PATCH", path, {"headers": None, "retry_schedule": None})
     assert (cleared.json["headers"], cleared.json["retry_schedule"]) == ({}, None)
     same = await owner("PATCH", path, {"description": "new"})
     assert same.headers["ETag"] == cleared.headers["ETag"], "nothing was changed"
-    assert (await owner("GET", path)).headers["ETag"] == '"3"'
+    assert (await owner("GET", path)).headers["ETag"] == '"4"'
 
 
 async def test_of_two_who_change_what_they_read_the_second_is_told(owner: Caller) -> None:
@@ -701,6 +705,8 @@ async def test_pausing_and_resuming_may_be_repeated(owner: Caller) -> None:
     for wrong, code in (("yesterday", "time"), (7, "time"), ("2999-01-01T00:00:00Z", "range")):
         answer = await owner("POST", f"{path}/resume", {"from": wrong}, status=422)
         assert answer.faults == [("/from", code)]
+    answer = await owner("POST", f"{path}/resume", {"form": "now"}, status=422)
+    assert answer.faults == [("/form", "unknown_field")], "else it would go on from elsewhere"
     assert (await owner("GET", path)).json["status"] == "paused"
     for body in (None, {"from": "where_it_stopped"}):
         resumed = (await owner("POST", f"{path}/resume", body)).json
@@ -836,6 +842,20 @@ async def test_while_a_secret_is_rotated_both_sign(owner: Caller, receiver: Rece
     assert "rotate it instead" in conflict.json["detail"]
     await owner("DELETE", f"{path}/secrets/{NOBODYS_ID}", status=404)
     await owner("DELETE", f"{path}/secrets/%00", status=404)
+
+
+async def test_who_takes_a_rotation_back_has_a_secret_that_lasts(
+    owner: Caller, receiver: Receiver
+) -> None:
+    made = await owner.make(url=f"{receiver.url}/hook")
+    path = f"/v1/subscriptions/{made['id']}"
+    rotated = (await owner("POST", f"{path}/secrets/rotate")).json
+    await owner("DELETE", f"{path}/secrets/{rotated['id']}", status=204)
+    ended, kept = (await owner("GET", f"{path}/secrets")).json["data"]
+    assert ended["id"] == rotated["id"]
+    assert kept["expires_at"] is None, "nothing would sign once its overlap had ended"
+    seen = await called(owner, path, receiver)
+    assert signatures(seen) == [signed(made["secret"], seen)]
 
 
 async def test_a_rotation_without_overlap_ends_the_secret_before_at_once(

@@ -84,7 +84,8 @@ def body_of(
     if expand != webhook["expand"]:
         found["expand"] = expand
     if typed.get("headers", "").strip() or "drop_headers" in typed:
-        found["headers"] = _headers(typed.get("headers", ""))
+        gone = dict.fromkeys(webhook["headers"])  # what is typed replaces all of them
+        found["headers"] = {**gone, **_headers(typed.get("headers", ""))}
     return found, faults
 
 

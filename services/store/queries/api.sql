@@ -207,11 +207,23 @@ update secrets set expires_at = least(coalesce(expires_at, $2), $2)
 where subscription_id = $1;
 
 -- name: end_secret
--- A secret ends now, if another one is left that signs.
-update secrets s set expires_at = $3
-where s.subscription_id = $1 and s.id = $2 and (s.expires_at is null or s.expires_at > $3)
-  and exists (select from secrets o where o.subscription_id = $1 and o.id <> $2
-              and (o.expires_at is null or o.expires_at > $3));
+-- A secret ends now, if another one is left that signs. Where it was the present one, the one before it
+-- is that again, and ends no more: nothing would sign from then on.
+with ended as (
+    update secrets s set expires_at = $3
+    where s.subscription_id = $1 and s.id = $2 and (s.expires_at is null or s.expires_at > $3)
+      and exists (select from secrets o where o.subscription_id = $1 and o.id <> $2
+                  and (o.expires_at is null or o.expires_at > $3))
+    returning s.id),
+kept as (
+    update secrets s set expires_at = null
+    where exists (select from ended) and s.id = (
+        select o.id from secrets o
+        where o.subscription_id = $1 and o.id <> $2 and o.expires_at > $3
+        order by o.created_at desc, o.id desc limit 1)
+      and not exists (select from secrets o
+                      where o.subscription_id = $1 and o.id <> $2 and o.expires_at is null))
+select id from ended;
 
 -- name: public_keys
 -- Public keys of v1a secrets that sign.
