@@ -10,4 +10,6 @@ planner, planner_bodies, planner_errors: the Planner-compatible API, `/v2` and `
                same control; it reads forms too, and its errors look different
 inside         the same routes for pages of this process, without HTTP between
 openapi        the document at /openapi.json, made from the routes and the catalogue
+asyncapi       the document at /asyncapi.json, made from the topics and the catalogue
+descriptions   both of them, /schemas/… and the page at /docs
 """

@@ -1,16 +1,17 @@
 """How a request goes through: route, key, body, idempotency, handler; and every error's answer."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from importlib import resources
 
 import orjson
 import structlog
 from aiohttp import web
 
 from services.api.call import Answer, Call, Streamed
+from services.api.descriptions import Descriptions
 from services.api.edge import read_body
 from services.api.once import Once
 from services.api.portal import PATH as PORTAL
@@ -24,7 +25,6 @@ log = structlog.get_logger()
 
 WRITE_SECONDS = 30.0
 NOBODY = Caller("nobody", None, frozenset())
-SCHEMAS = ("catalogue.json", "examples.json", "schema.json")
 Serving = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refusing = Callable[[Exception, Problem], web.Response]
 Showing = Callable[[web.Request, Exception, Problem], web.Response]
@@ -35,7 +35,7 @@ REFUSING: web.RequestKey[Refusing] = web.RequestKey("refusing", Callable)  # typ
 
 PAGES: web.AppKey[Showing] = web.AppKey("pages", Callable)  # type: ignore[arg-type]
 """How errors look to a browser at a path that is nobody's; absent where there are no pages."""
-MACHINES = ("/v1", "/v2", "/api/", "/openapi.json", "/schemas/", "/.well-known/")
+MACHINES = ("/v1", "/v2", "/api/", "/openapi.json", "/asyncapi.json", "/schemas/", "/.well-known/")
 
 
 class RefusedError(Exception):
@@ -56,24 +56,23 @@ class Native:
         access: Access,
         once: Once,
         ready: Callable[[], str | None],
-        openapi: bytes,
+        descriptions: Descriptions,
         max_body_bytes: int,
     ) -> None:
         self._routes = routes
         self._access = access
         self._once = once
         self._ready = ready
-        self._openapi = openapi
+        self._descriptions = descriptions
         self._max_body_bytes = max_body_bytes
 
     def add_to(self, app: web.Application) -> None:
         """Add all routes to *app*."""
         for route in self._routes:
             app.router.add_route(route.method, route.path, self._serving(route))
+        self._descriptions.add_to(app)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/openapi.json", self._document)
-        app.router.add_get("/schemas/{name:.+}", self._schema)
 
     def _serving(self, route: Route) -> Serving:
         async def serve(request: web.Request) -> web.StreamResponse:
@@ -87,7 +86,7 @@ class Native:
                 answer = await route.handler(_call(request, caller, raw, strict=route.strict))
                 if isinstance(answer, Streamed):
                     return await _streamed(request, answer)
-                return _response(answer)
+                return _response(_tagged(answer) if route.is_of_one else answer)
 
             async def do() -> Answer | Streamed:
                 return await route.handler(_call(request, caller, raw, strict=route.strict))
@@ -107,20 +106,6 @@ class Native:
         if trouble is None:
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "no", "detail": trouble}, status=503)
-
-    async def _document(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._openapi, content_type="application/json")
-
-    async def _schema(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        folder = resources.files("schemas")
-        if name.removeprefix("events/") in SCHEMAS and name.startswith("events/"):
-            body = folder.joinpath("events", name.removeprefix("events/")).read_bytes()
-        elif name == "filter.schema.json":
-            body = folder.joinpath(name).read_bytes()
-        else:
-            raise web.HTTPNotFound
-        return web.Response(body=body, content_type="application/json")
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
@@ -226,6 +211,15 @@ async def _streamed(request: web.Request, answer: Streamed) -> web.StreamRespons
                     await response.write(piece)
             await response.write_eof()
     return response
+
+
+def _tagged(answer: Answer) -> Answer:
+    """Return the answer with an ETag: of what has no version of its own, one by its content."""
+    if "ETag" in answer.headers:
+        return answer
+    body = answer.encoded()
+    tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    return answer._replace(body=body, headers={**answer.headers, "ETag": f'"{tag}"'})
 
 
 def _response(answer: Answer) -> web.Response:

@@ -43,7 +43,7 @@ def document(routes: Sequence[Route]) -> bytes:
         "webhooks": {name: _webhook(name) for name in catalogue.event_types()},
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**shapes["schemas"], **_event_schemas()},
+            "schemas": {**shapes["schemas"], **event_schemas()},
         },
     }
     return orjson.dumps(found, option=orjson.OPT_INDENT_2)
@@ -61,7 +61,7 @@ def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - J
             },
             "default": {
                 "description": "Refused.",
-                "content": {"application/problem+json": {"schema": _ref("Problem")}},
+                "content": {"application/problem+json": {"schema": ref("Problem")}},
             },
         },
     }
@@ -82,7 +82,7 @@ def _operation(route: Route, shapes: Any) -> dict[str, Any]:  # noqa: ANN401 - J
     if "body" in shape:
         found["requestBody"] = {
             "required": bool(shapes["schemas"][shape["body"]].get("required", True)),
-            "content": {"application/json": {"schema": _ref(shape["body"])}},
+            "content": {"application/json": {"schema": ref(shape["body"])}},
         }
     if route.open:
         found["security"] = []
@@ -102,7 +102,7 @@ def _done(answer: str | None, *, exports: bool) -> dict[str, Any]:
     return {
         "description": "Done.",
         "content": {
-            "application/json": {"schema": _ref(answer)},
+            "application/json": {"schema": ref(answer)},
             **({name: {"schema": {"type": "string"}} for name in EXPORTS} if exports else {}),
         },
     }
@@ -118,7 +118,7 @@ def _webhook(name: str) -> dict[str, Any]:
             "requestBody": {
                 "content": {
                     "application/json": {
-                        "schema": _ref("Event"),
+                        "schema": ref("Event"),
                         "examples": {"example": {"value": catalogue.examples()[name]}},
                     }
                 }
@@ -128,11 +128,13 @@ def _webhook(name: str) -> dict[str, Any]:
     }
 
 
-def _event_schemas() -> dict[str, Any]:
+def event_schemas() -> dict[str, Any]:
+    """Return the definitions of `schemas/events/schema.json` as components of a document."""
     text = orjson.dumps(catalogue.schema()["$defs"]).replace(b"#/$defs/", b"#/components/schemas/")
     found: dict[str, Any] = orjson.loads(text)
     return found
 
 
-def _ref(name: str) -> dict[str, str]:
+def ref(name: str) -> dict[str, str]:
+    """Return a reference to a component."""
     return {"$ref": f"#/components/schemas/{name}"}

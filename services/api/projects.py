@@ -1,8 +1,11 @@
 """`/v1/projects` and their API keys."""
 
+from collections.abc import Mapping
+
 from services.api.call import Answer, Call
 from services.control.access import ADMIN
 from services.control.projects import Projects, shown, shown_key
+from services.kernel.registration import Project
 
 
 class ProjectRoutes:
@@ -15,7 +18,8 @@ class ProjectRoutes:
         """Make a project."""
         call.caller.require(ADMIN)
         project = await self._projects.create(call.caller, call.body)
-        return Answer(201, shown(project), {"Location": f"/v1/projects/{project.id}"})
+        location = {"Location": f"/v1/projects/{project.id}"}
+        return _one(project, status=201, headers=location)
 
     async def list(self, call: Call) -> Answer:
         """List projects, newest first."""
@@ -26,19 +30,18 @@ class ProjectRoutes:
     async def get(self, call: Call) -> Answer:
         """Return one project."""
         call.caller.require(ADMIN)
-        return Answer(200, shown(await self._projects.get(call.path["id"])))
+        return _one(await self._projects.get(call.path["id"]))
 
     async def update(self, call: Call) -> Answer:
         """Change a project, as JSON merge patch."""
         call.caller.require(ADMIN)
-        return Answer(
-            200, shown(await self._projects.update(call.caller, call.path["id"], call.body))
-        )
+        id_, version = call.path["id"], call.if_version
+        return _one(await self._projects.update(call.caller, id_, call.body, if_version=version))
 
     async def delete(self, call: Call) -> Answer:
         """Delete a project with its keys and subscriptions."""
         call.caller.require(ADMIN)
-        await self._projects.delete(call.caller, call.path["id"])
+        await self._projects.delete(call.caller, call.path["id"], if_version=call.if_version)
         return Answer(204)
 
     async def create_key(self, call: Call) -> Answer:
@@ -58,3 +61,9 @@ class ProjectRoutes:
         call.caller.require(ADMIN)
         await self._projects.delete_key(call.caller, call.path["id"], call.path["key_id"])
         return Answer(204)
+
+
+def _one(
+    project: Project, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Answer:
+    return Answer(status, shown(project), {**(headers or {}), "ETag": f'"{project.version}"'})

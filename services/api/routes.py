@@ -55,6 +55,11 @@ class Route(NamedTuple):
             raise ForbiddenError("this is not behind a portal link")
 
     @property
+    def is_of_one(self) -> bool:
+        """Tell whether it shows a single object."""
+        return self.method == "GET" and self.path.endswith("}")
+
+    @property
     def summary(self) -> str:
         """Return the first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]

@@ -68,7 +68,9 @@ class Checker:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             self._wrong(field, "a whole number" if whole else "a number", value)
         elif not math.isfinite(value) or not least <= value <= most:
-            self.fault(field, "range", f"must be {_plain(least)} to {_plain(most)}, got {_plain(value)}")
+            self.fault(
+                field, "range", f"must be {_plain(least)} to {_plain(most)}, got {_plain(value)}"
+            )
         else:
             return value
         return None

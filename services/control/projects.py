@@ -9,6 +9,7 @@ from typing import Any
 from services.control.access import SCOPES, Caller, hash_key
 from services.control.audit import Audit
 from services.control.checks import Checker
+from services.control.subscriptions import StaleError
 from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import NotFoundError
 from services.kernel.event import Json
@@ -21,6 +22,7 @@ KEY_PREFIX = "priv_"
 KEY_BYTES = 32
 SHOWN_CHARS = 12
 MAX_NAME = 200
+STALE = "The project was changed meanwhile: read it again."
 MAX_SUBSCRIPTIONS, MOST_SUBSCRIPTIONS = 1_000, 10_000
 
 
@@ -45,7 +47,8 @@ class Projects:
     async def create(self, caller: Caller, body: Json) -> Project:
         """Make a project. Raises FaultsError."""
         fields = _fields(body, creating=True)
-        project = Project(id=ProjectId(self._id()), created_at=self._clock.now(), **fields)
+        now = self._clock.now()
+        project = Project(id=ProjectId(self._id()), created_at=now, updated_at=now, **fields)
         async with self._audit.change(caller, "project") as change:
             await self._store.add(project)
             change.note("create", project.id, project_id=project.id, after=shown(project))
@@ -62,19 +65,28 @@ class Projects:
         """Return projects, newest first."""
         return await self._store.page(page)
 
-    async def update(self, caller: Caller, id_: str, body: Json) -> Project:
-        """Change what *body* names, as JSON merge patch. Raises FaultsError, NotFoundError."""
-        project = await self.get(id_)
+    async def update(
+        self, caller: Caller, id_: str, body: Json, *, if_version: int | None = None
+    ) -> Project:
+        """Change what *body* names, as JSON merge patch.
+
+        Raises FaultsError, NotFoundError; StaleError where somebody else changed it meanwhile.
+        """
+        project = await self._as_of(id_, if_version)
         after = replace(project, **_fields(body, creating=False))
+        if after == project:
+            return project
+        after = replace(after, updated_at=self._clock.now())
         async with self._audit.change(caller, "project") as change:
-            await self._store.replace(after, at=self._clock.now())
+            if not await self._store.replace(after, before=project.updated_at):
+                raise StaleError(STALE)
             documents = {"before": shown(project), "after": shown(after)}
             change.note("update", project.id, project_id=project.id, **documents)
         return after
 
-    async def delete(self, caller: Caller, id_: str) -> None:
-        """Delete a project with all that belongs to it. Raises NotFoundError."""
-        project = await self.get(id_)
+    async def delete(self, caller: Caller, id_: str, *, if_version: int | None = None) -> None:
+        """Delete a project with all that belongs to it. Raises NotFoundError, StaleError."""
+        project = await self._as_of(id_, if_version)
         async with self._audit.change(caller, "project") as change:
             await self._store.delete(project.id, at=self._clock.now())
             change.note("delete", project.id, project_id=project.id, before=shown(project))
@@ -122,6 +134,12 @@ class Projects:
             if deleted is None:
                 raise NotFoundError("API key", key_id)
             change.note("delete", key_id, project_id=id_, before=shown_key(deleted))
+
+    async def _as_of(self, id_: str, version: int | None) -> Project:
+        project = await self.get(id_)
+        if version not in (None, project.version):
+            raise StaleError(STALE)
+        return project
 
     def _id(self) -> str:
         return new_id(now=self._clock.time(), entropy=self._entropy)

@@ -1,6 +1,6 @@
 """What people register: projects, API keys, and subscriptions as their owners see them."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from services.kernel.event import Position
@@ -27,9 +27,15 @@ class Project:
     id: ProjectId
     name: str
     created_at: datetime
+    updated_at: datetime
     coordinate_order: CoordinateOrder | None = None
     """Of the bare pairs in its planner's geofences; None: such geofences are not taken."""
     max_subscriptions: int = 1_000
+
+    @property
+    def version(self) -> int:
+        """When it was last changed, in microseconds since 1970."""
+        return (self.updated_at - datetime.fromtimestamp(0, tz=UTC)) // timedelta(microseconds=1)
 
 
 @value

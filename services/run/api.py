@@ -15,10 +15,12 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from services.api import asyncapi, openapi
 from services.api.again import AgainRoutes
 from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
 from services.api.backlog import BacklogRoutes
+from services.api.descriptions import Descriptions
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES, harden
 from services.api.egress import EgressRoutes
 from services.api.events import EventRoutes
@@ -28,7 +30,6 @@ from services.api.history import HistoryRoutes
 from services.api.journal import JournalRoutes
 from services.api.lanes import LaneRoutes
 from services.api.once import Once
-from services.api.openapi import document
 from services.api.planner import Planner
 from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
@@ -37,6 +38,7 @@ from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
 from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
+from services.broker.topics import DAY_MS, TOPICS
 from services.control.access import Access, weakness
 from services.control.answers import Answers
 from services.control.audit import Audit
@@ -397,7 +399,7 @@ async def _build(
         access=access,
         once=once,
         ready=lambda: _trouble(app),
-        openapi=document(routes),
+        descriptions=Descriptions(openapi=openapi.document(routes), asyncapi=asyncapi_document()),
         max_body_bytes=settings.api.max_body_bytes,
     ).add_to(app)
     Planner(
@@ -422,6 +424,19 @@ async def _build(
         rehearsing.run,
     ]
     return app, pool, [*background, *([attempts.run] if attempts else [])]
+
+
+def asyncapi_document() -> bytes:
+    """Return what describes the topics that `migrate` makes."""
+    topics = [
+        asyncapi.LogTopic(
+            topic.name,
+            topic.partitions,
+            None if topic.retention_days is None else topic.retention_days * DAY_MS,
+        )
+        for topic in TOPICS
+    ]
+    return asyncapi.document(topics)
 
 
 def _admin_key(settings: Settings) -> str | None:

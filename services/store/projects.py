@@ -38,16 +38,18 @@ class PostgresProjects:
         rows = await self._pool.fetch("page_projects", page.before, page.limit)
         return [_project(row) for row in rows]
 
-    async def replace(self, project: Project, *, at: datetime) -> None:
-        """Overwrite what can be changed of it."""
-        await self._pool.execute(
+    async def replace(self, project: Project, *, before: datetime) -> bool:
+        """Overwrite what can be changed of it, if it was last changed at *before*; tell whether."""
+        count = await self._pool.execute(
             "replace_project",
             project.id,
             project.name,
             project.coordinate_order,
             project.max_subscriptions,
-            at,
+            project.updated_at,
+            before,
         )
+        return count > 0
 
     async def delete(self, id_: ProjectId, *, at: datetime) -> None:
         """Delete it with its keys, geofences, subscriptions and their rows."""

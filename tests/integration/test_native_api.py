@@ -1089,6 +1089,40 @@ async def test_the_document_is_the_one_beside_the_code_and_valid(owner: Caller) 
     openapi_spec_validator.validate(served.json)
 
 
+async def test_topics_are_described_and_all_of_it_is_a_page_that_loads_nothing(
+    owner: Caller,
+) -> None:
+    nobody = Caller(owner.session, key=None)
+    served = await nobody("GET", "/asyncapi.json")
+    assert served.body == openapi.committed(openapi.TOPICS_FILE)
+    assert served.headers["Content-Type"] == "application/json"
+    page = await nobody("GET", "/docs")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    text = page.body.decode()
+    for said in ("POST /v1/subscriptions", "/asyncapi.json", "stop.report.completed"):
+        assert said in text
+    assert "<script" not in text
+    assert "http" not in text.replace("https://", "http://").split("<h2>")[0]
+
+
+async def test_single_objects_have_an_etag_of_their_content(
+    owner: Caller, operator: Caller
+) -> None:
+    path = f"/v1/projects/{owner.project}"
+    read = await operator("GET", path)
+    tag = read.headers["ETag"]
+    changed = await operator("PATCH", path, {"name": "Another"}, If_Match=tag)
+    assert changed.headers["ETag"] != tag
+    await operator("PATCH", path, {"name": "A third"}, status=412, If_Match=tag)
+    await operator("DELETE", path, status=412, If_Match=tag)
+    assert (await operator("GET", path)).headers["ETag"] == changed.headers["ETag"]
+    one = "/v1/event-types/plan.created"
+    assert (await owner("GET", one)).headers["ETag"] == (await owner("GET", one)).headers["ETag"]
+    assert "ETag" not in (await owner("GET", "/v1/event-types")).headers
+    await operator("DELETE", path, status=204, If_Match=changed.headers["ETag"])
+
+
 async def test_event_types_are_those_of_the_catalogue(owner: Caller) -> None:
     listed = (await owner("GET", "/v1/event-types")).json
     rows = catalogue.read("catalogue.json")

@@ -317,8 +317,9 @@ async def test_public_keys_are_those_of_v1a_secrets_that_sign(
 
 
 async def test_projects_are_named_renamed_and_listed(projects: PostgresProjects) -> None:
-    changed = Project(id=OTHER, name="plaça", created_at=NOW)
-    await projects.replace(changed, at=after(1))
+    changed = Project(id=OTHER, name="plaça", created_at=NOW, updated_at=after(1))
+    assert await projects.replace(changed, before=NOW)
+    assert not await projects.replace(changed, before=NOW), "somebody was faster"
     assert await projects.get(OTHER) == changed
     assert [row.id for row in await projects.page(ALL)] == [OTHER, PROJECT]
     assert [row.id for row in await projects.page(Page(1, OTHER))] == [PROJECT]

@@ -1,6 +1,7 @@
 """The OpenAPI document as the API makes it, and what it says of an answer.
 
-`python -m tests.support.openapi` writes `schemas/openapi.json`; a test holds it to the API.
+`python -m tests.support.openapi` writes `schemas/openapi.json` and, beside it, `asyncapi.json` of the
+topics; tests hold both to what the API serves.
 """
 
 import re
@@ -28,8 +29,9 @@ from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.routes import Route, native
 from services.api.subscriptions import SubscriptionRoutes
+from services.run.api import asyncapi_document
 
-FILE = "openapi.json"
+FILE, TOPICS_FILE = "openapi.json", "asyncapi.json"
 
 
 def routes() -> list[Route]:
@@ -53,9 +55,9 @@ def routes() -> list[Route]:
     )
 
 
-def committed() -> bytes:
-    """Return the document as it is kept beside the code."""
-    return resources.files("schemas").joinpath(FILE).read_bytes()
+def committed(name: str = FILE) -> bytes:
+    """Return a document as it is kept beside the code."""
+    return resources.files("schemas").joinpath(name).read_bytes()
 
 
 def faults(method: str, path: str, status: int, content_type: str, body: bytes) -> list[str]:
@@ -81,9 +83,10 @@ def faults(method: str, path: str, status: int, content_type: str, body: bytes) 
 
 
 def main() -> None:
-    """Write the document."""
-    with resources.as_file(resources.files("schemas").joinpath(FILE)) as path:
-        Path(path).write_bytes(document(routes()))
+    """Write both documents."""
+    for name, body in ((FILE, document(routes())), (TOPICS_FILE, asyncapi_document())):
+        with resources.as_file(resources.files("schemas").joinpath(name)) as path:
+            Path(path).write_bytes(body)
 
 
 @cache

@@ -50,7 +50,7 @@ def a_stand(epoch: int, committed: int | None) -> Stand:
 
 
 async def a_project(pool: Pool, id_: str = PROJECT) -> ProjectId:
-    project = Project(id=ProjectId(id_), name="A project", created_at=NOW)
+    project = Project(id=ProjectId(id_), name="A project", created_at=NOW, updated_at=NOW)
     await PostgresProjects(pool=pool).add(project)
     return project.id
 

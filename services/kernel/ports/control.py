@@ -50,8 +50,8 @@ class ProjectStore(Protocol):
     async def page(self, page: Page) -> Sequence[Project]:
         """Return projects, newest first."""
 
-    async def replace(self, project: Project, *, at: datetime) -> None:
-        """Overwrite what can be changed of it."""
+    async def replace(self, project: Project, *, before: datetime) -> bool:
+        """Overwrite what can be changed of it, if it was last changed at *before*; tell whether."""
 
     async def delete(self, id_: ProjectId, *, at: datetime) -> None:
         """Delete it with its keys, subscriptions and their rows."""

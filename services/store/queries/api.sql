@@ -5,18 +5,19 @@ values ($1, $2, $3, $3, $4, $5);
 
 -- name: get_project
 -- A project that is not deleted.
-select id, name, created_at, coordinate_order, max_subscriptions from projects where id = $1 and deleted_at is null;
+select id, name, created_at, updated_at, coordinate_order, max_subscriptions from projects
+where id = $1 and deleted_at is null;
 
 -- name: page_projects
 -- Projects, newest first, below an id.
-select id, name, created_at, coordinate_order, max_subscriptions from projects
+select id, name, created_at, updated_at, coordinate_order, max_subscriptions from projects
 where deleted_at is null and ($1::text is null or id < $1)
 order by id desc limit $2;
 
 -- name: replace_project
--- Overwrite what can be changed of a project.
+-- Overwrite what can be changed of a project, as it was last changed at a time.
 update projects set name = $2, coordinate_order = $3, max_subscriptions = $4, updated_at = $5
-where id = $1 and deleted_at is null;
+where id = $1 and deleted_at is null and updated_at = $6;
 
 -- name: delete_project
 -- Delete a project; its keys stop working with it.

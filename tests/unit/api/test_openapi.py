@@ -69,7 +69,7 @@ def test_each_post_takes_an_idempotency_key_and_what_has_an_etag_takes_if_match(
         (method, path): [p["name"] for p in operation.get("parameters", []) if p["in"] == "header"]
         for method, path, operation in OPERATIONS
     }
-    versioned = {"/v1/subscriptions/{id}", "/v1/geofences/{id}"}
+    versioned = {"/v1/projects/{id}", "/v1/subscriptions/{id}", "/v1/geofences/{id}"}
     for (method, path), headers in taken.items():
         if method == "POST":
             assert headers == ["Idempotency-Key"]
