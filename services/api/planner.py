@@ -172,15 +172,16 @@ class Planner:
         if not isinstance(call.body, dict):
             message = f"expected an object, got {kind(call.body)}"
             raise FaultsError(INVALID, [Fault("type", message, "")])
-        registration, attempt = await self._test_calls.send(
+        tested = await self._test_calls.send(
             call.caller, call.path["id"], type_=call.body.get("event_type")
         )
+        attempt = tested.attempt
         result = {
             "status": attempt.status,
             "duration_ms": round(attempt.seconds * 1000),
             "error": attempt.error,
         }
-        return {**shown(registration), "test": result}
+        return {**shown(tested.registration), "test": result}
 
     async def _create(
         self, call: Call, bodies: Sequence[object], *, pointers: Sequence[str]

@@ -1,19 +1,23 @@
 """`/v1/subscriptions`: make, list, change, pause, resume, secrets, test calls, probes."""
 
 import base64
+from datetime import datetime
 
 from services.api.call import Answer, Call
 from services.api.problems import shown_fault
 from services.control.backlog import Backlogs, Short
 from services.control.checks import Checker
 from services.control.fields import shown
+from services.control.history import History
 from services.control.keys import Keys
 from services.control.match_counts import MatchCounts
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
 from services.kernel.attempt import Attempt
-from services.kernel.clock import rfc3339
+from services.kernel.clock import rfc3339, rfc3339_ms
+from services.kernel.delivery import Delivery
 from services.kernel.event import Json
+from services.kernel.ids import delivery_id
 from services.kernel.registration import Registration, Secret
 from services.kernel.subscription import Status
 
@@ -30,7 +34,10 @@ class SubscriptionRoutes:
         keys: Keys,
         counts: MatchCounts,
         backlogs: Backlogs,
+        *,
+        history: History,
     ) -> None:
+        self._history = history
         self._backlogs = backlogs
         self._subscriptions = subscriptions
         self._counts = counts
@@ -98,10 +105,15 @@ class SubscriptionRoutes:
         return Answer(200, await self._keys.release(call.caller, id_, key, call.body))
 
     async def secrets(self, call: Call) -> Answer:
-        """List secrets by id and end, never their values."""
+        """List secrets by id, end and last use, never their values."""
         call.caller.require("read")
-        rows = await self._subscriptions.secrets(call.caller, call.path["id"])
-        return Answer(200, {"data": [_secret(row) for row in rows], "next": None})
+        id_ = call.path["id"]
+        rows = await self._subscriptions.secrets(call.caller, id_)
+        registration = await self._subscriptions.get(call.caller, id_)
+        spans = [(row.created_at, row.expires_at) for row in rows]
+        used = await self._history.last_attempts(registration, spans)
+        listed = [_secret(row, at) for row, at in zip(rows, used, strict=True)]
+        return Answer(200, {"data": listed, "next": None})
 
     async def rotate(self, call: Call) -> Answer:
         """Make a new secret; the one before signs as well until the overlap ends."""
@@ -127,14 +139,14 @@ class SubscriptionRoutes:
         """Send one example event now; works while paused, counts nowhere."""
         call.caller.require("manage")
         check = Checker("The test call is not valid", call.body, known=("type", "data"))
-        _, attempt = await self._test_calls.send(
+        tested = await self._test_calls.send(
             call.caller,
             call.path["id"],
             type_=check.body.get("type"),
             data=check.body.get("data"),
             noted=check.faults,
         )
-        return Answer(200, _attempt(attempt))
+        return Answer(200, _tested(tested.delivery, tested.attempt))
 
     async def probe(self, call: Call) -> Answer:
         """Look whether a URL answers; nothing is stored."""
@@ -177,7 +189,8 @@ def _short(short: Short) -> Json:
     return {"lag": short.lag, "retries": short.retries, "oldest_at": oldest_at}
 
 
-def _secret(secret: Secret) -> Json:
+def _secret(secret: Secret, used_at: datetime | None) -> Json:
+    """Return a secret by all but its value; it signed each attempt while it lasted."""
     return {
         "id": secret.id,
         "signature": secret.scheme.value,
@@ -186,19 +199,42 @@ def _secret(secret: Secret) -> Json:
         else None,
         "created_at": rfc3339(secret.created_at),
         "expires_at": rfc3339(secret.expires_at) if secret.expires_at else None,
+        "last_used_at": None if used_at is None else rfc3339(used_at),
     }
 
 
-def _attempt(attempt: Attempt) -> Json:
+def _tested(delivery: Delivery, attempt: Attempt) -> Json:
+    """Return a test call as `/v1/attempts` shows it; its own id it gets when it is stored."""
     return {
-        "trigger": "test",
+        "delivery_id": delivery_id(delivery.event_id, delivery.subscription_id),
+        "event_id": delivery.event_id,
+        "type": delivery.about.type or delivery.type,
+        "subscription_id": delivery.subscription_id,
+        "project_id": delivery.project_id,
+        "key": delivery.key,
+        "number": delivery.number,
+        "trigger": delivery.trigger.value,
+        "started_at": rfc3339_ms(int(attempt.started_at * 1000)),
+        "phases": {
+            "queue_ms": _ms(attempt.waited),
+            "connect_ms": _ms(attempt.connect),
+            "tls_ms": _ms(attempt.tls),
+            "first_byte_ms": _ms(attempt.first_byte),
+            "total_ms": _ms(attempt.seconds),
+        },
+        "address": attempt.address,
         "outcome": attempt.outcome.value,
         "status": attempt.status,
-        "address": attempt.address,
-        "phases": {"total_ms": round(attempt.seconds * 1000, 1)},
+        "error": attempt.error,
         "response": {
             "headers": dict(attempt.headers),
             "excerpt": attempt.excerpt.decode("utf-8", "replace"),
         },
-        "error": attempt.error,
+        "verdict": None,
+        "next_attempt_at": None,
+        "trace_id": attempt.traceparent.split("-")[1] if attempt.traceparent else None,
     }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -1,8 +1,9 @@
 """Attempts and deliveries: looked for, looked at, counted."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from services import catalogue
 from services.control.access import Caller
 from services.control.checks import near
 from services.control.dead_letters import parse
@@ -13,7 +14,7 @@ from services.kernel.history import DeliveryState, HistoryFilter
 from services.kernel.ids import SubscriptionId, is_id
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
-from services.kernel.registration import Page
+from services.kernel.registration import Page, Registration
 from services.kernel.rollup import Step, Sums
 
 ENTITIES = ("event_id", "plan_id", "route_id", "stop_id", "vehicle_id", "external_id")
@@ -59,6 +60,22 @@ class History:
                 return
             before = rows[-1].id
 
+    async def last_attempts(
+        self, registration: Registration, spans: Sequence[tuple[datetime, datetime | None]]
+    ) -> Sequence[datetime | None]:
+        """Return when the last attempt began within each span, as far back as attempts are kept."""
+        found: list[datetime | None] = []
+        for since, until in spans:
+            asked = HistoryFilter(
+                project_id=registration.project_id,
+                subscription_id=registration.id,
+                since=since,
+                until=until,
+            )
+            rows = await self._store.page(asked, before=None, limit=1)
+            found.append(datetime.fromtimestamp(rows[0].started_at, tz=UTC) if rows else None)
+        return found
+
     async def attempt(self, caller: Caller, id_: str) -> Recorded:
         """Return one attempt. Raises NotFoundError."""
         found = await self._store.get(id_) if is_id(id_) else None
@@ -101,7 +118,7 @@ class History:
             project_id=project_id,
             subscription_id=asked.subscription_id,
             among=caller.webhooks,
-            type_=asked.type,
+            type_=_todays(asked.type),
             step=step,
             since=_floor(since, step),
             until=until,
@@ -132,7 +149,7 @@ def filter_of_query(query: Mapping[str, str]) -> tuple[HistoryFilter, list[Fault
     return HistoryFilter(
         project_id=found.project_id,
         subscription_id=SubscriptionId(found.subscription_id) if found.subscription_id else None,
-        type=found.type,
+        type=_todays(found.type),
         state=query.get("state"),
         outcome=Outcome(found.outcome).value if found.outcome else None,
         verdict=query.get("verdict"),
@@ -148,6 +165,11 @@ def filter_of_query(query: Mapping[str, str]) -> tuple[HistoryFilter, list[Fault
         vehicle_id=query.get("vehicle_id"),
         external_id=query.get("external_id"),
     ), faults
+
+
+def _todays(name: str | None) -> str | None:
+    """Return the name that attempts are kept under: older ones are accepted wherever a type is."""
+    return None if name is None else catalogue.canonical(name)
 
 
 def _visible(caller: Caller, asked: HistoryFilter) -> HistoryFilter | None:

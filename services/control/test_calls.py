@@ -1,7 +1,7 @@
 """One request, made at once: a test event to a subscription, or a look whether a URL answers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from services import catalogue
 from services.control.access import Caller
@@ -11,7 +11,7 @@ from services.control.subscriptions import Subscriptions
 from services.control.written import written
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock, rfc3339
-from services.kernel.delivery import Trigger
+from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Event, Json, Partition, Position
 from services.kernel.ids import Entropy, new_id
@@ -24,6 +24,14 @@ PING = "webhook.ping"
 PROBE_SECONDS = 5.0
 INVALID = "The test call is not valid"
 NOWHERE = Position(Partition("", 0), 0)
+
+
+class Tested(NamedTuple):
+    """What was sent to whom, and what came back."""
+
+    registration: Registration
+    delivery: Delivery
+    attempt: Attempt
 
 
 class TestCalls:
@@ -62,7 +70,7 @@ class TestCalls:
         type_: object = None,
         data: object = None,
         noted: Sequence[Fault] = (),
-    ) -> tuple[Registration, Attempt]:
+    ) -> Tested:
         """Send one example event; works while paused, is marked, counts in no statistics.
 
         *noted* is what a caller found already: told with the rest, and nothing is sent then.
@@ -83,7 +91,7 @@ class TestCalls:
         subscription = await self._subscriptions.as_sent_to(registration)
         attempt = await self._sender.deliver(delivery, subscription)
         self._attempts.add(delivery, attempt, None)
-        return registration, attempt
+        return Tested(registration, delivery, attempt)
 
     async def probe(self, body: Json) -> Mapping[str, Any]:
         """Make one `HEAD` request to a URL; nothing is stored. Any status counts as reachable."""

@@ -43,7 +43,7 @@ class Attempt:
     excerpt: bytes = b""
     """The beginning of the answer's body, up to 1 KiB."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Of the answer, capped; filled where the outcome isn't `ok`, and in test calls."""
+    """Of the answer, capped; filled where the outcome isn't `ok`: copying them costs each delivery."""
     address: str | None = None
     """`ip:port` that was connected to, maybe for an earlier request; None where nothing was."""
     error: str | None = None

@@ -258,16 +258,16 @@ async def _build(
         clock=clock,
         entropy=os.urandom,
     )
-    letters, jobs, history = (
+    letters, jobs, kept_attempts = (
         PostgresDeadLetters(pool=pool),
         PostgresResends(pool=pool),
         PostgresHistory(pool=pool),
     )
-    readers = Readers(make_reader)
+    readers, history = Readers(make_reader), History(store=kept_attempts, clock=clock)
     stack.push_async_callback(readers.stop)
     resends = Resends(
         store=jobs,
-        kept=Kept(letters=letters, history=history, journal=journal, log=log_),
+        kept=Kept(letters=letters, history=kept_attempts, journal=journal, log=log_),
         subscriptions=subscriptions,
         audit=audit,
         clock=clock,
@@ -275,7 +275,7 @@ async def _build(
     )
     runner = Runner(
         store=jobs,
-        history=history,
+        history=kept_attempts,
         from_log=FromLog(
             readers=readers,
             offsets=offsets,
@@ -324,17 +324,18 @@ async def _build(
             Keys(store=PostgresKeys(pool=pool), subscriptions=subscriptions, audit=audit),
             MatchCounts(store=match_counts, clock=clock),
             backlogs,
+            history=history,
         ),
         events=EventRoutes(ingest, Volumes(store=match_counts, clock=clock)),
         audit=AuditRoutes(audit),
         again=AgainRoutes(DeadLetters(store=letters, audit=audit), resends),
         journal=JournalRoutes(journal, tail),
         history=HistoryRoutes(
-            History(store=history, clock=clock),
+            history,
             Requests(
                 subscriptions=subscriptions,
                 journal=journal,
-                store=history,
+                store=kept_attempts,
                 headers=sender.headers,
                 max_body_bytes=settings.deliver.max_body_bytes,
             ),

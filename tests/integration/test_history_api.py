@@ -20,6 +20,7 @@ from services.kernel.histogram import LEAST_MS, bucket, quantile
 from services.kernel.recorded import Recorded
 from services.store.attempts import PostgresAttempts
 from tests.support.api import ADMIN_KEY, ServedApi, an_api
+from tests.support.eventually import eventually
 from tests.support.native import Caller
 from tests.support.recorded import LOG, a_record, a_recorded
 from tests.support.rows import a_pool, an_id
@@ -42,11 +43,13 @@ async def owner(api: ServedApi) -> AsyncIterator[Caller]:
         yield Caller(session, api.key, api.project)
 
 
-async def stored(api: ServedApi, attempts: list[Recorded]) -> list[Recorded]:
+async def stored(
+    api: ServedApi, attempts: list[Recorded], *, day: datetime = NOW
+) -> list[Recorded]:
     """Store *attempts*; return them newest first."""
     async with a_pool(api.dsn) as pool:
         store = PostgresAttempts(pool=pool)
-        midnight = NOW.replace(hour=0)
+        midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
         await store.make_days([midnight - timedelta(days=n) for n in range(-1, DAYS + 1)])
         await store.begin(LOG, before=None, offset=0)
         await store.store(LOG, [a_record(*attempts)], before=0, after=1)
@@ -118,6 +121,7 @@ FILTERS: dict[str, Callable[[Recorded], bool]] = {
     "": lambda _: True,
     "type=plan.created": lambda a: a.about.type == "plan.created",
     "type=plan.nothing": lambda _: False,
+    "type=service.report.completed": lambda a: a.about.type == "stop.report.completed",
     "outcome=http": lambda a: a.outcome == "http",
     "verdict=retry": lambda a: a.verdict == "retry",
     "state=dead": lambda a: a.verdict == "dead",
@@ -296,3 +300,18 @@ def test_a_quantile_is_right_to_five_percent() -> None:
     for ms in (LEAST_MS * 2, 0.3, 1.0, 17.0, 999.0, 86_400_000.0):
         assert quantile({bucket(ms): 1}, 0.5) == pytest.approx(ms, rel=0.05)
     assert quantile({}, 0.5) is None
+
+
+async def test_a_secret_shows_when_it_last_signed(api: ServedApi, owner: Caller) -> None:
+    made = await owner.make()
+    path = f"/v1/subscriptions/{made['id']}/secrets"
+    (unused,) = (await owner("GET", path)).json["data"]
+    assert unused["last_used_at"] is None
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    await stored(
+        api, [a_recorded(at=at, subscription_id=made["id"], project_id=api.project)], day=at
+    )
+    await eventually(lambda: datetime.now(UTC) > at + timedelta(seconds=1))
+    await owner("POST", f"{path}/rotate", {"overlap_hours": 0})
+    new, old = (await owner("GET", path)).json["data"]
+    assert (new["last_used_at"], old["last_used_at"]) == (None, rfc3339(at))

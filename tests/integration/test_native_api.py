@@ -904,6 +904,11 @@ async def test_a_test_call_shows_the_attempt_also_while_paused(
     attempt = (await owner("POST", f"{path}/test", {"type": "driver.created"})).json
     assert (attempt["trigger"], attempt["outcome"], attempt["status"]) == ("test", "http", 503)
     (seen,) = receiver.seen
+    assert attempt["event_id"] == seen.headers["webhook-id"]
+    assert attempt["trace_id"] in seen.headers["traceparent"]
+    assert (attempt["type"], attempt["number"], attempt["verdict"]) == ("route.created", 1, None)
+    assert 0 < attempt["phases"]["first_byte_ms"] <= attempt["phases"]["total_ms"]
+    assert attempt["phases"]["connect_ms"] > 0
     assert seen.headers["planner-test"] == "true"
     assert seen.headers["planner-event-type"] == "driver.created"
     assert orjson.loads(seen.body)["type"] == "driver.created"
