@@ -7,6 +7,7 @@ are kept; of rows that wait for their next attempt; and of what the log still ha
 
 Its attempts are counted from 1 again, as a replay's are: the retry schedule goes by that number, and
 who sends a dead letter again asks for the whole of it. The history has all attempts, with the trigger.
+Its requests have the job's id as `planner-replay`: receivers that know the event would drop it else.
 """
 
 from collections.abc import Sequence

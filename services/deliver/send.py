@@ -103,8 +103,9 @@ class SigningSender:
         if delivery.is_batch:
             size = len(delivery.members) or len(orjson.loads(delivery.body))
             headers["planner-batch-size"] = str(size)
-        if delivery.replay is not None:
-            headers["planner-replay"] = delivery.replay
+        again = delivery.replay or delivery.resend
+        if again is not None:
+            headers["planner-replay"] = again
         if delivery.trigger is Trigger.TEST:
             headers["planner-test"] = "true"
             del headers["planner-sequence"]

@@ -70,6 +70,9 @@ class Delivery:
     trigger: Trigger = Trigger.LIVE
     replay: str | None = None
     """Id of the replay this belongs to: `planner-replay`."""
+    resend: str | None = None
+    """Id of the job that sends it again, since a person asked for it: `planner-replay` too, or a
+    receiver that has the event takes it for a repeat."""
     retry_reason: str | None = None
     """Outcome of the attempt before: `planner-retry-reason`."""
     traceparent: str | None = None

@@ -75,7 +75,7 @@ def row(delivery: Delivery, attempt: Attempt, verdict: Verdict | None) -> Row:
         delivery.key,
         delivery.number,
         delivery.trigger,
-        delivery.replay,
+        delivery.replay or delivery.resend,
         delivery.timestamp_ms,
         len(delivery.body),
         attempt.started_at,

@@ -183,6 +183,7 @@ def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
         number=row["number"],
         trigger=_trigger(row),
         replay=row["replay"],
+        resend=row["resend"],
         retry_reason=row["outcome"],
         traceparent=row["traceparent"],
         about=About(*orjson.loads(row["about"])) if row["about"] else NOTHING,

@@ -69,6 +69,9 @@ async def test_what_was_acknowledged_is_sent_again_from_the_log_in_order(
     assert counts == {"done": COUNT, "total": COUNT, "delivered": COUNT, "dead": 0, "missing": 0}
     assert receiver.ids("/one") == dict.fromkeys(ids, 2)
     first, again = receiver.seen[:COUNT], receiver.seen[COUNT:]
+    assert {seen.headers.get("planner-replay") for seen in first} == {None}
+    marks = {seen.headers.get("planner-replay") for seen in again}
+    assert marks == {job["id"]}, "who remembers the event would drop it as a repeat"
     bodies = {seen.id: seen.body for seen in first}
     assert all(seen.body == bodies[seen.id] for seen in again)
     for key in {by_key(seen) for seen in first}:
