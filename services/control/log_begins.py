@@ -22,12 +22,14 @@ class Log(NamedTuple):
 
 
 async def log_begins(
-    log: Log, bounds: Mapping[Partition, Bounds], *, before: datetime
+    log: Log, bounds: Mapping[Partition, Bounds], *, before: datetime, now: datetime
 ) -> datetime | None:
-    """Return when the log begins, where retention has taken some of what follows *before*.
+    """Return when the log begins, where retention takes some of what follows *before*.
 
-    None: it has all of that. Raises BrokerGoneError.
+    None: it has all of that. Time that no topic keeps is not there, also where nothing was taken yet:
+    what lay there, if anything did, was never in this log. Raises BrokerGoneError.
     """
+    kept = list((await log.offsets.retention(log.topics)).values())
     moments = []
     cut = {p: b.start for p, b in bounds.items() if 0 < b.start < b.end}
     reader = log.reader()
@@ -44,4 +46,7 @@ async def log_begins(
     finally:
         await reader.stop()
     oldest = [datetime.fromtimestamp(ms / 1000, tz=UTC) for ms in moments]
+    longest = [each for each in kept if each is not None]
+    if longest and len(longest) == len(kept):
+        oldest.append(now - max(longest))
     return max((moment for moment in oldest if moment > before), default=None)

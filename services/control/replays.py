@@ -156,7 +156,7 @@ class Replays:
         """Return *replay* with its ranges. Raises FaultsError where the log no longer has it all."""
         partitions = await self._log.offsets.partitions(self._log.topics)
         bounds = await self._log.offsets.bounds(partitions)
-        oldest = await log_begins(self._log, bounds, before=replay.from_at)
+        oldest = await log_begins(self._log, bounds, before=replay.from_at, now=replay.created_at)
         faults = span_faults(replay.from_at, None, now=replay.created_at, oldest=oldest)
         if faults:
             raise FaultsError(INVALID, faults)

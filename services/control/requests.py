@@ -81,7 +81,7 @@ class Requests:
             number=newest.number,
             trigger=Trigger(newest.trigger),
             replay=newest.replay,
-            retry_reason=attempts[-2].outcome if len(attempts) > 1 else None,
+            retry_reason=attempts[-2].outcome if newest.number > 1 < len(attempts) else None,
         )
         subscription = await self._subscriptions.as_sent_to(registration)
         headers = dict(self._headers(delivery, subscription, signed_at or newest.started_at))

@@ -158,7 +158,7 @@ class Resends:
             return
         log = self._kept.log
         bounds = await log.offsets.bounds(await log.offsets.partitions(log.topics))
-        oldest = await log_begins(log, bounds, before=since)
+        oldest = await log_begins(log, bounds, before=since, now=self._clock.now())
         faults = span_faults(since, None, now=self._clock.now(), oldest=oldest)
         if faults:
             raise FaultsError(INVALID, faults)

@@ -160,5 +160,10 @@ async def test_all_that_is_wrong_is_said_at_once_with_its_place(
     }  # fmt: skip
     value = an_event(f"{1:024x}", project=cluster.project)
     await cluster.put(Put(orjson.dumps(orjson.loads(value)), key=b"k"), partition=0)
-    nothing = await cluster.call("POST", path, {"from": ago(days=400), "to": ago(days=399)})
+    nothing = await cluster.call("POST", path, {"from": ago(days=2), "to": ago(days=1)})
     assert (nothing["state"], nothing["total"]) == ("done", 0)
+    span = {"from": ago(days=400), "to": ago(days=399), "dry_run": True}
+    gone = await cluster.call("POST", path, span, status=422)
+    (fault,) = gone["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/from", "outside_of_log")
+    assert "it can be had from 20" in fault["message"]
