@@ -1,5 +1,6 @@
 """`reset-offsets`: the whole group from another place, without Java."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -52,6 +53,8 @@ async def reset_offsets(
     if [to_datetime is not None, to_offset is not None, to_earliest].count(True) != 1:
         raise UsageError("name one of --to-datetime, --to-offset, --to-earliest")
     at = None if to_datetime is None else _milliseconds(to_datetime)
+    # It says of each partition that the group has members; below that is one sentence.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         moved, lanes = await main(
             load(),

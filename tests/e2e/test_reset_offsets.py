@@ -34,6 +34,7 @@ async def test_what_was_sent_is_sent_again_and_says_that_it_is_a_replay(cluster:
         code, _, said = await reset(cluster, "--to-earliest")
         assert code == 1
         assert "has members: stop all dispatchers first" in said
+        assert len(said.splitlines()) == 1
         assert await worker.terminate() == 0
 
         async def shown() -> bool:  # a static member is one until its session has timed out
