@@ -229,7 +229,8 @@ async def test_what_one_task_writes_together_others_see_at_once_or_never(databas
 
 
 async def _add_project(pool: Pool, n: int) -> None:
-    made = Project(id=ProjectId(f"{n:024x}"), name="A project", created_at=SystemClock().now())
+    now = SystemClock().now()
+    made = Project(id=ProjectId(f"{n:024x}"), name="A project", created_at=now, updated_at=now)
     await PostgresProjects(pool=pool).add(made)
 
 
