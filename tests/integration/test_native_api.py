@@ -907,8 +907,9 @@ async def test_a_test_call_shows_the_attempt_also_while_paused(
     assert attempt["event_id"] == seen.headers["webhook-id"]
     assert attempt["trace_id"] in seen.headers["traceparent"]
     assert (attempt["type"], attempt["number"], attempt["verdict"]) == ("route.created", 1, None)
-    assert 0 < attempt["phases"]["first_byte_ms"] <= attempt["phases"]["total_ms"]
-    assert attempt["phases"]["connect_ms"] > 0
+    phases = attempt["phases"]  # the loop's clock counts whole milliseconds
+    assert 0 <= phases["first_byte_ms"] <= max(phases["total_ms"], 1)
+    assert (phases["connect_ms"] is None, phases["tls_ms"]) == (False, None)
     assert seen.headers["planner-test"] == "true"
     assert seen.headers["planner-event-type"] == "driver.created"
     assert orjson.loads(seen.body)["type"] == "driver.created"
