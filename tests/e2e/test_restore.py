@@ -108,7 +108,7 @@ async def test_a_dispatcher_under_which_postgres_is_restored_stops_and_after_the
         await cluster.all_committed()
 
         await restore(database, tmp_path / "older")
-        command = await ended(worker)  # its next write or report finds fewer writes than it knows of
+        command = await ended(worker)  # its next write or report finds fewer than it knows of
         broken[0] = False
         await whole_again(cluster, command)
         await cluster.start()
