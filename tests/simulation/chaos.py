@@ -44,6 +44,7 @@ class Chaos:
             Fault.JUMP: self._jump,
             Fault.RESET: stopped.reset,
             Fault.RESTORE: stopped.restore,
+            Fault.RECREATE: self._recreate_at_the_end,
         }
 
     async def run(self) -> None:
@@ -262,6 +263,9 @@ class Chaos:
             world.oracle.retention(partition, start)
             world.kafka.delete_below(partition, start)
 
+    def _recreate_at_the_end(self) -> None:
+        self._world.recreates = True
+
     def _jump(self) -> None:
         seconds = self._chance.uniform(-20, 20)
         self._world.note(f"JUMP {seconds:.3f}")
@@ -296,6 +300,8 @@ async def tell(world: World) -> None:
         await _nothing_more(world)
         world.oracle.judge_end()
         world.oracle.raise_broken()
+        if world.recreates and not world.database.tables.retries:
+            await _with_a_new_topic(world)
     finally:
         await world.bury()
 
@@ -310,6 +316,19 @@ async def _produce(world: World) -> None:
         for _ in range(min(left, chance.randrange(1, 16))):
             world.produce()
             left -= 1
+
+
+async def _with_a_new_topic(world: World) -> None:
+    """Make the topic anew while nobody runs, and go on: what is in it before anybody runs is a gap."""
+    world.recreate()
+    world.start(world.nodes[0])
+    await asyncio.sleep(world.scenario.session_timeout * 2 + 4)
+    for _ in range(12):
+        world.produce()
+    await world.finish()
+    await world.stop_all()
+    world.oracle.judge_end()
+    world.oracle.raise_broken()
 
 
 async def _nothing_more(world: World) -> None:

@@ -95,6 +95,8 @@ class Reset(NamedTuple):
     at: float
     rows: set[Pair]
     """What had one then."""
+    across: set[Pair]
+    """What lies below, and at or above the cursor of its lane then."""
 
 
 @dataclass
@@ -302,7 +304,8 @@ class Oracle(Watcher, CommitWatcher):
         is left out, but what a lane or a promise is there for.
         """
         rows: set[Pair] = set()
-        self.resets[partition].append(Reset(offset, now, rows))
+        across: set[Pair] = set()
+        self.resets[partition].append(Reset(offset, now, rows, across))
         self._committed[partition] = offset
         tables = self.database.tables
         for position, produced in self.produced.items():
@@ -314,6 +317,9 @@ class Oracle(Watcher, CommitWatcher):
                 row = any(key in tables.retries for key in self.rows_of(position, id_))
                 if row:
                     rows.add(pair)
+                # A lane that reaches across goes on from its cursor: what it knew above is dropped.
+                if lane is not None and lane.cursor <= position.offset < offset:
+                    across.add(pair)
                 if position.offset < offset:
                     if not self.is_settled(*pair) and not self.is_covered(*pair):
                         self.skipped.add(pair)
@@ -333,6 +339,30 @@ class Oracle(Watcher, CommitWatcher):
         told = {orjson.loads(record.value or b"{}")["id"] for record in log.records}
         told |= {kept.id for kept in self.database.tables.operations}
         self.to_tell = {id_: kept for id_, kept in self.to_tell.items() if id_ in told}
+
+    def forget(self, partition: Partition) -> None:
+        """Forget a log that is gone: what is written from now on begins at 0 again."""
+        for known in (self.produced, self.heard, self.seen, self.began, self.again):
+            for key in list(known):
+                position = key if isinstance(key, Position) else key[0]
+                if position.partition == partition:
+                    del known[key]
+        for pairs in (self.skipped, self.deleted):
+            pairs -= {pair for pair in pairs if pair[0].partition == partition}
+        self.batches = {k: b for k, b in self.batches.items() if k[0].partition != partition}
+        self.widened = {k: w for k, w in self.widened.items() if k[0] != partition}
+        self.starts |= dict.fromkeys((key for key in self.starts if key[0] == partition), 0)
+        self._committed[partition] = 0
+        self.resets.pop(partition, None)
+
+    def passed_over(self, topic: str) -> None:
+        """Take in that all there is of a topic by now may be left out, if it is said."""
+        for position, produced in self.produced.items():
+            if position.partition.topic == topic:
+                self.skipped.update((position, id_) for id_ in produced.due)
+                self.resets[position.partition].append(
+                    Reset(position.next_offset, now(), set(), set())
+                )
 
     def retention(self, partition: Partition, start: int) -> None:
         """Take in where a partition begins now: what wasn't settled below can't be read again."""
@@ -485,8 +515,9 @@ class Oracle(Watcher, CommitWatcher):
         said = defaultdict(set)
         for record in self.kafka.logs[Partition(OPS_TOPIC, 0)].records:
             said[orjson.loads(record.value or b"{}")["id"]].add(record.value)
+        waiting = {kept.id for kept in self.database.tables.operations}
         for id_, kept in self.to_tell.items():
-            if len(said[id_]) != 1:
+            if len(said[id_]) != 1 and not (id_ in waiting and not said[id_]):
                 self.breaks(f"{kept} was told in {len(said[id_])} ways")
 
     def _is_accounted(self, position: Position, id_: SubscriptionId) -> bool:
@@ -580,7 +611,7 @@ class Oracle(Watcher, CommitWatcher):
         that begins below, or is gone when the partition changes hands before its lane has come to it.
         """
         return any(
-            reset.offset <= pair[0].offset
+            (reset.offset <= pair[0].offset or pair in reset.across)
             and reset.at <= moment
             and (heard.at <= reset.at or pair in reset.rows)
             for reset in self.resets[pair[0].partition]

@@ -35,10 +35,11 @@ class Fault(StrEnum):
     REWIND = "rewind"  #: a person has a subscription go on elsewhere, or adds types to it
     RESET = "reset"  #: a person stops all workers and sets the group's offset of a partition
     RESTORE = "restore"  #: Postgres is put back to an older state while all workers are stopped
+    RECREATE = "recreate"  #: at the end all is stopped, and the topic of the events is made anew
     PERSON = "person"  #: pauses, resumes, changes, deletes, adds a subscription
 
 
-RARE = (Fault.RESET, Fault.RESTORE)
+RARE = (Fault.RESET, Fault.RESTORE, Fault.RECREATE)
 OFTEN = [fault for fault in Fault if fault not in RARE]
 SHARE = 5
 """One in so many stories has them too: they take seconds."""

@@ -200,6 +200,10 @@ def lanes_stay_above_where_a_person_moved_the_group(_: Callable[..., Any]) -> Ca
     return property(lambda _: None)  # type: ignore[return-value]
 
 
+def lanes_stay_above_where_a_new_log_ends(right: Any) -> Any:  # noqa: ANN401 - a property
+    return property(lambda self: right.fget(self) if self.trust_rows else None)
+
+
 def a_store_that_went_back_is_trusted(_: Callable[..., Any]) -> Callable[..., Any]:
     return lambda commit: Floor(0 if commit is None else commit.offset, 0)
 
@@ -232,6 +236,12 @@ BUGS = [
         "moves_lanes_to",
         lanes_stay_above_where_a_person_moved_the_group,
         faults=(Fault.RESET,),
+    ),
+    Bug(
+        start.Start,
+        "moves_lanes_to",
+        lanes_stay_above_where_a_new_log_ends,
+        faults=(Fault.RECREATE,),
     ),
     Bug(start, "floor", a_store_that_went_back_is_trusted, faults=(Fault.RESTORE,)),
     Bug(Outboxes, "_is_replaced", who_was_replaced_goes_on_sending, faults=(Fault.NAP,)),

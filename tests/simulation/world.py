@@ -112,6 +112,8 @@ class World:
         self.over = False
         self.held = False
         """Nobody starts a worker: a person is at work."""
+        self.recreates = False
+        """Whether the topic of the events is made anew at the end."""
         self.refused = False
         """A worker refused to start since Postgres went back in time."""
 
@@ -317,10 +319,23 @@ class World:
             if partition.topic != QUARANTINE
         ]
 
-    def produce(self) -> None:
+    def recreate(self) -> None:
+        """Make the topic of the events anew, and write a little to it."""
+        self.note("RECREATE")
+        for partition in [p for p in self.kafka.logs if p.topic == EVENTS]:
+            self.kafka.logs[partition] = Log()
+            row = self.database.tables.partitions.get(partition)
+            if self.chance.random() < 0.5:
+                self.kafka.group.offsets.pop(partition, None)
+            self.oracle.forget(partition)
+            for _ in range(min(3, (row and row.committed) or 0) - 1):
+                self.produce(partition)
+        self.oracle.passed_over(EVENTS)
+
+    def produce(self, partition: Partition | None = None) -> None:
         """Write a record to the log: mostly an event, now and then something else."""
         number = next(self._numbers)
-        partition = Partition(EVENTS, self.chance.randrange(self.scenario.partitions))
+        partition = partition or Partition(EVENTS, self.chance.randrange(self.scenario.partitions))
         kind = self.chance.random()
         token, type_, project = (
             f"t{number}",
