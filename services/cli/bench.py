@@ -12,6 +12,7 @@ import typer
 
 from services.cli.bench_chaos import chaos, farm
 from services.cli.bench_lanes import catchup, isolation, memory, show
+from services.cli.bench_pages import pages
 from services.cli.client import call_as
 from services.cli.command import UsageError, command
 from services.cli.console import Console
@@ -41,6 +42,7 @@ def register(app: typer.Typer) -> None:
     command(group, "history", example=f"{me} history --attempts 10000000")(history)
     command(group, "isolation", example=f"{me} isolation --seconds 20")(isolation)
     command(group, "memory", example=f"{me} memory --json")(memory)
+    command(group, "pages", example=f"{me} pages --attempts 1000000")(pages)
     command(group, "match", example=f"{me} match --json")(match)
     command(group, "sink", example=f"{me} sink --listen 127.0.0.1:9000", hidden=True)(sink)
     command(group, "farm", example=f"{me} farm --listen 127.0.0.1:9000", hidden=True)(farm)
