@@ -27,6 +27,9 @@ MAX_KEYS, ROWS_OF_KEY = 50, 20
 """Of so many keys so many rows are fetched at once that have waited for their turn."""
 HURRY = 10
 """There are more where these came from: the next look is so much sooner."""
+HURRIED, WORTH = 200, 50
+"""Rows of such a look, and how many of one must have found a receiver with room: a thousand are sent
+again at the receiver's pace, and nobody fetches what a slow one leaves lying."""
 SKIPPED = "skipped"
 """A dead letter's reason: a person released its key without it."""
 
@@ -70,7 +73,7 @@ class Retries:
         """Send what is due, oldest first; return how many."""
         held = self._parking.held_rows()
         epochs = self._partitions.epochs()
-        room = MAX_HELD - len(held)
+        room = min(MAX_HELD - len(held), HURRIED if self._more else MAX_HELD)
         now = self._clock.monotonic()
         known = self._budget.any_rows or now >= self._look_at
         if room <= 0 or not epochs or not known:
@@ -90,7 +93,8 @@ class Retries:
         # What was here when Postgres was asked may have been acknowledged since.
         here = set(held)
         more = self._send([delivery for delivery in found if delivery.pair not in here])
-        self._more = more > 0
+        is_all = sent == len(due) < room
+        self._more = more > 0 or (sent >= WORTH and not is_all)
         return sent + more
 
     def _send(self, rows: Sequence[Delivery]) -> int:
