@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from services.control.batches import Batches
 from services.control.journal import Readers
 from services.control.written import written
 from services.feed.decode import Decoder
@@ -34,6 +35,7 @@ class FromLog:
         readers: Readers,
         offsets: Offsets,
         registrations: RegistrationStore,
+        batches: Batches,
         decoder: Decoder,
         max_body_bytes: int,
         clock: Clock,
@@ -41,6 +43,7 @@ class FromLog:
         self._readers = readers
         self._offsets = offsets
         self._registrations = registrations
+        self._batches = batches
         self._decode = decoder.decode
         self._max_body_bytes = max_body_bytes
         self._clock = clock
@@ -66,9 +69,12 @@ class FromLog:
                 known[id_] = await self._registrations.get(id_)
             registration = known[id_]
             event = None if position is None else events[position]
-            if event is None or registration is None or event.id != attempt.event_id:
+            if event is None or registration is None:
                 continue
-            found.append(self._delivery(event, registration))
+            if event.id == attempt.event_id:
+                found.append(self._delivery(event, registration))
+            elif (batch := await self._batches.again(registration, attempt)) is not None:
+                found.append(batch)
         return found, len(attempts)
 
     def _delivery(self, event: Event, registration: Registration) -> Delivery:

@@ -8,7 +8,7 @@ retention took between two pages is named in `gaps`.
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from services.control.subscriptions import Subscriptions
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, Fault, FaultsError, NotFoundError, OutOfLogError
-from services.kernel.event import Event, Partition, Record
+from services.kernel.event import Event, Partition, Position, Record
 from services.kernel.operation import is_about
 from services.kernel.ports.broker import Bounds, LogReader, Offsets
 from services.kernel.ports.control import GeofenceStore
@@ -243,12 +243,41 @@ class Journal:
         matcher = None
         if asked.subscription is not None:
             registration = await self._subscriptions.get(caller, asked.subscription)
-            matcher = Matcher()
-            matcher.replace_all([_as_matched(registration)])
-            known = await self._geofences.of_project(registration.project_id)
-            matcher.set_fences(registration.project_id, Fences.of(known))
+            matcher = await self.matcher(registration)
         pattern = types.parse(asked.type) if asked.type is not None else None
         return View(caller, asked, pattern, matcher, self._max_body_bytes)
+
+    async def matcher(self, registration: Registration) -> Matcher:
+        """Return what matches for one subscription, as it is now."""
+        matcher = Matcher()
+        matcher.replace_all([as_matched(registration)])
+        known = await self._geofences.of_project(registration.project_id)
+        matcher.set_fences(registration.project_id, Fences.of(known))
+        return matcher
+
+    async def following(self, position: Position) -> AsyncGenerator[Event, None]:
+        """Yield the events of a partition from *position* on, up to its end or a page's worth.
+
+        None where the log doesn't hold that offset. Raises BrokerGoneError.
+        """
+        partition, at = position
+        if partition not in await self._offsets.partitions([partition.topic]):
+            return
+        held = (await self._offsets.bounds([partition]))[partition]
+        end = min(held.end, at + MAX_SCANNED)
+        async with self._readers.one() as reader:
+            while held.start <= at < end:
+                try:
+                    found = await reader.read({partition: at}, limit=READ, wait=WAIT)
+                except OutOfLogError:
+                    return
+                if partition not in found:
+                    continue
+                at = found[partition].next_offset
+                for record in found[partition].records:
+                    event = self.event(record)
+                    if event is not None:
+                        yield event
 
     async def _start(
         self,
@@ -355,7 +384,8 @@ def _sees(caller: Caller, event: Event) -> bool:
     return caller.project_id in (None, event.project_id)
 
 
-def _as_matched(registration: Registration) -> Subscription:
+def as_matched(registration: Registration) -> Subscription:
+    """Return what of a subscription says which events it gets, and how."""
     return Subscription(
         id=registration.id,
         project_id=registration.project_id,
@@ -365,6 +395,7 @@ def _as_matched(registration: Registration) -> Subscription:
         profile=registration.profile,
         expand=registration.expand,
         filter=registration.filter,
+        ordered=registration.ordered,
     )
 
 

@@ -1,12 +1,15 @@
 """A request as it went out, written again: from the log, or from what is kept of a failure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from services.control.access import Caller
+from services.control.batches import Batches
 from services.control.fields import mask
 from services.control.journal import Asked, Journal
 from services.control.subscriptions import Subscriptions
+from services.control.written import written
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import NotFoundError
 from services.kernel.event import Event
@@ -15,7 +18,6 @@ from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
 from services.kernel.registration import Registration
 from services.kernel.subscription import Subscription
-from services.render import render
 
 Headers = Callable[[Delivery, Subscription, float], Mapping[str, str]]
 """The headers of a request that is made at a moment, Unix seconds."""
@@ -38,12 +40,14 @@ class Requests:
         *,
         subscriptions: Subscriptions,
         journal: Journal,
+        batches: Batches,
         store: HistoryStore,
         headers: Headers,
         max_body_bytes: int,
     ) -> None:
         self._subscriptions = subscriptions
         self._journal = journal
+        self._batches = batches
         self._store = store
         self._headers = headers
         self._max_body_bytes = max_body_bytes
@@ -63,21 +67,11 @@ class Requests:
             registration = await self._subscriptions.get(caller, newest.subscription_id)
         except NotFoundError:
             return event, None
-        found = await self._body(caller, registration, event, newest)
-        if found is None or newest.position is None:
+        delivery = await self._delivery(caller, registration, event, newest)
+        if delivery is None:
             return event, None
-        type_, body, content_type = found
-        delivery = Delivery(
-            position=newest.position,
-            epoch=0,
-            subscription_id=SubscriptionId(newest.subscription_id),
-            event_id=newest.event_id,
-            type=type_,
-            body=body,
-            content_type=content_type,
-            key=newest.key,
-            project_id=newest.project_id,
-            timestamp_ms=newest.produced_ms,
+        delivery = replace(
+            delivery,
             number=newest.number,
             trigger=Trigger(newest.trigger),
             replay=newest.replay,
@@ -86,7 +80,7 @@ class Requests:
         subscription = await self._subscriptions.as_sent_to(registration)
         headers = dict(self._headers(delivery, subscription, signed_at or newest.started_at))
         headers |= {name: mask(text) for name, text in registration.headers}
-        return event, Request(registration.url, headers, body)
+        return event, Request(registration.url, headers, delivery.body)
 
     async def _event(self, caller: Caller, attempt: Recorded) -> Event | None:
         if attempt.position is None or attempt.trigger == Trigger.TEST:
@@ -100,21 +94,38 @@ class Requests:
             return None
         return entry.event if entry.event.id == attempt.event_id else None
 
-    async def _body(
+    async def _delivery(
         self, caller: Caller, registration: Registration, event: Event | None, attempt: Recorded
-    ) -> tuple[str, bytes, str] | None:
-        """Return type, body and content type as they go out, from the row of a failure or the log."""
+    ) -> Delivery | None:
+        """Return what went out, from the row of a failure or the log."""
         row = await self._store.body(attempt.subscription_id, attempt.event_id)
-        if row is not None or event is None:
-            return row
+        if row is not None:
+            return _of_row(attempt, *row)
+        if event is None:
+            return await self._batches.again(registration, attempt)
         view = await self._journal.view(caller, Asked(subscription=registration.id))
         entry = view.entry(event)
-        type_ = event.type if entry is None else entry.type
-        body, content_type = render(
+        return written(
             event,
-            profile=registration.profile,
-            asked=type_,
-            expand=registration.expand,
-            max_bytes=self._max_body_bytes,
+            registration,
+            asked=event.type if entry is None else entry.type,
+            trigger=Trigger.RESEND,
+            max_body_bytes=self._max_body_bytes,
         )
-        return type_, body, content_type
+
+
+def _of_row(attempt: Recorded, type_: str, body: bytes, content_type: str) -> Delivery | None:
+    if attempt.position is None:
+        return None
+    return Delivery(
+        position=attempt.position,
+        epoch=0,
+        subscription_id=SubscriptionId(attempt.subscription_id),
+        event_id=attempt.event_id,
+        type=type_,
+        body=body,
+        content_type=content_type,
+        key=attempt.key,
+        project_id=attempt.project_id,
+        timestamp_ms=attempt.produced_ms,
+    )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from services.control.access import Caller
 from services.control.audit import Audit
+from services.control.batches import Batches
 from services.control.checks import Checker
 from services.control.dead_letters import FIELDS, filter_of, visible
 from services.control.journal import Journal
@@ -45,6 +46,7 @@ class Kept(NamedTuple):
     letters: DeadLetterStore
     history: HistoryStore
     journal: Journal
+    batches: Batches
     log: Log
 
 
@@ -178,7 +180,7 @@ class Resends:
             await self._may_get(caller, newest, to)
             return await self._from_log(caller, newest, SubscriptionId(to))
         try:
-            await self._subscriptions.get(caller, newest.subscription_id)
+            registration = await self._subscriptions.get(caller, newest.subscription_id)
         except NotFoundError as error:
             raise ConflictError("its webhook is deleted: name another with `to`") from error
         state = state_of(newest)
@@ -188,6 +190,8 @@ class Resends:
                 return self._one(newest, letter, Source.LETTERS)
         if state is DeliveryState.PARKED and newest.verdict is not None:
             return self._one(newest, newest.id, Source.ROWS)
+        if await self._kept.batches.again(registration, newest) is not None:
+            return self._one(newest, newest.id, Source.LOG)
         return await self._from_log(caller, newest, None)
 
     async def _may_get(self, caller: Caller, newest: Recorded, to: str) -> None:
@@ -207,7 +211,10 @@ class Resends:
     ) -> Resend:
         """Return the job of an event that is read again. Raises FaultsError where it is gone."""
         place = (newest.topic, str(newest.partition), str(newest.offset))
-        message = f"another event stands at {'/'.join(place)} now: the topic was made anew"
+        message = (
+            f"another event stands at {'/'.join(place)}: the topic was made anew, or this was a batch"
+            " whose webhook has changed since, or goes to another"
+        )
         try:
             entry = await self._kept.journal.get(caller, *place)
         except NotFoundError as error:

@@ -22,6 +22,28 @@ def written(
 
     A webhook of batches gets an array of one.
     """
+    delivery = single(
+        event,
+        registration,
+        asked=asked,
+        trigger=trigger,
+        max_body_bytes=max_body_bytes,
+        order=order,
+    )
+    is_batch = registration.delivery.mode is Mode.BATCH
+    return alone(delivery, registration.profile) if is_batch else delivery
+
+
+def single(
+    event: Event,
+    registration: Registration,
+    *,
+    asked: str,
+    trigger: Trigger,
+    max_body_bytes: int,
+    order: str | None = None,
+) -> Delivery:
+    """Return the same as no array, also for a webhook of batches: to be one of several."""
     body, content_type = render(
         event,
         profile=registration.profile,
@@ -29,7 +51,7 @@ def written(
         expand=registration.expand,
         max_bytes=max_body_bytes,
     )
-    delivery = Delivery(
+    return Delivery(
         position=event.position,
         epoch=0,
         subscription_id=registration.id,
@@ -45,5 +67,3 @@ def written(
         about=about(event),
         order=order,
     )
-    is_batch = registration.delivery.mode is Mode.BATCH
-    return alone(delivery, registration.profile) if is_batch else delivery

@@ -43,6 +43,7 @@ from services.control.access import Access, weakness
 from services.control.answers import Answers
 from services.control.audit import Audit
 from services.control.backlog import Backlogs
+from services.control.batches import Batches
 from services.control.dead_letters import DeadLetters
 from services.control.dry_runs import DryRuns
 from services.control.dry_runs import Limits as DryRunLimits
@@ -258,16 +259,19 @@ async def _build(
         clock=clock,
         entropy=os.urandom,
     )
-    letters, jobs, kept_attempts = (
+    letters, jobs, kept_attempts, batches = (
         PostgresDeadLetters(pool=pool),
         PostgresResends(pool=pool),
         PostgresHistory(pool=pool),
+        Batches(journal=journal, max_body_bytes=settings.deliver.max_body_bytes),
     )
     readers, history = Readers(make_reader), History(store=kept_attempts, clock=clock)
     stack.push_async_callback(readers.stop)
     resends = Resends(
         store=jobs,
-        kept=Kept(letters=letters, history=kept_attempts, journal=journal, log=log_),
+        kept=Kept(
+            letters=letters, history=kept_attempts, journal=journal, batches=batches, log=log_
+        ),
         subscriptions=subscriptions,
         audit=audit,
         clock=clock,
@@ -280,6 +284,7 @@ async def _build(
             readers=readers,
             offsets=offsets,
             registrations=registrations,
+            batches=batches,
             decoder=Decoder(max_bytes=settings.kafka.max_record_bytes),
             max_body_bytes=settings.deliver.max_body_bytes,
             clock=clock,
@@ -335,6 +340,7 @@ async def _build(
             Requests(
                 subscriptions=subscriptions,
                 journal=journal,
+                batches=batches,
                 store=kept_attempts,
                 headers=sender.headers,
                 max_body_bytes=settings.deliver.max_body_bytes,

@@ -29,7 +29,7 @@ from services.store.attempt_rows import (
     started,
 )
 from services.store.attempts import DAY, day_table, sums_of
-from services.store.pool import Pool, queries
+from services.store.pool import Pool
 
 Edge: TypeAlias = tuple[int, bytes]
 """Above an attempt: `at` and `tail`."""
@@ -49,6 +49,23 @@ class Span(NamedTuple):
     bound: int
     edge: Edge
     is_rising: bool
+
+
+class _Found(NamedTuple):
+    """A row, and whether it is known to be its delivery's newest."""
+
+    row: asyncpg.Record
+    day_ends: int | None
+    """Where later days begin, which may have a newer one; None: they have none."""
+
+    def is_last(self, last: Mapping[tuple[int, int], int]) -> bool:
+        """Tell whether no later day has another, by the newest `at` of each event and source."""
+        newest = last.get((self.row["event"], self.row["source"]))
+        return self.day_ends is None or newest is None or newest < self.day_ends
+
+    def sure(self) -> "_Found":
+        """Return it as known to be the newest."""
+        return self._replace(day_ends=None)
 
 
 class _Nothing(Exception):  # noqa: N818 - it ends a search, and is no error
@@ -89,13 +106,15 @@ class PostgresHistory:
         except _Nothing:
             return []
         search.is_rising = span.is_rising
-        found: list[asyncpg.Record] = []
+        found: list[_Found] = []
         for table in await self._days(span):
             async for rows in self._of_day(search, table, span, limit - len(found)):
                 found += rows
             if len(found) >= limit:
+                found = await self._newest(found)
+            if len(found) >= limit:
                 break
-        return await self._recorded(found)
+        return await self._recorded([each.row for each in await self._newest(found)])
 
     async def count(self, asked: HistoryFilter) -> tuple[int, int]:
         """Return how many fit, and the bytes of their requests."""
@@ -127,9 +146,13 @@ class PostgresHistory:
 
     async def _of_day(
         self, search: "_Search", table: str, span: Span, limit: int
-    ) -> AsyncGenerator[Sequence[asyncpg.Record], None]:
-        """Yield up to *limit* rows of a day; of deliveries those that no later day has again."""
+    ) -> AsyncGenerator[Sequence["_Found"], None]:
+        """Yield up to *limit* rows of a day.
+
+        Where there may be more of them, deliveries that a later day has again are left out already.
+        """
         spans = _spans(table, span) if search.is_wide else iter([span])
+        ends = first_at(_day(table) + DAY) if search.deliveries else None
         for bound, begin, _ in spans:
             beyond, is_more = begin, True
             while limit > 0 and is_more:
@@ -137,12 +160,30 @@ class PostgresHistory:
                     rows = await connection.fetch(
                         search.sql(table), bound, *beyond, limit, *search.arguments
                     )
-                    kept = await _newest(connection, table, rows) if search.deliveries else rows
-                yield kept
                 is_more = len(rows) == limit
+                kept = [_Found(row, ends) for row in rows]
+                if is_more:
+                    kept = await self._newest(kept)
+                yield kept
                 limit -= len(kept)
                 if is_more:
                     beyond = (rows[-1]["at"], rows[-1]["tail"])
+
+    async def _newest(self, found: "list[_Found]") -> "list[_Found]":
+        """Return those whose deliveries have no attempt on a later day.
+
+        Asked for all of them at once: each time the tables of all days are looked into.
+        """
+        unsure = [each for each in found if each.day_ends is not None]
+        if not unsure:
+            return found
+        rows = await self._pool.fetch(
+            "attempts_since",
+            list({each.row["event"] for each in unsure}),
+            min(each.day_ends or 0 for each in unsure),
+        )
+        last = {(row["event"], row["source"]): row["at"] for row in rows}
+        return [each.sure() for each in found if each.is_last(last)]
 
     async def _search(self, asked: HistoryFilter) -> "_Search":
         """Return how to look. Raises _Nothing where a name that is asked for is in no row."""
@@ -160,13 +201,13 @@ class PostgresHistory:
 
     async def _named(self, search: "_Search", asked: HistoryFilter) -> None:
         """Take in what is stored as numbers of words."""
-        for column, wanted in (("type", asked.type), ("outcome", asked.outcome)):
+        for column in ("type", "outcome", "verdict"):
+            wanted = getattr(asked, column)
             if wanted is not None:
                 numbers = await self._numbers([wanted])
+                if not numbers:
+                    raise _Nothing  # or all of a month would be read for it
                 search.where.append(f"{column} = any({search.argument(numbers)})")
-        if asked.verdict is not None:
-            numbers = await self._numbers([asked.verdict])
-            search.where.append(f"verdict = any({search.argument(numbers)})")
         if asked.state is not None:
             fitting = [verdict for verdict, state in STATES.items() if state == asked.state]
             clause = f"verdict = any({search.argument(await self._numbers(fitting))})"
@@ -376,18 +417,3 @@ def _spans(table: str, span: Span) -> Iterator[Span]:
 
 def _day(table: str) -> datetime:
     return datetime.strptime(table[-8:], "%Y%m%d").replace(tzinfo=UTC)
-
-
-async def _newest(
-    connection: asyncpg.Connection, table: str, rows: Sequence[asyncpg.Record]
-) -> Sequence[asyncpg.Record]:
-    """Return the rows of a day whose deliveries have no attempt on a later day."""
-    if not rows:
-        return rows
-    later = await connection.fetch(
-        queries()["attempts_since"],
-        list({row["event"] for row in rows}),
-        first_at(_day(table) + DAY),
-    )
-    again = {(row["event"], row["source"]) for row in later}
-    return [row for row in rows if (row["event"], row["source"]) not in again]

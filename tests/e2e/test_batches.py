@@ -5,8 +5,9 @@ import pytest
 from aiohttp import web
 
 from services.deliver.signing import parse_secret, sign
+from services.kernel.ids import delivery_id
 from services.kernel.subscription import SignatureScheme, SigningKey
-from tests.support.cluster import Cluster, Receiver, Seen
+from tests.support.cluster import Cluster, Receiver, Seen, keep_history
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(90)
@@ -62,6 +63,47 @@ async def test_events_come_as_arrays_signed_once_and_what_failed_comes_again_byt
         return [tuple(row) for row in rows] == [("batch", None)]
 
     await eventually(is_at_home, within=10)
+
+
+async def test_an_acknowledged_batch_is_shown_as_it_was_sent_and_sent_again_byte_for_byte(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await keep_history(cluster)
+    id_ = await cluster.subscribe(f"{receiver.url}/one", delivery=BATCH, types=["plan.created"])
+    await cluster.start()
+    await cluster.start("r0", role="record")
+    await cluster.produce(45)
+    await eventually(lambda: sum(len(items(s)) for s in receiver.seen) == 45, within=30)
+    sent = {seen.id: seen for seen in receiver.seen}
+    assert max(len(items(seen)) for seen in sent.values()) > 1
+
+    async def listed() -> bool:
+        return len((await cluster.call("GET", "/v1/deliveries"))["data"]) == len(sent)
+
+    await eventually(listed, within=30)
+    for seen in list(sent.values()):
+        path = f"/v1/deliveries/{delivery_id(seen.id, id_)}"
+        request = (await cluster.call("GET", path))["request"]
+        assert request["body"].encode() == seen.body
+        names = [name for name in seen.headers if name.startswith(("webhook-", "planner-"))]
+        assert {name: request["headers"][name] for name in names} == {
+            name: seen.headers[name] for name in names
+        }
+    asked = {"subscription": id_, "state": "acknowledged"}
+    made = await cluster.call("POST", "/v1/resends", asked, status=202)
+    await eventually(lambda: receiver.ids() == dict.fromkeys(sent, 2), within=30)
+    assert all(seen.body == sent[seen.id].body for seen in receiver.seen)
+
+    async def ended() -> bool:
+        job = await cluster.call("GET", f"/v1/resends/{made['id']}")
+        return bool(job["state"] == "done" and job["missing"] == 0)
+
+    await eventually(ended, within=30)
+    await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"profile": "planner-v2"})
+    (first, *_) = sent
+    path = f"/v1/deliveries/{delivery_id(first, id_)}"
+    assert (await cluster.call("GET", path))["request"] is None  # other bytes are not shown for it
+    await cluster.call("POST", f"{path}/resend", status=422)
 
 
 async def test_a_few_events_wait_no_longer_than_they_may_and_a_test_call_is_an_array_too(

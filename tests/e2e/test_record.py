@@ -11,7 +11,7 @@ from services.dev.postgres import EmbeddedPostgres
 from services.kernel.event import Partition
 from services.run.probes import postgres_answers
 from services.store.migrate import migrate
-from tests.support.cluster import Cluster, Receiver, a_cluster, create_topics
+from tests.support.cluster import Cluster, Receiver, a_cluster, keep_history
 from tests.support.eventually import eventually
 from tests.support.group import offsets_of
 
@@ -35,13 +35,6 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
     await server.start()
     yield server
     await server.kill()
-
-
-async def keep_history(cluster: Cluster) -> None:
-    """Give this test's attempts a topic of their own."""
-    topic = f"{cluster.topic}.attempts"
-    cluster.environment["WEBHOOKS_RECORD__TOPIC"] = topic
-    await create_topics(cluster.bootstrap, [topic], partitions=4)
 
 
 async def stored(cluster: Cluster) -> int:

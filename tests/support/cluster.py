@@ -385,6 +385,13 @@ def by_id(receiver: Receiver, path: str | None = None) -> dict[str, list[Seen]]:
     return found
 
 
+async def keep_history(cluster: Cluster) -> None:
+    """Give a test's attempts a topic of their own, before anything is started."""
+    topic = f"{cluster.topic}.attempts"
+    cluster.environment["WEBHOOKS_RECORD__TOPIC"] = topic
+    await create_topics(cluster.bootstrap, [topic], partitions=4)
+
+
 @asynccontextmanager
 async def a_cluster(
     kafka: str, dsn: str, folder: Path, *, settings: Mapping[str, str] | None = None

@@ -17,6 +17,8 @@ from services.kernel.clock import rfc3339
 
 POSITION = "vehicle.position"
 SPANS = (timedelta(minutes=2), timedelta(minutes=30), timedelta(hours=12))
+LATE = timedelta(minutes=30)
+"""Before the oldest position that is shown: what was acknowledged since is looked for."""
 DAY = timedelta(hours=24)
 PAGES, READ = 4, "500"
 DELIVERIES = "200"
@@ -63,9 +65,8 @@ async def index(visit: Visit) -> web.StreamResponse:
     """Show all vehicles, or one route's day."""
     if "route" in visit.query:
         return await _route(visit, visit.query["route"])
-    positions, acknowledged, fences = await asyncio.gather(
-        _latest(visit), _acknowledged(visit), _fences(visit)
-    )
+    positions, fences = await asyncio.gather(_latest(visit), _fences(visit))
+    acknowledged = await _acknowledged(visit, since=positions.since - LATE)
     vehicles = vehicles_of(positions.entries, acknowledged)
     shown = [place_of(each.last) for each in vehicles]
     shown += [place_of(each.acknowledged) for each in vehicles if each.acknowledged]
@@ -145,8 +146,10 @@ async def _read(visit: Visit, since: datetime, **query: str) -> Positions:
     return Positions(entries, ended=False, since=since)
 
 
-async def _acknowledged(visit: Visit) -> Sequence[Mapping[str, Any]]:
-    query = visit.scoped({"type": POSITION, "state": "acknowledged", "limit": READ})
+async def _acknowledged(visit: Visit, *, since: datetime) -> Sequence[Mapping[str, Any]]:
+    """Return what receivers took lately: where nobody wants positions, a month would be read."""
+    asked = {"type": POSITION, "state": "acknowledged", "limit": READ, "from": rfc3339(since)}
+    query = visit.scoped(asked)
     return list((await visit.ask("GET /v1/deliveries", query=query))["data"])
 
 
