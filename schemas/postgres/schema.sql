@@ -121,6 +121,7 @@ create table geofences (
     updated_at  timestamptz not null,
     deleted_at  timestamptz,
     version     bigint not null default 1,
+    exit_buffer_m   double precision,         -- null: as the geofence role is set
     primary key (project_id, id)
 );
 create index geofences_by_id on geofences (id);

@@ -23,7 +23,8 @@ INVALID = "The geofence is not valid"
 MAX_LABEL = 200
 MAX_COLOR = 50
 MAX_EXTERNAL_ID = 256
-SETTABLE = ("label", "geometry", "circle", "enabled", "color", "external_id")
+MAX_BUFFER_M = 10_000
+SETTABLE = ("label", "geometry", "circle", "enabled", "color", "external_id", "exit_buffer_m")
 
 
 class InUseError(ConflictError):
@@ -148,6 +149,7 @@ def shown(geofence: Geofence) -> Json:
         "enabled": geofence.enabled,
         "color": geofence.color,
         "external_id": geofence.external_id,
+        "exit_buffer_m": geofence.exit_buffer_m,
         "origin": geofence.origin.value,
     }
 
@@ -160,6 +162,8 @@ async def _fields(check: Checker, *, creating: bool) -> dict[str, Any]:
     for field, longest in (("color", MAX_COLOR), ("external_id", MAX_EXTERNAL_ID)):
         if field in body:
             found[field] = check.text(field, longest=longest)
+    if "exit_buffer_m" in body:
+        found["exit_buffer_m"] = check.number("exit_buffer_m", least=0, most=MAX_BUFFER_M)
     if "enabled" in body:
         if not isinstance(body["enabled"], bool):
             message = f"expected true or false, got {kind(body['enabled'])}"

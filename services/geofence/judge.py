@@ -62,6 +62,10 @@ class Fence(Protocol):
     def external_id(self) -> str | None:
         """Return its id in the customer's own system."""
 
+    @property
+    def exit_buffer_m(self) -> float | None:
+        """Return how far outside a vehicle has left at once; None: as for all."""
+
 
 class Fences(Protocol):
     """The enabled fences of a project as they are now."""
@@ -207,7 +211,8 @@ def _exits(
             continue
         changed = True
         first = vehicle.outside.pop(id_, None)
-        is_far = fence.shape.metres_to_border(fix.lat, fix.lng) > bounds.exit_buffer_m
+        buffer = fence.exit_buffer_m if fence.exit_buffer_m is not None else bounds.exit_buffer_m
+        is_far = fence.shape.metres_to_border(fix.lat, fix.lng) > buffer
         if first is None and not is_far:
             vehicle.outside[id_] = fix.at_ms
             continue

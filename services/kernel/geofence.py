@@ -37,6 +37,8 @@ class Geofence:
     """A disabled one is neither within nor outside."""
     color: str | None = None
     external_id: str | None = None
+    exit_buffer_m: float | None = None
+    """So far outside a vehicle has left at once; None: as the `geofence` role is set."""
     origin: GeofenceOrigin = GeofenceOrigin.API
     changed_at: datetime
     """When what it says came about; news from before change nothing."""

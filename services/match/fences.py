@@ -18,6 +18,7 @@ class Fence(NamedTuple):
     version: int = 1
     label: str = ""
     external_id: str | None = None
+    exit_buffer_m: float | None = None
 
 
 class Fences:
@@ -40,6 +41,7 @@ class Fences:
                 each.version,
                 each.label,
                 each.external_id,
+                each.exit_buffer_m,
             )
             for each in geofences
         )

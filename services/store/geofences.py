@@ -33,6 +33,7 @@ class PostgresGeofences:
             geofence.project_id,
             *_said(geofence),
             geofence.created_at,
+            geofence.exit_buffer_m,
         )
 
     async def find(self, id_: GeofenceId, *, project_id: ProjectId | None) -> Sequence[Geofence]:
@@ -57,6 +58,7 @@ class PostgresGeofences:
             version,
             *_said(geofence),
             geofence.updated_at,
+            geofence.exit_buffer_m,
         )
         return touched > 0
 
@@ -148,4 +150,5 @@ def _geofence(row: asyncpg.Record) -> Geofence:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         version=row["version"],
+        exit_buffer_m=row["exit_buffer_m"],
     )

@@ -95,6 +95,18 @@ async def test_a_change_is_a_merge_patch_that_honours_if_match(owner: Caller) ->
     await owner("DELETE", path, status=404)
 
 
+async def test_what_is_well_outside_of_a_fence_is_its_own_or_as_configured(owner: Caller) -> None:
+    made = await fence(owner, exit_buffer_m=12.5)
+    path = f"/v1/geofences/{made['id']}"
+    assert (await owner("GET", path)).json["exit_buffer_m"] == 12.5
+    assert (await owner("PATCH", path, {"exit_buffer_m": 40})).json["exit_buffer_m"] == 40
+    assert (await owner("PATCH", path, {"label": "x"})).json["exit_buffer_m"] == 40
+    assert (await owner("PATCH", path, {"exit_buffer_m": None})).json["exit_buffer_m"] is None
+    answer = await owner("PATCH", path, {"exit_buffer_m": -1}, status=422)
+    assert [pointer for pointer, _ in answer.faults] == ["/exit_buffer_m"]
+    assert (await fence(owner))["exit_buffer_m"] is None
+
+
 async def test_a_list_goes_on_where_it_ended_newest_first(owner: Caller, operator: Caller) -> None:
     made = [(await fence(owner, label=str(n)))["id"] for n in range(3)]
     page = (await owner("GET", "/v1/geofences?limit=2")).json

@@ -1,8 +1,8 @@
 -- name: add_geofence
 -- Store a new geofence.
 insert into geofences (id, project_id, label, color, external_id, enabled, area, origin, changed_at,
-    created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10);
+    created_at, updated_at, exit_buffer_m)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11);
 
 -- name: find_geofences
 -- Geofences with an id, of one project or of all.
@@ -22,7 +22,7 @@ order by id desc limit $3;
 -- Overwrite a geofence, if nobody has changed it meanwhile.
 update geofences set
     label = $4, color = $5, external_id = $6, enabled = $7, area = $8, origin = $9,
-    changed_at = $10, updated_at = $11, version = version + 1
+    changed_at = $10, updated_at = $11, exit_buffer_m = $12, version = version + 1
 where project_id = $1 and id = $2 and version = $3 and deleted_at is null;
 
 -- name: geofence_users

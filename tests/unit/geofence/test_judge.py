@@ -95,6 +95,14 @@ def test_well_outside_is_out_at_once_and_near_the_border_at_the_second_position(
     assert exited["created_at"] == exited["data"]["exited_at"]
 
 
+def test_a_fence_may_say_itself_what_is_well_outside() -> None:
+    strict = Drive(Fences([ZONE._replace(exit_buffer_m=10.0)]))
+    assert [strict.to(place) for place in (FAR, INSIDE, NEAR)] == [[], [ENTERED], [EXITED]]
+    wide = Drive(Fences([ZONE._replace(exit_buffer_m=5_000.0)]))
+    assert [wide.to(place) for place in (FAR, INSIDE, FAR)] == [[], [ENTERED], []]
+    assert wide.to(FAR) == [EXITED], "the second outside"
+
+
 def test_positions_that_are_inaccurate_late_or_of_the_future_say_nothing_and_count_for_nothing() -> (
     None
 ):
