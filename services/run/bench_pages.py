@@ -14,13 +14,14 @@ from datetime import timedelta
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
 from services.catalogue import examples
 from services.dashboard.routes import ROUTES
 from services.dev.bench_filters import Figure
+from services.dev.process import ServerError
 from services.kernel.clock import SystemClock, rfc3339
 from services.kernel.ids import delivery_id
 from services.run import month
@@ -72,10 +73,10 @@ async def measure(
             await Month(pool, stack.settings, say=say).put(samples)
         finally:
             await pool.close()
-        known = await _known(stack, samples[0])
+        names = await _known(stack, samples[0])
         visitor = Visitor(stack.settings.api.listen, stack.environment["WEBHOOKS_API__ADMIN_KEY"])
         await asyncio.to_thread(visitor.sign_in, month.project(0))
-        return [await asyncio.to_thread(visitor.asked, question) for question in _questions(known)]
+        return [await asyncio.to_thread(visitor.asked, question) for question in _questions(names)]
 
 
 class Visitor:
@@ -107,6 +108,10 @@ class Visitor:
         if path.startswith("/v1/"):
             request.add_header("Authorization", f"Bearer {self._key}")
         with self._browser.open(request, timeout=60) as answer:
+            if urlsplit(answer.url).path != urlsplit(path).path:
+                raise ServerError(
+                    f"{path} leads to {answer.url}: another page isn't what was asked for"
+                )
             return str(answer.read().decode())
 
     def _post(self, path: str, page: str, **fields: str) -> None:
@@ -120,7 +125,7 @@ class Visitor:
             return
 
 
-def _questions(known: Mapping[str, str]) -> Iterator[Question]:
+def _questions(names: Mapping[str, str]) -> Iterator[Question]:
     """Yield what the figures are of: lists, then every page."""
     s, p = month.subscription, month.project
     some = range(2, 2 + 2 * LOOKS, 2)
@@ -148,26 +153,36 @@ def _questions(known: Mapping[str, str]) -> Iterator[Question]:
         [f"{stats}&project_id={p(n)}" for n in range(month.PROJECTS)],
         ms["stats"],
     )
-    pages = [r.path for r in ROUTES if r.method == "GET" and r.path not in NO_PAGES]
-    for page in [*pages, *FILTERED]:
-        path = _filled(page, known)
+    for page in [*every_page(), *FILTERED]:
+        path = filled(page, names)
         yield Question(f"page {page}", [path] * LOOKS, ms["page"])
 
 
-def _filled(page: str, known: Mapping[str, str]) -> str:
-    """Return the path of a page: `{id}` is of the noun before it."""
+def every_page() -> Sequence[str]:
+    """Return the paths of all pages, with what has to be filled in."""
+    return [r.path for r in ROUTES if r.method == "GET" and r.path not in NO_PAGES]
+
+
+def filled(page: str, names: Mapping[str, str]) -> str:
+    """Return the path of a page: `{id}` is of the noun before it. KeyError where *names* lacks it."""
     noun = page.removeprefix("/").rpartition("/{id}")[0] if "{id}" in page else ""
-    of = {"id": known[noun]} if noun else {}
-    return page.format(**known, **of)
+    of = {"id": names[noun]} if noun else {}
+    return page.format(**names, **of)
 
 
 async def _known(stack: Stack, sample: Sample) -> Mapping[str, str]:
-    """Return what pages are asked for."""
+    """Make what pages show beside the history; return what they are asked for."""
     webhook = month.subscription(0)
     since = rfc3339(SystemClock().now() - timedelta(minutes=5))
     replay = await stack.call("POST", f"/v1/subscriptions/{webhook}/replays", {"from": since})
     body = {"types": ["*"], "project_id": month.project(0), "from": since}
     dry_run = await stack.call("POST", "/v1/filters/dry-run", body)
+    return known(sample, replay=replay["id"], dry_run=dry_run["id"])
+
+
+def known(sample: Sample, *, replay: str, dry_run: str) -> Mapping[str, str]:
+    """Return what stands for what in paths."""
+    webhook = month.subscription(0)
     partition, offset = sample.position
     return {
         "webhook": webhook,
@@ -176,8 +191,8 @@ async def _known(stack: Stack, sample: Sample) -> Mapping[str, str]:
         "route": examples()["vehicle.position"]["data"]["route_id"],
         "deliveries": delivery_id(sample.event_id, webhook),
         "resends": f"{1000:024x}",
-        "replays": replay["id"],
-        "filters/dry-runs": dry_run["id"],
+        "replays": replay,
+        "filters/dry-runs": dry_run,
         "projects": month.project(0),
         "topic": partition.topic,
         "partition": str(partition.number),
