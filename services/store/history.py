@@ -7,7 +7,7 @@ subscriptions no index does: a day is read in spans, from its end on, each twice
 before, so that few rows too many are put in order, and a day that has none is read in a few steps.
 """
 
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -108,10 +108,7 @@ class PostgresHistory:
         search.is_rising = span.is_rising
         found: list[_Found] = []
         for table in await self._days(span):
-            async for rows in self._of_day(search, table, span, limit - len(found)):
-                found += rows
-            if len(found) >= limit:
-                found = await self._newest(found)
+            found = await self._with_day(found, search, table, span, limit)
             if len(found) >= limit:
                 break
         return await self._recorded([each.row for each in await self._newest(found)])
@@ -144,30 +141,26 @@ class PostgresHistory:
         days = [row["relname"] for row in rows if first <= row["relname"] <= last]
         return days[::-1] if span.is_rising else days
 
-    async def _of_day(
-        self, search: "_Search", table: str, span: Span, limit: int
-    ) -> AsyncGenerator[Sequence["_Found"], None]:
-        """Yield up to *limit* rows of a day.
-
-        Where there may be more of them, deliveries that a later day has again are left out already.
-        """
+    async def _with_day(
+        self, found: "list[_Found]", search: "_Search", table: str, span: Span, limit: int
+    ) -> "list[_Found]":
+        """Return *found* with rows of a day, up to *limit*: then all are known to be the newest."""
         spans = _spans(table, span) if search.is_wide else iter([span])
         ends = first_at(_day(table) + DAY) if search.deliveries else None
         for bound, begin, _ in spans:
             beyond, is_more = begin, True
-            while limit > 0 and is_more:
+            while len(found) < limit and is_more:
+                wanted = limit - len(found)
                 async with self._pool.connection() as connection:
                     rows = await connection.fetch(
-                        search.sql(table), bound, *beyond, limit, *search.arguments
+                        search.sql(table), bound, *beyond, wanted, *search.arguments
                     )
-                is_more = len(rows) == limit
-                kept = [_Found(row, ends) for row in rows]
-                if is_more:
-                    kept = await self._newest(kept)
-                yield kept
-                limit -= len(kept)
-                if is_more:
+                found = [*found, *(_Found(row, ends) for row in rows)]
+                is_more = len(rows) == wanted
+                if is_more:  # those that aren't the newest make room for more of this day
+                    found = await self._newest(found)
                     beyond = (rows[-1]["at"], rows[-1]["tail"])
+        return found
 
     async def _newest(self, found: "list[_Found]") -> "list[_Found]":
         """Return those whose deliveries have no attempt on a later day.
