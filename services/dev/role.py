@@ -49,6 +49,11 @@ class Role:
                 raise ServerError(f"{' '.join(self._arguments)} does not start: {words}")
             await asyncio.sleep(POLL_SECONDS)
 
+    @property
+    def pid(self) -> int:
+        """Its process; 0 before it was started."""
+        return self._child.pid if self._child is not None else 0
+
     async def wait(self) -> int:
         """Wait for its end."""
         return await self._child.wait() if self._child is not None else 0

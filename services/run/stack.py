@@ -70,9 +70,9 @@ class Stack:
         self.producer = KafkaProducer(connection=self.connection, max_record_bytes=MAX_RECORD_BYTES)
         await self.producer.start()
         self._exit.push_async_callback(self.producer.stop)
-        api = Role("api", environment=self.environment, log=self.folder / "api.log", health=at)
-        await api.start()
-        self._exit.push_async_callback(api.stop)
+        self.api = Role("api", environment=self.environment, log=self.folder / "api.log", health=at)
+        await self.api.start()
+        self._exit.push_async_callback(self.api.stop)
         self.call = self._call_as(f"http://{at}", self.environment["WEBHOOKS_API__ADMIN_KEY"])
         self.project = str((await self.call("POST", "/v1/projects", {"name": "bench"}))["id"])
 
