@@ -37,7 +37,7 @@ from services.api.replays import ReplayRoutes
 from services.api.routes import native
 from services.api.subscriptions import SubscriptionRoutes
 from services.broker.offsets import KafkaOffsets
-from services.broker.reader import KafkaLogReader
+from services.broker.reader import KafkaLogReader, ReaderOptions
 from services.broker.topics import DAY_MS, TOPICS
 from services.control.access import Access, weakness
 from services.control.answers import Answers
@@ -109,6 +109,8 @@ EVICT_SECONDS = 60.0
 PING_SECONDS = 2.0
 SHUTDOWN_SECONDS = 5.0
 RESOLVE_SECONDS = 3.0
+HEADS = ReaderOptions(max_partition_fetch_bytes=16 << 10)
+"""Of readers that want one record of each of many partitions: a page would wait for megabytes of each."""
 
 
 class Expire(Protocol):
@@ -265,8 +267,8 @@ async def _build(
         PostgresHistory(pool=pool),
         Batches(journal=journal, max_body_bytes=settings.deliver.max_body_bytes),
     )
-    readers, history = Readers(make_reader), History(store=kept_attempts, clock=clock)
-    stack.push_async_callback(readers.stop)
+    readers, history = _readers(stack, make_reader), History(store=kept_attempts, clock=clock)
+    heads = _readers(stack, partial(make_reader, options=HEADS))
     resends = Resends(
         store=jobs,
         kept=Kept(
@@ -315,7 +317,7 @@ async def _build(
         store=waiting,
         offsets=offsets,
         topics=parts.topics(settings),
-        readers=readers,
+        readers=heads,
         subscriptions=subscriptions,
         clock=clock,
     )
@@ -374,7 +376,7 @@ async def _build(
                 store=waiting,
                 offsets=offsets,
                 topics=parts.topics(settings),
-                readers=readers,
+                readers=heads,
                 clock=clock,
             )
         ),
@@ -465,6 +467,12 @@ async def _offsets(settings: Settings, stack: AsyncExitStack) -> KafkaOffsets:
     return found
 
 
+def _readers(stack: AsyncExitStack, make: Callable[[], LogReader]) -> Readers:
+    found = Readers(make)
+    stack.push_async_callback(found.stop)
+    return found
+
+
 def _journal(  # noqa: PLR0917 - its parts
     settings: Settings,
     stack: AsyncExitStack,
@@ -474,10 +482,8 @@ def _journal(  # noqa: PLR0917 - its parts
     fences: PostgresGeofences,
     clock: Clock,
 ) -> Journal:
-    readers = Readers(make_reader)
-    stack.push_async_callback(readers.stop)
     return Journal(
-        readers=readers,
+        readers=_readers(stack, make_reader),
         offsets=offsets,
         topics=parts.topics(settings),
         subscriptions=subscriptions,
