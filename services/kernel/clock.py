@@ -44,9 +44,8 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """Return *moment* as the API writes it: RFC 3339, UTC, milliseconds, `Z`."""
-    return (
-        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
-    )
+    # Not strftime: its years before 1000 have three digits.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def rfc3339_ms(unix_ms: int) -> str:
