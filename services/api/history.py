@@ -124,7 +124,7 @@ def attempt_shown(attempt: Recorded) -> Json:
             "queue_ms": _ms(attempt.waited),
             "connect_ms": _ms(attempt.connect),
             "tls_ms": _ms(attempt.tls),
-            "first_byte_ms": _ms(_within(attempt.first_byte, attempt.seconds)),
+            "first_byte_ms": _ms(within(attempt.first_byte, attempt.seconds)),
             "total_ms": _ms(attempt.seconds),
         },
         "address": attempt.address,
@@ -182,7 +182,7 @@ def _moment(unix: float | None) -> str | None:
     return None if unix is None else rfc3339_ms(int(unix * 1000))
 
 
-def _within(part: float | None, whole: float) -> float | None:
+def within(part: float | None, whole: float) -> float | None:
     """Return a part that is kept less exactly than the whole, and may seem longer."""
     return None if part is None else min(part, whole)
 

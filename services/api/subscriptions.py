@@ -4,6 +4,7 @@ import base64
 from datetime import datetime
 
 from services.api.call import Answer, Call
+from services.api.history import within
 from services.api.problems import shown_fault
 from services.control.backlog import Backlogs, Short
 from services.control.checks import Checker
@@ -219,7 +220,7 @@ def _tested(delivery: Delivery, attempt: Attempt) -> Json:
             "queue_ms": _ms(attempt.waited),
             "connect_ms": _ms(attempt.connect),
             "tls_ms": _ms(attempt.tls),
-            "first_byte_ms": _ms(attempt.first_byte),
+            "first_byte_ms": _ms(within(attempt.first_byte, attempt.seconds)),
             "total_ms": _ms(attempt.seconds),
         },
         "address": attempt.address,

@@ -908,7 +908,7 @@ async def test_a_test_call_shows_the_attempt_also_while_paused(
     assert attempt["trace_id"] in seen.headers["traceparent"]
     assert (attempt["type"], attempt["number"], attempt["verdict"]) == ("route.created", 1, None)
     phases = attempt["phases"]  # the loop's clock counts whole milliseconds
-    assert 0 <= phases["first_byte_ms"] <= max(phases["total_ms"], 1)
+    assert 0 <= phases["first_byte_ms"] <= phases["total_ms"]
     assert (phases["connect_ms"] is None, phases["tls_ms"]) == (False, None)
     assert seen.headers["planner-test"] == "true"
     assert seen.headers["planner-event-type"] == "driver.created"
