@@ -4,7 +4,7 @@ select l.* from lanes l where l.subscription_id = $1;
 
 -- name: starts_of_subscription
 -- What was promised to it, and no owner has taken over yet.
-select s.topic, s.partition, s.subscription_id, s."offset", s.kind, s.epoch
+select s.topic, s.partition, s.subscription_id, s."offset", s.kind, s.epoch, s.since
 from starts s where s.subscription_id = $1;
 
 -- name: retries_of_subscription
