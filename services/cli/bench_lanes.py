@@ -34,8 +34,12 @@ async def catchup(
 async def isolation(
     console: Console,
     *,
-    seconds: Annotated[float, typer.Option(min=2, help="Of each turn.")] = 15.0,
-    events: Annotated[int, typer.Option(min=500, help="Due to 20 receivers each.")] = 2_000,
+    seconds: Annotated[
+        float, typer.Option(min=2, help="Of each turn with the hanging one.")
+    ] = 10.0,
+    events: Annotated[
+        int, typer.Option(min=500, help="Of a slice, due to 20 receivers each.")
+    ] = 1_000,
 ) -> None:
     """Deliver to those that are well beside those that hang, are down, or recover."""
     from services.run.bench_isolation import measure  # noqa: PLC0415

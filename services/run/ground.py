@@ -175,15 +175,18 @@ class Ground:
         """Delete one."""
         await self.stack.call("DELETE", f"/v1/subscriptions/{id_}", None)
 
-    async def copies(self, id_: str, count: int, *, url: str, projects: int = 1) -> None:
+    async def copies(
+        self, id_: str, count: int, *, url: str, projects: int = 1, named: str = "b"
+    ) -> None:
         """Make *count* more of a subscription, at *url* and a number, in so many other projects.
 
+        The ids of those projects begin with *named*, a hex digit: the same for who shares them.
         Without the API, for which they would be too many; their secrets are sealed as it does it.
         """
         cipher = parts.cipher(self.stack.settings)
         now = SystemClock().now()
         async with self._postgres() as connection:
-            await connection.execute(COPIES, id_, count, url, projects)
+            await connection.execute(COPIES, id_, count, url, projects, named)
             secrets = []
             for row in await connection.fetch(COPIED, id_):
                 secret = row["id"][::-1]
@@ -198,10 +201,13 @@ class Ground:
         async with self._postgres() as connection:
             return sorted({row["project_id"] for row in await connection.fetch(COPIED, id_)})
 
-    async def set_deleted(self, id_: str, *, deleted: bool) -> None:
-        """Delete all copies of a subscription, or bring them back."""
-        async with self._postgres() as connection:
-            await connection.execute(DELETED, id_, deleted)
+    async def until_attached(self, worker: Worker) -> None:
+        """Wait until every subscription is fed live."""
+
+        async def attached() -> float:
+            return -await self.detached()
+
+        await self.until(0, attached, worker)
 
     async def detached(self) -> int:
         """Return how many subscriptions have a lane."""
@@ -243,7 +249,7 @@ class Ground:
 COPIES = """
 with made as (
     insert into projects (id, name, created_at, updated_at, max_subscriptions)
-    select lpad(to_hex(n), 24, 'b'), 'bench ' || n, now(), now(), 1000000
+    select lpad(to_hex(n), 24, $5::text), 'bench ' || n, now(), now(), 1000000
     from generate_series(1, $4::int) as n where $4 > 1
     on conflict do nothing
 )
@@ -253,13 +259,9 @@ select (jsonb_populate_record(s, jsonb_build_object(
     'url', $3::text || '/' || n,
     'description', 'copy of ' || s.id,
     'project_id',
-    case when $4 = 1 then s.project_id else lpad(to_hex(n % $4 + 1), 24, 'b') end
+    case when $4 = 1 then s.project_id else lpad(to_hex(n % $4 + 1), 24, $5::text) end
 ))).*
 from subscriptions s, generate_series(1, $2::int) as n where s.id = $1
 """
 COPIED = "select id, project_id from subscriptions where description = 'copy of ' || $1::text"
-DELETED = """
-update subscriptions set deleted_at = case when $2::boolean then now() end
-where description = 'copy of ' || $1::text
-"""
 DETACHED = "select count(distinct subscription_id) from lanes"
