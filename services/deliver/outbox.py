@@ -220,8 +220,13 @@ class Outboxes:
     def busy(self) -> Iterator[SubscriptionId]:
         """Yield subscriptions of which no due rows should be fetched now."""
         now = self._clock.monotonic()
-        for id_, outbox in self._outboxes.items():
-            if outbox.rows_wanted(now) <= 0:
+        # Who is neither held, nor in line, nor has anything in flight wants as many as there are: of
+        # those, a hundred thousand maybe, nothing is asked.
+        flying = (flying.delivery.subscription_id for flying in self._flying.values())
+        in_line = (outbox.subscription.id for ring in self._rings.values() for outbox in ring)
+        for id_ in dict.fromkeys((*self._held, *in_line, *flying)):
+            outbox = self._outboxes.get(id_)
+            if outbox is not None and outbox.rows_wanted(now) <= 0:
                 yield id_
 
     def rows_wanted(self, id_: SubscriptionId) -> int:
@@ -442,7 +447,9 @@ class Outboxes:
                 oldest[id_] = flying.since
         for id_ in dict.fromkeys((*oldest, *self._held, *self._troubled)):
             outbox = self._outboxes.get(id_)
-            if outbox is not None:
+            # Of an open breaker is told already, and there is nothing new to see until it closes.
+            known = outbox is None or (outbox.is_broken and Trouble.BREAKER_OPEN in outbox.troubles)
+            if outbox is not None and not known:
                 self._look_at(outbox, now, oldest_flying=oldest.get(id_, now))
 
     def _look_at(self, outbox: Outbox, now: float, *, oldest_flying: float) -> None:

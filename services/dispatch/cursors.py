@@ -101,7 +101,7 @@ class Cursors:
         for id_, lane in owned.lanes.items():
             if lane.awaits_start:
                 continue
-            drops = self._detaching.is_drained(owned, lane)
+            drops = lane.state is State.DRAINING and self._detaching.is_drained(owned, lane)
             if not drops and not lane.dirty and not (moved and lane.tracker.changed):
                 continue
             if drops:

@@ -10,7 +10,6 @@ in one step. The row stays until all below is settled and that position is commi
 """
 
 from collections.abc import Callable
-from itertools import islice
 from urllib.parse import urlsplit
 
 import structlog
@@ -69,6 +68,8 @@ class Detaching:
         self.on_beside: Callable[[Delivery], None] = lambda _: None
         """Given what was in line of a replay beside live traffic, when it is taken back."""
         self._troubled: dict[SubscriptionId, Reason] = {}
+        self._leaving: dict[SubscriptionId, None] = {}
+        """Those of them who may still have something open in the feed from before."""
         self._flips: dict[SubscriptionId, tuple[int, float]] = {}
         """How often in a row, and since when it is attached."""
         self.outage = Outage(now=clock.monotonic())
@@ -80,6 +81,7 @@ class Detaching:
     def trouble(self, id_: SubscriptionId, what: Trouble) -> None:
         """Note that a subscription can't keep up; it is detached at the next look."""
         self._troubled.setdefault(id_, Reason(what.value))
+        self._leaving[id_] = None
 
     def is_wanted(self, subscription: Subscription) -> Reason | None:
         """Return why *subscription* may not be fed live now; None where it may."""
@@ -257,22 +259,27 @@ class Detaching:
             return
         for id_ in [id_ for id_ in self._troubled if self._is_over(id_)]:
             del self._troubled[id_]
+        self._leaving = {id_: None for id_ in self._leaving if id_ in self._troubled}
+        left: dict[SubscriptionId, None] = {}
         for owned in self._active():
-            if self._troubled:
-                self._detach_troubled(owned)
+            if self._leaving:
+                left.update(self._detach_troubled(owned))
             self._relieve(owned)
+        # Who has left is looked for no more: what matches from now on asks `is_wanted`.
+        self._leaving = left
 
-    def _detach_troubled(self, owned: Owned) -> None:
-        found = owned.tracker.open_of(self._troubled.keys())
-        leaving = (
-            id_
-            for id_ in self._troubled
-            if id_ in found
-            and ((lane := owned.lanes.get(id_)) is None or lane.state is State.DRAINING)
-        )
+    def _detach_troubled(self, owned: Owned) -> dict[SubscriptionId, None]:
+        """Detach who is leaving; return who has to wait for the next look."""
+        leaving = [
+            SubscriptionId(id_)
+            for id_ in owned.tracker.open_of(self._leaving)
+            if (lane := owned.lanes.get(SubscriptionId(id_))) is None
+            or lane.state is State.DRAINING
+        ]
         # Some at a time: when very many fail at once the loop has others to see to between two looks.
-        for id_ in list(islice(leaving, MAX_AT_ONCE)):
+        for id_ in leaving[:MAX_AT_ONCE]:
             self.detach(owned, id_, self._troubled[id_])
+        return dict.fromkeys(leaving[MAX_AT_ONCE:])
 
     def _relieve(self, owned: Owned) -> None:
         """Detach who has the oldest open pair, and the next, where half of the window is open.
