@@ -160,8 +160,7 @@ class Flow:
             if not owned.is_due(event, subscription) or (lane.passed and lane.has_passed(event)):
                 continue
             if lane.is_full:
-                lane.pass_to(offset)
-                lane.leave()
+                lane.fall_off(offset)
                 continue
             if renderings is None:
                 renderings = Renderings(event, max_bytes=self._max_body_bytes)

@@ -12,7 +12,7 @@ from services.dispatch.passed import Passed
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
 from services.feed.tracker import Tracker
 from services.kernel.delivery import Member
-from services.kernel.event import Event, Partition
+from services.kernel.event import Batch, Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start, StartKind
 from services.kernel.subscription import Subscription
@@ -31,6 +31,7 @@ class Lane:
 
     __slots__ = (
         "asked",
+        "asleep",
         "attach_at",
         "awaits_start",
         "before",
@@ -87,6 +88,8 @@ class Lane:
         self.edge = 0
         """Percent of the log's retention that its cursor has used up, of those that are told."""
         self.most = MAX_ENTRIES
+        self.asleep = False
+        """It fell off its scan and holds too much to be read: what is settled wakes it."""
         self.rests_until = 0.0
         """Not read before, monotonic seconds."""
         self.generation = 0
@@ -140,6 +143,11 @@ class Lane:
         return self.tracker.open_count >= self.most or self.held_bytes >= MAX_BYTES
 
     @property
+    def has_room(self) -> bool:
+        """Whether it is worth being read again: half of what it may hold is free."""
+        return self.tracker.open_count * 2 <= self.most and self.held_bytes * 2 <= MAX_BYTES
+
+    @property
     def left(self) -> list[int]:
         """What is open below where it ends."""
         return [offset for offset in self.tracker.known.open if self.owns(offset)]
@@ -152,6 +160,7 @@ class Lane:
         self.held_bytes = sum(flying.values())
         self.attach_at = None
         self.generation += 1
+        self.asleep = False
         self.dirty = True
         self.speed, self.told = 0.0, None
 
@@ -223,6 +232,8 @@ class Lane:
             self.held_bytes -= size
         if not was_open:
             self.tracker.skip(offset)
+        if self.asleep:
+            self.asleep = not self.has_room
         return was_open
 
     def landed(self, parts: Iterable[Member]) -> None:
@@ -231,6 +242,8 @@ class Lane:
             # What was read again meanwhile is held until it is settled.
             if self.flying.pop(offset, None) is not None and not self.tracker.is_open(offset):
                 self.held_bytes -= size
+        if self.asleep:
+            self.asleep = not self.has_room
 
     def pass_to(self, position: int) -> None:
         """Note that everything below *position* was read."""
@@ -244,6 +257,12 @@ class Lane:
         if self.scan is not None:
             self.scan.members.pop(self.subscription_id, None)
             self.scan = None
+
+    def fall_off(self, offset: int) -> None:
+        """Leave the scan at *offset*, which there is no room for."""
+        self.pass_to(offset)
+        self.leave()
+        self.asleep = True
 
     def row(self, partition: Partition, *, epoch: int, now: float) -> LaneRow:
         """Return the row as it is *now*, monotonic seconds."""
@@ -297,6 +316,20 @@ class Scan:
     seen_ms: int = 0
     """Timestamp of the last record."""
     members: dict[SubscriptionId, Lane] = field(default_factory=dict)
+    rest: Batch | None = None
+    """What was read and not taken, since the last member fell off: it comes back for it."""
+    left_at: float = 0.0
+    """When that was, monotonic seconds."""
+
+    @property
+    def in_hand(self) -> int:
+        """Offsets from its position on that needn't be read."""
+        return 0 if self.rest is None else self.rest.next_offset - self.position
+
+    def set_aside(self, rest: Batch, now: float) -> None:
+        """Keep *rest* for whoever fell off at its first record: a fetch brings more than fits."""
+        self.rest, self.left_at = rest, now
+        self.position = rest.records[0].position.offset
 
     def end(self) -> None:
         """Let everybody off."""

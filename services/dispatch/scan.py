@@ -35,6 +35,10 @@ log = structlog.get_logger()
 READ_RECORDS = 2_000
 READ_SECONDS = 0.1
 IDLE_SECONDS = 0.05
+LINGER_SECONDS = 1.0
+"""So long a scan waits for who fell off last, with what it has in hand."""
+LINGER_LOOK_SECONDS = 0.01
+"""Between two looks meanwhile: a fast receiver takes half of what a lane holds in 20 ms."""
 IDLE_PER_LOOK = 20
 """With very many lanes of which none can be read, to look at them takes a twentieth of the loop."""
 LOOK_RECORDS = 20
@@ -95,13 +99,17 @@ class Scanners:
         """Read once for all scans of a slot."""
         asked, spent = await self._asked(slot)
         if not asked:
-            await self._clock.sleep(max(IDLE_SECONDS, spent * IDLE_PER_LOOK))
+            idle = LINGER_LOOK_SECONDS if self._lingers(slot) else IDLE_SECONDS
+            await self._clock.sleep(max(idle, spent * IDLE_PER_LOOK))
             return
-        positions = {partition: scan.position for partition, (_, scan) in asked.items()}
+        in_hand = {part: scan.rest for part, (_, scan) in asked.items() if scan.rest is not None}
+        positions = {
+            part: scan.position for part, (_, scan) in asked.items() if part not in in_hand
+        }
         batches = await reader.read(
-            positions, limit=READ_RECORDS, wait=timedelta(seconds=READ_SECONDS)
+            positions, limit=READ_RECORDS, wait=timedelta(seconds=0 if in_hand else READ_SECONDS)
         )
-        await self._feed(asked, batches)
+        await self._feed(asked, {**in_hand, **batches})
 
     async def _asked(self, slot: int) -> tuple[dict[Partition, tuple[Owned, Scan]], float]:
         """Return what is to be read now, and the seconds that it took to see: each lane is looked at."""
@@ -111,7 +119,7 @@ class Scanners:
             if not self._partitions.is_held(owned):
                 continue  # it was let go of while others had their share of the loop
             scan = self._scan_of(owned, slot)
-            if scan is not None and scan.position < owned.tracker.read_pos:
+            if scan is not None and scan.members and scan.position < owned.tracker.read_pos:
                 asked[owned.partition] = owned, scan
             took = self._clock.monotonic() - began
             if took >= SLICE_SECONDS:
@@ -119,6 +127,13 @@ class Scanners:
                 await self._give_way(took)
                 began = self._clock.monotonic()
         return asked, spent + self._clock.monotonic() - began
+
+    def _lingers(self, slot: int) -> bool:
+        return any(
+            scan.slot == slot and not scan.members
+            for owned in self._partitions.loaded()
+            for scan in owned.scans
+        )
 
     async def _feed(
         self, asked: Mapping[Partition, tuple[Owned, Scan]], batches: Mapping[Partition, Batch]
@@ -138,9 +153,11 @@ class Scanners:
         if not owned.active or not owned.lanes or owned.committed is None:
             self._end_all(owned)
             return None
-        ready = [lane for lane in owned.lanes.values() if self._is_ready(lane)]
+        if slot and not owned.scans:
+            return None  # the first sees to all of it, until somebody waits whom it doesn't reach
+        ready = self._ready(owned)
         waiting = [_waiting(lane) for lane in ready if lane.scan is None]
-        running = [_running(scan) for scan in owned.scans]
+        running = self._running(owned)
         for scan, seen in zip(list(owned.scans), list(running), strict=True):
             if scan.slot != slot:
                 continue
@@ -148,7 +165,7 @@ class Scanners:
                 scan.end()  # whoever is in it joins the other one, or the next
                 owned.scans.remove(scan)
         found = next((scan for scan in owned.scans if scan.slot == slot), None)
-        running = [_running(scan) for scan in owned.scans]
+        running = self._running(owned)
         waiting = [_waiting(lane) for lane in ready if lane.scan is None]
         if found is None and decisions.may_start(running, waiting):
             missed = [lane for lane in waiting if decisions.is_missed(lane.position, running)]
@@ -158,7 +175,7 @@ class Scanners:
             found = Scan(position=start, turn=owned.turn, slot=slot)
             owned.scans.append(found)
         if found is not None:
-            self._let_on(found, ready, until=found.position)
+            self._let_on(found, ready, until=found.position + found.in_hand)
             self._attach_reached(owned, found)
         return found
 
@@ -166,6 +183,14 @@ class Scanners:
         for scan in owned.scans:
             scan.end()
         owned.scans.clear()
+
+    def _running(self, owned: Owned) -> list[decisions.Running]:
+        now = self._clock.monotonic()
+        return [_running(scan, now) for scan in owned.scans]
+
+    def _ready(self, owned: Owned) -> list[Lane]:
+        """Return who may be read. Of those that sleep, thousands when many are down, nothing is asked."""
+        return [lane for lane in owned.lanes.values() if not lane.asleep and self._is_ready(lane)]
 
     def _is_ready(self, lane: Lane) -> bool:
         if not lane.is_ready or lane.rests_until > self._clock.monotonic():
@@ -176,7 +201,7 @@ class Scanners:
         probing = self._outboxes.is_probing(lane.subscription_id)
         batch = BATCHES * (subscription.delivery.max_events or 0)
         lane.most = PROBES if probing else max(MAX_ENTRIES, batch)
-        return lane.scan is not None or not lane.is_full
+        return lane.scan is not None or lane.has_room
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:
         """Take along who stands in [position, until]."""
@@ -193,34 +218,49 @@ class Scanners:
                 self._detaching.reached(owned, lane)
 
     async def _take(self, owned: Owned, scan: Scan, batch: Batch) -> None:
-        """Take a batch to the lanes, up to where the feed is, in slices."""
-        ready = [lane for lane in owned.lanes.values() if self._is_ready(lane)]
+        """Take a batch to the lanes, up to where the feed is, or to where the last one falls off."""
         end = min(batch.next_offset, owned.tracker.read_pos)
-        self._let_on(scan, ready, until=end)
-        began = self._clock.monotonic()
-        for n, record in enumerate(batch.records, start=1):
-            offset = record.position.offset
-            if offset >= end:
-                break
-            if n % LOOK_RECORDS == 0 and self._clock.monotonic() - began >= SLICE_SECONDS:
-                await self._give_way(self._clock.monotonic() - began)
-                if not self._goes_on(owned, scan):
-                    return
-                began = self._clock.monotonic()
-            while not self._flow.scan(owned, scan, record):
-                await self._subscriptions.prepare()
-                if not self._goes_on(owned, scan):
-                    return
-            scan.position, scan.seen_ms = offset + 1, record.timestamp_ms
-        scan.position = max(scan.position, end)
-        scan.read += len(batch.records)
-        metrics.RECORDS_SCANNED.inc(len(batch.records))
+        self._let_on(scan, self._ready(owned), until=end)
+        scan.rest = None
+        began = await self._hand_out(owned, scan, batch, end)
+        if began is None:
+            return
         for lane in list(scan.members.values()):
             lane.pass_to(scan.position)
             if not lane.is_ready:
                 lane.leave()  # it ends here
         self._attach_reached(owned, scan)
         await self._give_way(self._clock.monotonic() - began)
+
+    async def _hand_out(self, owned: Owned, scan: Scan, batch: Batch, end: int) -> float | None:
+        """Take records below *end* to the lanes, in slices; return when the last of these began.
+
+        None: the scan doesn't go on.
+        """
+        began, taken = self._clock.monotonic(), 0
+        for record in batch.records:
+            offset = record.position.offset
+            if offset >= end:
+                break
+            if (taken + 1) % LOOK_RECORDS == 0 and self._clock.monotonic() - began >= SLICE_SECONDS:
+                await self._give_way(self._clock.monotonic() - began)
+                if not self._goes_on(owned, scan):
+                    return None
+                began = self._clock.monotonic()
+            while not self._flow.scan(owned, scan, record):
+                await self._subscriptions.prepare()
+                if not self._goes_on(owned, scan):
+                    return None
+            if not scan.members:
+                scan.set_aside(batch.after(taken), self._clock.monotonic())
+                break
+            taken += 1
+            scan.position, scan.seen_ms = offset + 1, record.timestamp_ms
+        if scan.rest is None:
+            scan.position = max(scan.position, end)
+        scan.read += taken
+        metrics.RECORDS_SCANNED.inc(taken)
+        return began
 
     async def _give_way(self, seconds: float) -> None:
         """Let others have their share of the loop."""
@@ -266,7 +306,12 @@ def _waiting(lane: Lane) -> decisions.Waiting:
     return decisions.Waiting(lane.position, 0 if lane.edge else lane.served)
 
 
-def _running(scan: Scan) -> decisions.Running:
+def _running(scan: Scan, now: float) -> decisions.Running:
     return decisions.Running(
-        position=scan.position, turn=scan.turn, read=scan.read, members=len(scan.members)
+        position=scan.position,
+        turn=scan.turn,
+        read=scan.read,
+        members=len(scan.members),
+        in_hand=scan.in_hand,
+        lingers=scan.rest is not None and now - scan.left_at < LINGER_SECONDS,
     )

@@ -60,6 +60,10 @@ class Batch(NamedTuple):
     next_offset: int
     """The consumer's position after the batch: past markers and holes, never last offset + 1."""
 
+    def after(self, count: int) -> "Batch":
+        """Return it without its first *count* records."""
+        return Batch(self.records[count:], self.next_offset)
+
 
 @value
 class Event:

@@ -2,6 +2,8 @@
 
 A scan starts at the lowest cursor of those that wait longest, runs forward, and takes along every
 lane whose cursor it reaches. A lane without room falls off where it stands, and joins a later scan.
+When the last one falls off, the scan lingers there with what it has in hand: that lane comes back as
+soon as its receiver has taken some, and the log isn't read again for each handful of deliveries.
 One that runs where nobody else waits goes on as far as there is log; when somebody waits behind it,
 it ends after its turn, and the turn after begins with those.
 """
@@ -33,6 +35,15 @@ class Running:
     read: int
     """Records since it started."""
     members: int
+    in_hand: int = 0
+    """So many offsets from its position on needn't be read: its last member fell off there."""
+    lingers: bool = False
+    """Whether that was a moment ago."""
+
+    def reaches(self, position: int) -> bool:
+        """Tell whether it comes to *position*; without members only to what it has in hand."""
+        ahead = position - self.position
+        return ahead >= 0 and (self.members > 0 or ahead <= self.in_hand)
 
 
 def start_of(waiting: Iterable[Waiting]) -> int | None:
@@ -49,8 +60,8 @@ def may_start(running: Sequence[Running], waiting: Sequence[Waiting]) -> bool:
 
 
 def is_missed(position: int, running: Iterable[Running]) -> bool:
-    """Tell whether every running scan has passed *position*."""
-    return all(scan.position > position for scan in running)
+    """Tell whether no running scan comes to *position*."""
+    return not any(scan.reaches(position) for scan in running)
 
 
 def joins(scan: Running, running: Iterable[Running]) -> bool:
@@ -61,12 +72,11 @@ def joins(scan: Running, running: Iterable[Running]) -> bool:
 def is_over(scan: Running, running: Sequence[Running], waiting: Sequence[Waiting]) -> bool:
     """Tell whether *scan* has done what it is for.
 
-    Nobody is in it, or ahead of it; or its turn is over while somebody waits whom no scan reaches,
-    and there is no reader left for those.
+    Nobody is in it, or can join it, and it doesn't linger, or somebody else needs its reader; or its
+    turn is over while somebody waits whom no scan reaches, and there is no reader left for those.
     """
-    ahead = any(lane.position >= scan.position for lane in waiting)
-    if scan.members == 0 and not ahead:
-        return True
-    if len(running) < MAX_SCANS or scan.read < TURN_RECORDS:
-        return False
-    return any(is_missed(lane.position, running) for lane in waiting)
+    missed = any(is_missed(lane.position, running) for lane in waiting)
+    if scan.members == 0:
+        joined = any(scan.reaches(lane.position) for lane in waiting)
+        return not joined and (missed or not scan.lingers)
+    return missed and len(running) >= MAX_SCANS and scan.read >= TURN_RECORDS

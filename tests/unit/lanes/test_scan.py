@@ -19,8 +19,18 @@ from services.lanes.scan import (
 END = 10 * TURN_RECORDS
 
 
-def running(position: int, *, members: int = 1, read: int = 0, turn: int = 1) -> Running:
-    return Running(position=position, turn=turn, read=read, members=members)
+def running(
+    position: int,
+    *,
+    members: int = 1,
+    read: int = 0,
+    turn: int = 1,
+    in_hand: int = 0,
+    lingers: bool = False,
+) -> Running:
+    return Running(
+        position=position, turn=turn, read=read, members=members, in_hand=in_hand, lingers=lingers
+    )
 
 
 def test_a_scan_starts_at_the_lowest_cursor() -> None:
@@ -48,7 +58,28 @@ def test_there_are_never_more_than_two_readers() -> None:
 def test_a_scan_that_feeds_nobody_and_will_feed_nobody_is_over() -> None:
     alone = running(5, members=0)
     assert is_over(alone, [alone], [Waiting(4, 0)])
-    assert not is_over(alone, [alone], [Waiting(6, 0)])
+    assert not is_over(alone, [alone], [Waiting(5, 0)])
+
+
+def test_nobody_is_read_past_for_who_stands_further_up() -> None:
+    alone = running(5, members=0)
+    assert is_over(alone, [alone], [Waiting(6, 0)])
+    assert may_start([alone], [Waiting(6, 0)])
+
+
+def test_a_scan_lingers_where_its_last_lane_fell_off() -> None:
+    lingering = running(5, members=0, in_hand=3, lingers=True)
+    assert not is_over(lingering, [lingering], [])
+    assert not is_over(lingering, [lingering], [Waiting(8, 0)])  # it has that in hand
+    later = running(5, members=0, in_hand=3)
+    assert is_over(later, [later], [])
+
+
+def test_a_scan_that_lingers_keeps_nobody_waiting() -> None:
+    lingering = running(5, members=0, in_hand=3, lingers=True)
+    for position in (4, 9):
+        assert is_over(lingering, [lingering], [Waiting(position, 0)])
+        assert may_start([lingering], [Waiting(position, 0)])
 
 
 def test_two_that_meet_are_one_from_there_on() -> None:

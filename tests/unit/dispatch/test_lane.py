@@ -1,0 +1,82 @@
+"""A lane takes what its receiver takes: it isn't looked at, nor the log read, while it has no room."""
+
+from datetime import UTC, datetime
+
+from services.dispatch.lane import MAX_BYTES, MAX_ENTRIES, PROBES, Lane, Scan
+from services.feed.settled_map import SettledMap
+from services.kernel.delivery import Member
+from services.kernel.event import Batch, Partition, Position, Record
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Reason
+
+ID = SubscriptionId("5e208446c97efa37d4830b01")
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+PARTITION = Partition("planner.events", 0)
+
+
+def a_lane(*, flying: dict[int, int] | None = None) -> Lane:
+    known = SettledMap(-1, 0, frozenset())
+    return Lane(ID, known=known, reason=Reason.BREAKER_OPEN, since=NOW, flying=flying)
+
+
+def a_full_lane(*, most: int = MAX_ENTRIES, size: int = 10) -> Lane:
+    lane = a_lane()
+    lane.most = most
+    for offset in range(most):
+        lane.take(offset, size)
+    assert lane.is_full
+    lane.fall_off(most)
+    return lane
+
+
+def test_a_lane_that_fell_off_sleeps_until_half_of_its_room_is_free() -> None:
+    lane = a_full_lane()
+    for offset in range(MAX_ENTRIES // 2 - 1):
+        lane.settle(offset, 10)
+    assert lane.asleep
+    lane.settle(MAX_ENTRIES // 2 - 1, 10)
+    assert not lane.asleep
+
+
+def test_a_probe_that_succeeds_wakes_it() -> None:
+    lane = a_full_lane(most=PROBES)
+    lane.settle(0, 10)
+    assert not lane.asleep
+
+
+def test_bytes_keep_it_asleep_as_well() -> None:
+    lane = a_full_lane(size=MAX_BYTES // 100)
+    for offset in range(MAX_ENTRIES // 2):
+        lane.settle(offset, MAX_BYTES // 100)
+    assert lane.asleep
+    for offset in range(MAX_ENTRIES // 2, MAX_ENTRIES):
+        lane.settle(offset, MAX_BYTES // 100)
+    assert not lane.asleep
+
+
+def test_what_flew_when_it_was_detached_wakes_it_when_it_lands() -> None:
+    lane = a_lane(flying={0: MAX_BYTES})
+    assert lane.is_full
+    lane.fall_off(1)
+    lane.landed([Member(0, MAX_BYTES)])
+    assert not lane.asleep
+
+
+def test_one_that_starts_over_is_awake() -> None:
+    lane = a_full_lane()
+    lane.start_over(SettledMap(-1, 0, frozenset()), {})
+    assert not lane.asleep
+    assert lane.position == 0
+
+
+def test_a_scan_keeps_what_its_last_lane_could_not_take() -> None:
+    records = [
+        Record(position=Position(PARTITION, n), timestamp_ms=0, key=None, value=b"")
+        for n in range(4, 9)
+    ]
+    scan = Scan(position=4, turn=1, slot=0)
+    scan.set_aside(Batch(records, next_offset=12).after(2), now=5.0)
+    assert scan.position == 6
+    assert scan.in_hand == 6  # offsets 6 to 11, of which the last are markers
+    assert scan.rest is not None
+    assert [record.position.offset for record in scan.rest.records] == [6, 7, 8]
