@@ -163,6 +163,11 @@ class Owned:
         lane = self.lanes.get(delivery.subscription_id)
         return lane if lane is not None and lane.owns(delivery.position.offset) else None
 
+    def reads_again(self, delivery: Delivery) -> bool:
+        """Tell whether a lane has yet to come to *delivery*, and sends it then if nobody else does."""
+        lane = self.lane_of(delivery)
+        return lane is not None and lane.position <= delivery.position.offset
+
     def waits_for(self, delivery: Delivery) -> bool:
         """Tell whether *delivery* is open."""
         offset, id_ = delivery.position.offset, delivery.subscription_id

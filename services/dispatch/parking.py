@@ -174,7 +174,9 @@ class Parking:
         if not self.store_gone:
             return due
         for pair, change in list(self._pending.items()):
-            if not self._is_active(pair):
+            owned = self._partitions.current(pair[0].partition)
+            # What a lane has yet to come to stays here: sent now, it would be sent by the lane too.
+            if owned is None or not owned.active or owned.reads_again(change.delivery):
                 continue
             if isinstance(change, Park) and _is_due(change, now):
                 del self._pending[pair]
@@ -237,11 +239,6 @@ class Parking:
             return Park(delivery, due_at, attempt)
         self.on_turn(delivery)
         return Park(delivery, None, None, Waits.TURN)
-
-    def _is_active(self, pair: Pair) -> bool:
-        """Tell whether anything of the pair's partition may be sent; not while it is let go of."""
-        owned = self._partitions.current(pair[0].partition)
-        return owned is not None and owned.active
 
     def _waits_for(self, delivery: Delivery) -> bool:
         """Tell whether *delivery* is open: what was tried to be written may have come to nothing."""

@@ -88,6 +88,14 @@ class Trouble(NamedTuple):
     """Seconds that requests in flight were waited for; None: not graceful."""
 
 
+class Asked(NamedTuple):
+    """A person had a subscription go on elsewhere, or added types to it."""
+
+    at: float
+    again: bool
+    """Whether anything is to be sent again for it. Later ones don't undo that."""
+
+
 class Reset(NamedTuple):
     """A person moved the group."""
 
@@ -114,7 +122,7 @@ class Oracle(Watcher, CommitWatcher):
     broken: list[str] = field(default_factory=list)
     kafka: FakeKafka = field(init=False)
     database: FakeDatabase = field(init=False)
-    rewound: dict[SubscriptionId, list[float]] = field(default_factory=lambda: defaultdict(list))
+    rewound: dict[SubscriptionId, list[Asked]] = field(default_factory=lambda: defaultdict(list))
     """When a person had it begin elsewhere."""
     widened: dict[tuple[Partition, SubscriptionId], Subscription] = field(default_factory=dict)
     """What a subscription was before types came to it."""
@@ -339,6 +347,10 @@ class Oracle(Watcher, CommitWatcher):
         told = {orjson.loads(record.value or b"{}")["id"] for record in log.records}
         told |= {kept.id for kept in self.database.tables.operations}
         self.to_tell = {id_: kept for id_, kept in self.to_tell.items() if id_ in told}
+        for partition, log in self.kafka.logs.items():
+            self.retention(
+                partition, log.start
+            )  # rows that stood for what is gone there are gone too
 
     def forget(self, partition: Partition) -> None:
         """Forget a log that is gone: what is written from now on begins at 0 again."""
@@ -375,8 +387,8 @@ class Oracle(Watcher, CommitWatcher):
     def begins_anew(self, before: Subscription, starts: Sequence[Start], now: float) -> None:
         """Take in that a person has a subscription begin elsewhere, or more types come to it."""
         id_ = before.id
-        self.rewound[id_].append(now)
         if starts[0].kind is StartKind.TYPES:
+            self.rewound[id_].append(Asked(now, again=False))
             for start in starts:
                 if (start.partition, id_) not in self.database.tables.starts:
                     self.widened[start.partition, id_] = before
@@ -384,15 +396,18 @@ class Oracle(Watcher, CommitWatcher):
         offsets = {start.partition: start.offset for start in starts}
         for partition, offset in offsets.items():
             self.starts[partition, id_] = min(offset, self.starts[partition, id_])
+        again = False
         for position, produced in self.produced.items():
             if id_ not in produced.due:
                 continue
             pair = position, id_
             if position.offset >= offsets[position.partition]:
+                again = True
                 self.again[pair] = now
                 self.skipped.discard(pair)
             elif not self.is_settled(*pair):
                 self.skipped.add(pair)
+        self.rewound[id_].append(Asked(now, again=again))
 
     # What is asked.
 
@@ -410,16 +425,26 @@ class Oracle(Watcher, CommitWatcher):
             key in tables.retries or key in tables.dead for key in self.rows_of(position, id_)
         )
 
+    def is_added(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether *position* is of a type that was added and that no owner has taken up yet.
+
+        Until then it is in no order with the types of before.
+        """
+        start = self.database.tables.starts.get((position.partition, id_))
+        was = self.widened.get((position.partition, id_))
+        if start is None or was is None or start.kind is not StartKind.TYPES:
+            return False
+        produced = self.produced[position]
+        is_new = not wants(was, produced.type or "", produced.project)
+        return is_new and position.offset >= start.offset
+
     def is_covered(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether a lane that is stored reads *position* again for a subscription."""
         lane = self.database.tables.lanes.get((position.partition, id_))
         start = self.database.tables.starts.get((position.partition, id_))
         if start is not None and position.offset >= start.offset:
             was = self.widened.get((position.partition, id_))
-            produced = self.produced[position]
-            if start.kind is not StartKind.TYPES or was is None:
-                return True
-            if not wants(was, produced.type or "", produced.project):
+            if start.kind is not StartKind.TYPES or was is None or self.is_added(position, id_):
                 return True
         if lane is None or position.offset < lane.cursor:
             return False
@@ -595,11 +620,11 @@ class Oracle(Watcher, CommitWatcher):
         Whoever takes over a partition before those were read up doesn't know what was settled.
         """
         for asked in self.rewound.get(id_, ()):
-            if any(pair[1] == id_ and at == asked for pair, at in self.again.items()):
-                if heard.at <= asked + HEARD_OF_SECONDS and moment >= asked:
+            if asked.again:
+                if heard.at <= asked.at + HEARD_OF_SECONDS and moment >= asked.at:
                     return True
-            elif asked <= moment <= asked + HEARD_OF_SECONDS and any(
-                trouble.begin <= moment and trouble.end >= asked for trouble in self.troubles
+            elif asked.at <= moment <= asked.at + HEARD_OF_SECONDS and any(
+                trouble.begin <= moment and trouble.end >= asked.at for trouble in self.troubles
             ):
                 return True
         return False

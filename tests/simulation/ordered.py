@@ -94,6 +94,7 @@ class OrderOracle:
             if id_ not in produced.due or not in_key:
                 continue
             left_out = (other, id_) in self.oracle.skipped | self.oracle.deleted
+            left_out = left_out or self.oracle.is_added(other, id_)
             dead = left_out or any(key in tables.dead for key in self.oracle.rows_of(other, id_))
             if not dead and not self.oracle.heard.get((other, id_)) and subscription is not None:
                 found.append(other.offset)
