@@ -23,6 +23,8 @@ REQUIRE_TOOLS = os.environ.get("REQUIRE_TOOLS") == "1"
 OUTSIDE_KAFKA = os.environ.get("WEBHOOKS_TEST_KAFKA")
 OUTSIDE_POSTGRES = os.environ.get("WEBHOOKS_TEST_POSTGRES")
 LONG = os.environ.get("WEBHOOKS_TEST_LONG") == "1"
+HERE = Path(__file__).resolve().parent
+FOLDERS = ("e2e", "browser", "simulation", "integration", "contract", "unit")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 settings.register_profile("ours", deadline=None)  # a busy machine is no fault of an example
@@ -38,6 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "long" in item.keywords and not LONG:
             item.add_marker(skip)
+    # Files that take minutes come first: at the end of the run the jobs share out short ones, and none
+    # works alone. Within a folder the order is the random one.
+    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(HERE).parts[0]))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-EVENTS = ("catalogue.json", "examples.json", "schema.json")
+SCHEMAS = (
+    "events/catalogue.json", "events/examples.json", "events/schema.json", "filter.schema.json",
+)  # fmt: skip
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
     "color-scheme:light dark}code{font-size:.95em}h2{margin-top:2.5rem}h3{margin-bottom:0}"
@@ -46,12 +48,9 @@ class Descriptions:
 
     async def _schema(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        folder = resources.files("schemas")
-        if name.removeprefix("events/") in EVENTS and name.startswith("events/"):
-            return _json(folder.joinpath("events", name.removeprefix("events/")).read_bytes())
-        if name == "filter.schema.json":
-            return _json(folder.joinpath(name).read_bytes())
-        raise web.HTTPNotFound
+        if name not in SCHEMAS:
+            raise web.HTTPNotFound
+        return _json(resources.files("schemas").joinpath(name).read_bytes())
 
     async def _docs(self, _: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": POLICY}

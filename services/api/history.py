@@ -9,6 +9,7 @@ from services.api.call import QUERY, Answer, Call, Streamed
 from services.api.encode import encoded
 from services.control.history import FILTERS, STATS_FILTERS, History, filter_of_query
 from services.control.requests import Request, Requests
+from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock, rfc3339, rfc3339_ms
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json
@@ -111,6 +112,20 @@ class HistoryRoutes:
         )
 
 
+def phases(attempt: Recorded | Attempt) -> Json:
+    """Return how long each step of an attempt took, in milliseconds; null where it had none."""
+    first_byte = attempt.first_byte
+    if first_byte is not None:  # kept less exactly than the whole, it may seem longer
+        first_byte = min(first_byte, attempt.seconds)
+    return {
+        "queue_ms": _ms(attempt.waited),
+        "connect_ms": _ms(attempt.connect),
+        "tls_ms": _ms(attempt.tls),
+        "first_byte_ms": _ms(first_byte),
+        "total_ms": _ms(attempt.seconds),
+    }
+
+
 def attempt_shown(attempt: Recorded) -> Json:
     """Return an attempt as the API shows it."""
     return {
@@ -120,13 +135,7 @@ def attempt_shown(attempt: Recorded) -> Json:
         "number": attempt.number,
         "trigger": attempt.trigger,
         "started_at": _moment(attempt.started_at),
-        "phases": {
-            "queue_ms": _ms(attempt.waited),
-            "connect_ms": _ms(attempt.connect),
-            "tls_ms": _ms(attempt.tls),
-            "first_byte_ms": _ms(within(attempt.first_byte, attempt.seconds)),
-            "total_ms": _ms(attempt.seconds),
-        },
+        "phases": phases(attempt),
         "address": attempt.address,
         "outcome": attempt.outcome,
         "status": attempt.status,
@@ -180,11 +189,6 @@ def _position(attempt: Recorded) -> Json:
 
 def _moment(unix: float | None) -> str | None:
     return None if unix is None else rfc3339_ms(int(unix * 1000))
-
-
-def within(part: float | None, whole: float) -> float | None:
-    """Return a part that is kept less exactly than the whole, and may seem longer."""
-    return None if part is None else min(part, whole)
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -4,7 +4,7 @@ import base64
 from datetime import datetime
 
 from services.api.call import Answer, Call
-from services.api.history import within
+from services.api.history import phases
 from services.api.problems import shown_fault
 from services.control.backlog import Backlogs, Short
 from services.control.checks import Checker
@@ -216,13 +216,7 @@ def _tested(delivery: Delivery, attempt: Attempt) -> Json:
         "number": delivery.number,
         "trigger": delivery.trigger.value,
         "started_at": rfc3339_ms(int(attempt.started_at * 1000)),
-        "phases": {
-            "queue_ms": _ms(attempt.waited),
-            "connect_ms": _ms(attempt.connect),
-            "tls_ms": _ms(attempt.tls),
-            "first_byte_ms": _ms(within(attempt.first_byte, attempt.seconds)),
-            "total_ms": _ms(attempt.seconds),
-        },
+        "phases": phases(attempt),
         "address": attempt.address,
         "outcome": attempt.outcome.value,
         "status": attempt.status,
@@ -235,7 +229,3 @@ def _tested(delivery: Delivery, attempt: Attempt) -> Json:
         "next_attempt_at": None,
         "trace_id": attempt.traceparent.split("-")[1] if attempt.traceparent else None,
     }
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)

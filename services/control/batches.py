@@ -9,7 +9,7 @@ gets other bytes, or other events: where the length isn't that of the request, n
 from contextlib import aclosing
 
 from services.control.journal import Journal, as_matched
-from services.control.written import single
+from services.control.written import written
 from services.deliver.batch import batch_id, joined
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.event import Event
@@ -64,11 +64,12 @@ class Batches:
     ) -> Delivery | None:
         for subscription, name in matcher.match(event):
             if not is_about(event, subscription.id):
-                return single(
+                return written(
                     event,
                     registration,
                     asked=name,
                     trigger=Trigger.RESEND,
                     max_body_bytes=self._max_body_bytes,
+                    as_member=True,
                 )
         return None

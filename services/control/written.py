@@ -17,33 +17,12 @@ def written(
     trigger: Trigger,
     max_body_bytes: int,
     order: str | None = None,
+    as_member: bool = False,
 ) -> Delivery:
     """Return the delivery of *event*, called *asked*, as the webhook's profile has it.
 
-    A webhook of batches gets an array of one.
+    A webhook of batches gets an array of one; *as_member* the event alone, to be one of several.
     """
-    delivery = single(
-        event,
-        registration,
-        asked=asked,
-        trigger=trigger,
-        max_body_bytes=max_body_bytes,
-        order=order,
-    )
-    is_batch = registration.delivery.mode is Mode.BATCH
-    return alone(delivery, registration.profile) if is_batch else delivery
-
-
-def single(
-    event: Event,
-    registration: Registration,
-    *,
-    asked: str,
-    trigger: Trigger,
-    max_body_bytes: int,
-    order: str | None = None,
-) -> Delivery:
-    """Return the same as no array, also for a webhook of batches: to be one of several."""
     body, content_type = render(
         event,
         profile=registration.profile,
@@ -51,7 +30,7 @@ def single(
         expand=registration.expand,
         max_bytes=max_body_bytes,
     )
-    return Delivery(
+    delivery = Delivery(
         position=event.position,
         epoch=0,
         subscription_id=registration.id,
@@ -67,3 +46,6 @@ def single(
         about=about(event),
         order=order,
     )
+    if as_member or registration.delivery.mode is not Mode.BATCH:
+        return delivery
+    return alone(delivery, registration.profile)

@@ -16,7 +16,7 @@ from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel import operation
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError
+from services.kernel.errors import BrokerGoneError, BrokerRefusedError
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.operation import About
@@ -55,7 +55,7 @@ class Retention:
             await self._clock.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except BrokerGoneError as error:
+            except (BrokerGoneError, BrokerRefusedError) as error:
                 log.warning("retention_waits", error=str(error))
 
     async def look(self) -> None:

@@ -20,7 +20,7 @@ from services.dispatch.retries import Retries
 from services.dispatch.standing import Standing
 from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError, StuckError
+from services.kernel.errors import BrokerGoneError, StoreGoneError, StuckError
 from services.kernel.ports.broker import Member
 from services.observe import metrics
 
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 REPORT_SECONDS = 2.0
 LAG_SECONDS = 0.5
 REJOIN_SECONDS = 1.0
+RELOAD_SECONDS = 1.0
 POLL_SECONDS = 1.0
 
 
@@ -110,8 +111,8 @@ class Worker:
 
     async def run(self) -> None:
         """Deliver until stopped. Raises what no part could deal with, and StuckError."""
-        await self._geofences.load()
-        await self._subscriptions.load()
+        if not await self._load():
+            return
         async with asyncio.TaskGroup() as group:
             self._ownership.spawn = group.create_task
             parts = [
@@ -137,6 +138,24 @@ class Worker:
                 task.cancel()
         if self._stuck is not None:
             raise StuckError(self._stuck)
+
+    async def _load(self) -> bool:
+        """Load what is needed before the first event; False: told to stop meanwhile.
+
+        Postgres was there a moment ago, for whoever started us. Gone now it is an outage like any other.
+        """
+
+        async def load() -> None:
+            await self._geofences.load()
+            await self._subscriptions.load()
+
+        while not self._stopping.is_set():
+            try:
+                return await self._unless_stopped(load)
+            except StoreGoneError as error:
+                log.warning("start_waits", error=str(error))
+                await self._clock.sleep(RELOAD_SECONDS)
+        return False
 
     async def _consume(self) -> None:
         """Poll with one member after the other until stopped; the last one drains."""
@@ -185,7 +204,7 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 doing = group.create_task(do())
                 watching = group.create_task(watch())
-        except* BrokerGoneError as gone:
+        except* (BrokerGoneError, StoreGoneError) as gone:
             raise gone.exceptions[0] from None
         return done
 

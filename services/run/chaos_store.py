@@ -68,7 +68,7 @@ class Books:
         }
         kept = set(await self._kept(slots, places, wanted))
         ends.held |= {pair for pair in kept if pair[0] in disabled}
-        ends.waiting |= kept - ends.held
+        ends.waiting |= kept - ends.held - ends.dead - ends.gaps
         return ends
 
     async def rows_left(self) -> int:

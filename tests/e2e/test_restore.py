@@ -2,6 +2,8 @@
 no event is lost."""
 
 import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -57,40 +59,34 @@ def accepted(receiver: Receiver, broken: list[bool]) -> set[str]:
     return found
 
 
-async def test_after_a_restore_nobody_starts_until_the_named_command_has_run_and_nothing_is_lost(
-    kafka: str, database: str, tmp_path: Path
-) -> None:
-    async with (
-        receiving() as receiver,
-        a_cluster(kafka, database, tmp_path, settings=QUICK) as cluster,
-    ):
-        broken = [False]
-        taken = accepted(receiver, broken)
-        await cluster.subscribe(f"{receiver.url}/flaky", retry_schedule=[3600])
-        worker = await cluster.start()
-        first = set(await cluster.produce(1))
-        await eventually(lambda: receiver.ids().keys() == first, within=30)
-        await dump(database, tmp_path / "older")  # the epochs stay those of this worker
-        broken[0] = True
-        ids = first | set(await cluster.produce(30))
-        await eventually(lambda: receiver.ids().keys() == ids, within=30)
-        await cluster.all_committed()  # a third is nowhere but in rows that the dump lacks
-        assert 0 < len(taken) < len(ids)
-        assert await worker.terminate() == 0
-        await cluster.processes[0].terminate()  # the API
+@dataclass
+class Restored:
+    """A dispatcher has worked since a dump, under the epoch that the dump has."""
 
-        await restore(database, tmp_path / "older")
-        command = await refuses(cluster)
-        broken[0] = False
-        await whole_again(cluster, command)
-        await cluster.start()
-        await eventually(lambda: taken == ids, within=30)
+    cluster: Cluster
+    worker: Process
+    taken: set[str]
+    """Ids that the receiver has acknowledged."""
+    ids: set[str]
+    """What was produced; a third of it is nowhere but in rows that the dump lacks."""
+    broken: list[bool]
+    database: str
+    dump: Path
+
+    async def restore(self) -> None:
+        """Put Postgres back."""
+        await restore(self.database, self.dump)
+
+    async def is_made_whole(self, command: list[str]) -> None:
+        """Do what the refusal named: nothing is lost."""
+        self.broken[0] = False
+        await whole_again(self.cluster, command)
+        await self.cluster.start()
+        await eventually(lambda: self.taken == self.ids, within=30)
 
 
-async def test_a_dispatcher_under_which_postgres_is_restored_stops_and_after_the_command_nothing_is_lost(
-    kafka: str, database: str, tmp_path: Path
-) -> None:
-    """As by a failover to a copy that lacks writes, which nobody tells the workers of."""
+@pytest.fixture
+async def restored(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Restored]:
     async with (
         receiving() as receiver,
         a_cluster(kafka, database, tmp_path, settings=QUICK) as cluster,
@@ -106,10 +102,23 @@ async def test_a_dispatcher_under_which_postgres_is_restored_stops_and_after_the
         ids |= set(await cluster.produce(30))
         await eventually(lambda: receiver.ids().keys() == ids, within=30)
         await cluster.all_committed()
+        assert 0 < len(taken) < len(ids)
+        yield Restored(cluster, worker, taken, ids, broken, database, tmp_path / "older")
 
-        await restore(database, tmp_path / "older")
-        command = await ended(worker)  # its next write or report finds fewer than it knows of
-        broken[0] = False
-        await whole_again(cluster, command)
-        await cluster.start()
-        await eventually(lambda: taken == ids, within=30)
+
+async def test_after_a_restore_nobody_starts_until_the_named_command_has_run_and_nothing_is_lost(
+    restored: Restored,
+) -> None:
+    assert await restored.worker.terminate() == 0
+    await restored.cluster.processes[0].terminate()  # the API
+    await restored.restore()
+    await restored.is_made_whole(await refuses(restored.cluster))
+
+
+async def test_a_dispatcher_under_which_postgres_is_restored_stops_and_after_the_command_nothing_is_lost(
+    restored: Restored,
+) -> None:
+    """As by a failover to a copy that lacks writes, which nobody tells the workers of."""
+    await restored.restore()
+    # Its next write or report finds fewer than it knows of.
+    await restored.is_made_whole(await ended(restored.worker))
