@@ -1,7 +1,10 @@
 """Where the brokers are and how to sign in."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
@@ -50,3 +53,26 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.security_protocol} {self.bootstrap_servers}>"
+
+
+async def finished(work: Coroutine[Any, Any, None]) -> bool:
+    """Do *work*; tell whether it came to its end.
+
+    What aiokafka closes is cancelled by itself: it ends a fetch that waits to be tried again, or a
+    beat, and lets that through to us.
+    """
+    task = asyncio.current_task()
+    asked = task.cancelling() if task is not None else 0
+    try:
+        await work
+    except asyncio.CancelledError:
+        if task is None or task.cancelling() > asked:
+            raise
+        return False
+    return True
+
+
+async def stopped(consumer: AIOKafkaConsumer) -> None:
+    """Stop *consumer*, its connections included. Unbounded in time."""
+    if not await finished(consumer.stop()):
+        await consumer._client.close()  # noqa: SLF001 - what it did not come to

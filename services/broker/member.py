@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from services.broker.connection import GONE, Connection
+from services.broker.connection import GONE, Connection, finished, stopped
 from services.broker.records import records_of
 from services.kernel.errors import BrokerGoneError, CommitRefusedError, MembershipLostError
 from services.kernel.event import Batch, Partition
@@ -233,15 +233,10 @@ class KafkaMember:
     async def _close(self) -> None:
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self._stop_consumer()
+                await stopped(self._consumer)
         except GONE as error:
             log.warning("consumer_stop", error=f"{type(error).__name__}: {error}")
             await self._abort()
-
-    async def _stop_consumer(self) -> None:
-        """Stop the consumer, its connections included."""
-        if not await _finished(self._consumer.stop()):
-            await self._consumer._client.close()  # noqa: SLF001 - what it did not come to
 
     async def _abort(self) -> None:
         """End what a stop that took too long did not come to.
@@ -259,7 +254,7 @@ class KafkaMember:
         for end in ends:
             with suppress(*GONE):
                 async with asyncio.timeout(ABORT_SECONDS):
-                    await _finished(end())
+                    await finished(end())
 
     def _mine(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         assigned = self._consumer.assignment()
@@ -289,23 +284,6 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         self._member._joined()  # noqa: SLF001 - its own listener
         await self._member._told(self._listener.assigned, assigned)  # noqa: SLF001
-
-
-async def _finished(work: Coroutine[Any, Any, None]) -> bool:
-    """Do *work*; tell whether it came to its end.
-
-    What aiokafka closes is cancelled by itself: it ends a fetch that waits to be tried again, or a
-    beat, and lets that through to us.
-    """
-    task = asyncio.current_task()
-    asked = task.cancelling() if task is not None else 0
-    try:
-        await work
-    except asyncio.CancelledError:
-        if task is None or task.cancelling() > asked:
-            raise
-        return False
-    return True
 
 
 def _instance_id(options: MemberOptions) -> str:

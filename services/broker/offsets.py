@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from services.broker.connection import GONE, Connection
+from services.broker.connection import GONE, Connection, finished, stopped
 from services.kernel.errors import BrokerGoneError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
@@ -51,8 +51,8 @@ class KafkaOffsets:
         """Disconnect, within a second or so."""
         with suppress(*GONE):
             async with asyncio.timeout(STOP_SECONDS):
-                await self._consumer.stop()
-                await self._admin.close()
+                await stopped(self._consumer)
+                await finished(self._admin.close())
 
     async def committed(
         self, partitions: Collection[Partition]

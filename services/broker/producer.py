@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
-from services.broker.connection import GONE, Connection
+from services.broker.connection import GONE, Connection, finished
 from services.kernel.errors import BrokerGoneError, BrokerRefusedError
 from services.kernel.event import Partition, Position
 
@@ -43,7 +43,7 @@ class KafkaProducer:
         """Disconnect, within a second or so: whoever wrote something has waited for it already."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self._producer.stop()
+                await finished(self._producer.stop())
         except GONE as error:
             raise BrokerGoneError(f"the last records may be lost: {error}") from error
 

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from services.broker.connection import GONE, Connection
+from services.broker.connection import GONE, Connection, stopped
 from services.broker.records import records_of
 from services.kernel.errors import BrokerGoneError, OutOfLogError
 from services.kernel.event import Batch, Partition
@@ -72,13 +72,8 @@ class KafkaLogReader:
     async def stop(self) -> None:
         """Close within a few seconds."""
         consumer, self._consumer, self._at = self._consumer, None, {}
-        if consumer is None:
-            return
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await consumer.stop()
-        except GONE as error:
-            log.warning("reader_stop", error=f"{type(error).__name__}: {error}")
+        if consumer is not None:
+            await _close(consumer)
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -96,7 +91,7 @@ class KafkaLogReader:
                 async with asyncio.timeout(START_SECONDS):
                     await consumer.start()
             except BaseException:
-                await consumer.stop()
+                await _close(consumer)
                 raise
             self._consumer = consumer
         return self._consumer
@@ -126,3 +121,11 @@ class KafkaLogReader:
             if fresh or next_offset > offset:
                 batches[partition] = Batch(records_of(partition, fresh), next_offset)
         return batches
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await stopped(consumer)
+    except GONE as error:
+        log.warning("reader_stop", error=f"{type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, UnknownMemberIdError
 from aiokafka.structs import OffsetAndMetadata
 
-from services.broker.connection import GONE, Connection
+from services.broker.connection import GONE, Connection, finished, stopped
 from services.kernel.errors import BrokerGoneError, Fault, FaultsError, GroupInUseError
 from services.kernel.event import Partition
 
@@ -76,8 +76,8 @@ async def reset(
     except GONE as error:
         raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
     finally:
-        await consumer.stop()
-        await admin.close()
+        await stopped(consumer)
+        await finished(admin.close())
     return [
         Moved(Partition(*tp), _committed(before[tp].offset if tp in before else -1), *after[tp])
         for tp in tps

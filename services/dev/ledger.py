@@ -77,6 +77,7 @@ class Ack(NamedTuple):
     worker: str
     sent: int
     """When the worker began it, cut to the second."""
+    attempt: int = 1
 
 
 class Repeat(NamedTuple):
@@ -151,7 +152,7 @@ class Ledger:
             if before is not None and (ok or entry.began > before.ended):
                 self.repeats.append(Repeat(slot, number, before, entry))
             if ok:
-                ack = Ack(entry.began, entry.ended, entry.worker, entry.sent)
+                ack = Ack(entry.began, entry.ended, entry.worker, entry.sent, entry.attempt)
                 if number in acks:
                     self._last[slot, number] = ack
                 else:
@@ -293,7 +294,10 @@ def _explained(
     match by.what:
         case What.RESET:
             # Above what was committed nothing is marked: the map of what was settled there is gone.
-            return Cause.RESET if before.ended <= by.ended else None
+            # What had a row is sent from that, and read again all the same where its partition changes
+            # hands before its lane has come to it.
+            had_row = before.attempt > 1 and before.ended <= by.ended + REJOIN_SECONDS
+            return Cause.RESET if had_row or before.ended <= by.ended else None
         case What.KAFKA:
             return _uncommitted(before, by, disruptions)
         case What.POSTGRES:

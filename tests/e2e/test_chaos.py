@@ -62,12 +62,6 @@ def hold_to_what_is_promised(found: dict[str, Any]) -> None:
     assert found["held_by_disabled"] > 0, "410 disables, and its events wait"
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="now and then, on a busy machine, a worker that is told to stop beside a Kafka that comes"
-    " back ends with 1, or batches come twice after a reset of offsets: neither is understood yet;"
-    " --runxfail shows what the workers said",
-)
 @pytest.mark.timeout(400)
 async def test_nothing_is_lost_out_of_order_or_repeated_for_no_reason(
     servers_folder: Path,

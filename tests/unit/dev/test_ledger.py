@@ -129,6 +129,8 @@ def test_what_a_person_moved_comes_again_marked_or_not() -> None:
     reset = Disruption(What.RESET, 10.0, 15.0)
     assert causes(a_ledger(an_entry(2, 1.0), an_entry(2, 30.0)), reset) == {Cause.RESET: 1}
     assert causes(a_ledger(an_entry(2, 16.0), an_entry(2, 30.0)), reset) == {Cause.UNEXPLAINED: 1}
+    from_a_row = a_ledger(an_entry(2, 16.0, attempt=2), an_entry(2, 30.0))
+    assert causes(from_a_row, reset) == {Cause.RESET: 1}
 
 
 KEY = {0: [2, 5, 8]}
