@@ -11,7 +11,7 @@ import pytest
 
 from services.kernel.attempt import Outcome
 from services.kernel.clock import SystemClock
-from services.kernel.delivery import Delivery, Trigger
+from services.kernel.delivery import Delivery, Member, Trigger
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store import (
@@ -245,6 +245,25 @@ async def test_a_new_owner_learns_what_rows_stand_for_from_its_floor_on(store: S
         SettledRow(11, b, above.event_id, dead=True),
     ]
     assert found.usage == {a: Usage(rows=2, bytes=len(below.body) + len(at.body))}
+
+
+async def test_a_batch_that_reaches_over_the_floor_stands_for_its_events_there(
+    store: Store,
+) -> None:
+    id_ = await store.subscribe()
+    epoch = (await store.assigned()).epoch
+    below, across = (
+        replace(
+            a_delivery(id_, offset=first, epoch=epoch),
+            event_id=f"batch-{first}",
+            members=(Member(first, 10), Member(last, 10)),
+        )
+        for first, last in ((5, 8), (9, 11))
+    )
+    await store.retries.write([Park(each, after(5), an_attempt()) for each in (below, across)])
+    found = await store.assigned(floor=Floor(offset=10, epoch=epoch))
+    assert SettledRow(11, id_, None, dead=False) in found.settled
+    assert not {5, 8} & {row.offset for row in found.settled}
 
 
 async def test_what_the_owner_before_had_in_flight_is_due_for_the_next(store: Store) -> None:

@@ -569,9 +569,10 @@ class FakeDatabase(Server):
 
 
 def _settled_by(delivery: Delivery, floor: int, *, dead: bool) -> list[SettledRow]:
-    """Return what a row stands for, from *floor* on; of a batch, where that begins at or above it."""
+    """Return what a row stands for, from *floor* on; of a batch all: a retry where it ends there."""
     offset, id_ = delivery.position.offset, delivery.subscription_id
-    if offset < floor:
+    last = delivery.members[-1].offset if delivery.members and not dead else offset
+    if last < floor:
         return []
     if not delivery.members:
         return [SettledRow(offset, id_, delivery.event_id, dead)]

@@ -38,7 +38,7 @@ where r.order_key is not null;
 
 -- name: settled_rows
 -- Deliveries that a retry row or a dead letter stands for, from the floor on, or from where a lane
--- or a start of the subscription lies below it.
+-- or a start of the subscription lies below it; the row of a batch where that ends there, wherever it begins.
 with asked as (
     select * from unnest($1::text[], $2::int[], $3::bigint[]) as t (topic, partition, floor)
 ), behind as (
@@ -53,7 +53,7 @@ select r.topic, r.partition, r."offset", r.subscription_id, r.event_id, r.member
 from retries r join asked a on a.topic = r.topic and a.partition = r.partition
 left join behind b on b.topic = r.topic and b.partition = r.partition
     and b.subscription_id = r.subscription_id
-where r."offset" >= coalesce(b.at, a.floor)
+where coalesce(substring(r.members from '[0-9]+$')::bigint, r."offset") >= coalesce(b.at, a.floor)
 union all
 select d.topic, d.partition, d."offset", d.subscription_id, d.event_id, d.members, true
 from dead_letters d join asked a on a.topic = d.topic and a.partition = d.partition
