@@ -52,7 +52,7 @@ async def test_every_type_of_the_catalogue_arrives_once_where_it_was_asked_for_a
     assert examples.keys() == catalogue.event_types().keys()
     streams = [type_ for type_ in examples if catalogue.is_stream(type_)]
     everything = await cluster.subscribed(f"{receiver.url}/all", types=["*", *streams])
-    wildcard = await cluster.subscribed(f"{receiver.url}/wildcard")
+    wildcard = await cluster.subscribed(f"{receiver.url}/wildcard", types=["*"])
     one_each = {
         type_: await cluster.subscribed(f"{receiver.url}/{type_}", types=[type_])
         for type_ in examples
@@ -143,7 +143,7 @@ async def console_producer(cluster: Cluster, lines: list[bytes], **reader: str) 
 async def test_records_of_kafkas_console_producer_are_delivered(
     cluster: Cluster, receiver: Receiver
 ) -> None:
-    subscription = await cluster.subscribed(f"{receiver.url}/ok")
+    subscription = await cluster.subscribed(f"{receiver.url}/ok", types=["*"])
     await cluster.start()
     plain = an_example("plan.created", cluster.project, id="plain")
     without_id = an_example("plan.updated", cluster.project)
@@ -186,8 +186,10 @@ async def test_records_of_kafkas_console_producer_are_delivered(
 async def test_cloudevents_structured_and_binary_are_delivered_like_our_own(
     cluster: Cluster, receiver: Receiver
 ) -> None:
-    as_ours = await cluster.subscribed(f"{receiver.url}/ours")
-    as_cloudevents = await cluster.subscribed(f"{receiver.url}/ce", profile="cloudevents")
+    as_ours = await cluster.subscribed(f"{receiver.url}/ours", types=["*"])
+    as_cloudevents = await cluster.subscribed(
+        f"{receiver.url}/ce", types=["*"], profile="cloudevents"
+    )
     await cluster.start()
     event = an_example("stop.report.completed", cluster.project)
     trace = "0af7651916cd43dd8448eb211c80319c"
@@ -270,7 +272,7 @@ def big(event: Mapping[str, Any], size: int) -> bytes:
 async def test_what_is_no_event_is_quarantined_with_its_reason_and_the_partition_goes_on(
     cluster: Cluster, receiver: Receiver
 ) -> None:
-    await cluster.subscribe(f"{receiver.url}/ok")
+    await cluster.subscribe(f"{receiver.url}/ok", types=["*"])
     await cluster.start()
     bad = no_events(cluster.project)
     puts, ids = [], []
@@ -320,7 +322,7 @@ async def test_what_is_no_event_is_quarantined_with_its_reason_and_the_partition
 async def test_a_null_in_master_data_is_a_tombstone_and_no_poison(
     cluster: Cluster, receiver: Receiver
 ) -> None:
-    await cluster.subscribe(f"{receiver.url}/ok")
+    await cluster.subscribe(f"{receiver.url}/ok", types=["*"])
     with suppress(TopicAlreadyExistsError):
         await create_topics(cluster.bootstrap, ["planner.master"], partitions=4)
     await cluster.start(WEBHOOKS_KAFKA__TOPICS=f"{cluster.topic},planner.master")
@@ -335,7 +337,7 @@ async def test_a_null_in_master_data_is_a_tombstone_and_no_poison(
 async def test_an_event_that_breaks_the_schema_of_its_type_or_has_no_known_type_is_delivered(
     cluster: Cluster, receiver: Receiver
 ) -> None:
-    subscription = await cluster.subscribed(f"{receiver.url}/ok")
+    subscription = await cluster.subscribed(f"{receiver.url}/ok", types=["*"])
     worker = await cluster.start()
     report = an_example("stop.report.completed", cluster.project, id="broken")
     report["data"]["report"]["tasks"] = "none"
