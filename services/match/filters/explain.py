@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from services.kernel.event import Json
 from services.match.fences import Fences
-from services.match.filters.closures import NOTHING, compile_leaf
+from services.match.filters.closures import NOTHING, Check, compile_leaf
 from services.match.filters.holds import MISSING, area_shapes, elements, positions
 from services.match.filters.limits import EXPLAINED
 from services.match.filters.normal import element
 from services.match.filters.tree import Leaf, Outside, Row, Within
+
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 class Miss(NamedTuple):
@@ -47,42 +49,77 @@ class Explanation(NamedTuple):
     """Nearest first: the fewest clauses that failed. Empty where it matched."""
 
 
+class _Failed(NamedTuple):
+    """A clause that doesn't hold, and what was there."""
+
+    leaf: Leaf
+    value: object
+
+
 def explain(all_rows: Sequence[Row], event: Json, fences: Fences) -> Explanation:
     """Return why *event* matches or doesn't."""
-    branches = []
+    clauses, branches = _Clauses(fences), []
     for row in all_rows:
-        misses = tuple(_row(row, event, fences))
-        if not misses:
+        failed = clauses.failed(row, event)
+        if not failed:
             return Explanation(matched=True)
-        branches.append(Branch(misses))
+        branches.append(Branch(tuple(_miss(leaf, value, fences) for leaf, value in failed)))
     nearest = sorted(branches, key=lambda branch: len(branch.misses))
     different = {tuple(miss.pointer for miss in branch.misses): branch for branch in nearest}
     return Explanation(matched=False, branches=tuple(different.values()))
 
 
-def _row(row: Row, obj: Json, fences: Fences) -> Iterator[Miss]:
-    for name, below in row.items():
-        value = obj.get(name, MISSING)
-        if isinstance(below, Leaf):
-            if not compile_leaf(below, fences)(value):
-                yield _miss(below, value, fences)
-        else:
-            yield from _below(below, value, fences)
+def refusing(all_rows: Sequence[Row], event: Json, fences: Fences) -> list[str]:
+    """Return the pointers of the nearest branch's clauses that failed; none: *event* matches."""
+    clauses = _Clauses(fences)
+    nearest: list[_Failed] | None = None
+    for row in all_rows:
+        failed = clauses.failed(row, event)
+        if nearest is None or len(failed) < len(nearest):
+            nearest = failed
+    return [leaf.pointer for leaf, _ in nearest or ()]
 
 
-def _below(row: Row, value: object, fences: Fences) -> list[Miss]:
-    if isinstance(value, dict):
-        return list(_row(row, value, fences))
-    if not isinstance(value, list):
-        return list(_row(row, NOTHING, fences))
-    nearest: list[Miss] | None = None
-    for each in elements(value):
-        misses = list(_row(row, each if isinstance(each, dict) else NOTHING, fences))
-        if not misses:
-            return []
-        if nearest is None or len(misses) < len(nearest):
-            nearest = misses
-    return nearest or []
+class _Clauses:
+    """The tests of clauses; each made once, however many elements it is tried on."""
+
+    def __init__(self, fences: Fences) -> None:
+        self._fences = fences
+        self._checks: dict[int, Check] = {}
+        """By the identity of a leaf: its hash takes in all that it says."""
+
+    def failed(self, row: Row, obj: Json) -> list[_Failed]:
+        """Return what doesn't hold of *obj*."""
+        return list(self._failed(row, obj))
+
+    def _failed(self, row: Row, obj: Json) -> Iterator[_Failed]:
+        for name, below in row.items():
+            value = obj.get(name, MISSING)
+            if isinstance(below, Leaf):
+                if not self._check(below)(value):
+                    yield _Failed(below, value)
+            else:
+                yield from self._below(below, value)
+
+    def _check(self, leaf: Leaf) -> Check:
+        check = self._checks.get(id(leaf))
+        if check is None:
+            check = self._checks[id(leaf)] = compile_leaf(leaf, self._fences)
+        return check
+
+    def _below(self, row: Row, value: object) -> list[_Failed]:
+        if isinstance(value, dict):
+            return self.failed(row, value)
+        if not isinstance(value, list):
+            return self.failed(row, NOTHING)
+        nearest: list[_Failed] | None = None
+        for each in elements(value):
+            failed = self.failed(row, each if isinstance(each, dict) else NOTHING)
+            if not failed:
+                return []
+            if nearest is None or len(failed) < len(nearest):
+                nearest = failed
+        return nearest or []
 
 
 def _miss(leaf: Leaf, value: object, fences: Fences) -> Miss:
@@ -127,6 +164,9 @@ def cut(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, str):
         return value if len(value) <= EXPLAINED else value[:EXPLAINED] + "…"
     if isinstance(value, dict | list):
-        text = json.dumps(value, ensure_ascii=False)
-        return value if len(text) <= EXPLAINED else text[:EXPLAINED] + "…"
+        text = ""
+        for piece in _JSON.iterencode(value):  # no further than is shown, however deep it goes
+            text += piece
+            if len(text) > EXPLAINED:
+                return text[:EXPLAINED] + "…"
     return value
