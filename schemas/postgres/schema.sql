@@ -323,6 +323,14 @@ create table match_counts (
     primary key (subscription_id, slot)
 );
 create index match_counts_by_slot on match_counts (slot);
+create table miss_counts (                    -- of a sample of events, in slots of an hour
+    subscription_id text not null,
+    slot            timestamptz not null,
+    pointer         text not null,            -- of the clause; empty: of the filter, each miss explained
+    missed          bigint not null,
+    primary key (subscription_id, slot, pointer)
+);
+create index miss_counts_by_slot on miss_counts (slot);
 
 -- Part of the log once more, for one subscription, beside its live traffic.
 create table replays (

@@ -1,20 +1,26 @@
-"""How many events a subscription was tried on and how many it wants, lately: also 0 of many."""
+"""How many events a subscription was tried on, how many it wants, and which clauses said no."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.kernel.clock import Clock
 from services.kernel.event import Json
-from services.kernel.ports.store import MatchCountStore
+from services.kernel.ports.store import FILTER, MatchCountStore
 from services.kernel.registration import Registration
+from services.match.filters import clauses, stored
 from services.match.types import asked_name
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SLOT = timedelta(minutes=5)
 """A slot is known by its begin: the one that a window begins in counts."""
+CLAUSES = 10
+"""Told of, those first that say no most often."""
 
 
 class MatchCounts:
-    """Counts of the workers, in slots of five minutes: a window begins up to one earlier."""
+    """Counts of the workers, in slots of five minutes: a window begins up to one earlier.
+
+    Misses are a sample of the last day's, in slots of an hour.
+    """
 
     def __init__(self, *, store: MatchCountStore, clock: Clock) -> None:
         self._store = store
@@ -35,4 +41,22 @@ class MatchCounts:
         return {
             "last_hour": {"seen": sum(t.lately for t in seen), "matched": matched.lately},
             "last_day": {"seen": sum(t.all for t in seen), "matched": matched.all},
+            "misses": await self._misses(registration, now - DAY),
+        }
+
+    async def _misses(self, registration: Registration, since: datetime) -> Json:
+        """Return which clauses of the filter, as it is now, said no."""
+        tree = None if registration.filter is None else stored(registration.filter)
+        if tree is None:
+            return {"explained": 0, "clauses": []}
+        missed = await self._store.missed(registration.id, since=since)
+        paths = clauses(tree)
+        often = sorted(missed.items(), key=lambda pair: (-pair[1], pair[0]))
+        return {
+            "explained": missed.get(FILTER, 0),
+            "clauses": [
+                {"pointer": pointer, "path": paths[pointer], "count": count}
+                for pointer, count in often
+                if pointer in paths
+            ][:CLAUSES],
         }

@@ -1,6 +1,7 @@
 """States and reasons in sentences; pure."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ from services.kernel.retry import DEFAULT_SCHEDULE
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 STEADY = 0.99
 """A share of acknowledged requests below this is worth a word."""
+
+FIELDS = 3
+"""Named where no single one stops most events."""
 
 
 class State(NamedTuple):
@@ -173,6 +177,34 @@ def standing(subscription: Mapping[str, Any], backlog: Mapping[str, Any] | None)
             "Each event is retried on the schedule below; others are sent as they come.",
         )
     return Standing("It is fed live.", "Events are sent within a moment of happening.")
+
+
+def matched(matches: Mapping[str, Any]) -> str:
+    """Return how many of the last day's events a webhook wanted, and what stopped the others."""
+    day = matches["last_day"]
+    if not day["seen"]:
+        return "No event of these types came in the last 24 hours"
+    said = f"{day['matched']:,} of the last {day['seen']:,} events"
+    fields = _mostly(matches["misses"])
+    if not fields:
+        return said
+    how = "the others mostly stopped at" if day["matched"] else "mostly for"
+    return f"{said}, {how} {fields}"
+
+
+def _mostly(misses: Mapping[str, Any]) -> str:
+    """Return the fields that said no to most of what was looked into, as few as it takes."""
+    counts: Counter[str] = Counter()
+    for clause in misses["clauses"]:
+        counts[clause["path"]] += clause["count"]
+    fields, said_no = [], 0
+    for path, count in counts.most_common(FIELDS):
+        fields.append(path)
+        said_no += count
+        if 2 * said_no > misses["explained"]:
+            break
+    *others, last = fields or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def duration(seconds: float | None) -> str:

@@ -116,6 +116,7 @@ def _thousand(mix: Mix, events: int) -> list[Figure]:
         Figure(f"{name}, built from JSON text", (read + built) * 1e3, "ms", 60),
         Figure(f"{name}, longest step", max(steps, building, again) * 1e3, "ms", 10),
         Figure(f"{name}, memory each", _bytes_each(mix), "B", 10_000),
+        Figure(f"{name}, a miss explained", _explained(matcher, first) * 1e6, "µs", 50),
     ]
 
 
@@ -210,6 +211,12 @@ def _bytes_each(mix: Mix) -> float:
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     return size / len(subscriptions) + _own_bytes(subscriptions)
+
+
+def _explained(matcher: Matcher, event: Event) -> float:
+    """Return what it takes to find out which clauses of a filter say no, in seconds."""
+    tried = sum(1 for _ in matcher.refused(event, turn=0))
+    return _best(lambda: list(matcher.refused(event, turn=0))) / tried
 
 
 def _own_bytes(subscriptions: Sequence[Subscription]) -> float:

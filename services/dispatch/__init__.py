@@ -31,6 +31,7 @@
     masters        what the log says of geofences is stored; only then is it settled
     operations     what the service says of itself, kept with what it tells of, written in order
     counts         how many events filters saw and let pass
+    misses         which of their clauses said no, of a sample
     trouble        who is failing, has recovered, or failed for so long that it is switched off
     health         failures in a row, for the API to show
     replays        part of the log once more for one subscription, beside what is live

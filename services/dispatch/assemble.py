@@ -18,6 +18,7 @@ from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
 from services.dispatch.limits import Limits
 from services.dispatch.masters import Masters
+from services.dispatch.misses import Misses
 from services.dispatch.operations import Operations
 from services.dispatch.overdue import Overdue
 from services.dispatch.owned import OwnedPartitions
@@ -220,7 +221,8 @@ def assemble(
     )
     parking.on_beside = replays.settled
     detaching.on_beside = replays.back
-    counts = Counts(store=ports.counts, clock=clock)
+    misses = Misses(refused=matcher.refused, clock=clock)
+    counts = Counts(store=ports.counts, misses=misses, clock=clock)
     batches = Batches(
         partitions=partitions, outboxes=outboxes, known=subscriptions.get, clock=clock
     )

@@ -1,7 +1,7 @@
 """Who wants events of one project and type: those without a filter, and those whose filter holds."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.event import Json
@@ -118,6 +118,17 @@ class Entry:
             except Exception:  # noqa: BLE001
                 failed(match.subscription)
         return found
+
+    def filtered(self, turn: int) -> Iterator[Subscription]:
+        """Yield those that have a filter, each once; *turn* says who comes first."""
+        of_tree = () if self.tree is None else self.tree.matches
+        count = len(of_tree) + len(self.singles)
+        for n in range(turn, turn + count):
+            at = n % count
+            if at >= len(of_tree):
+                yield self.singles[at - len(of_tree)].match.subscription
+            elif self.tree is not None and self.rows & self.tree.bitmap.rows_of(at):
+                yield of_tree[at].subscription
 
     def without(self, ids: Collection[SubscriptionId], added: Sequence[Match | Single]) -> "Entry":
         """Return the entry without these subscriptions, and with what became of them."""

@@ -20,13 +20,13 @@ from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.subscription import Subscription
 from services.match.entry import ONE_BY_ONE, Entry, Filtered, Match, Single, Tree, age
 from services.match.fences import NO_FENCES, Fences
-from services.match.filters import Filter, evaluator, stored
+from services.match.filters import Filter, evaluator, refusing, stored
 from services.match.filters.bitmap import building
 from services.match.filters.places import Held
 from services.match.types import asked_name
 from services.observe import metrics
 
-__all__ = ["Match", "Matcher"]
+__all__ = ["Match", "Matcher", "Refusal"]
 
 MAX_TYPES = 1_024
 """Entries of one project: names of types come from producers, so they are bounded."""
@@ -37,6 +37,14 @@ MAX_OVERLAY = 64
 STEP_SECONDS = 0.004
 MAX_FAILURES = 10
 """Of one filter, until it is switched off."""
+
+
+class Refusal(NamedTuple):
+    """Which clauses of a filter say no to an event."""
+
+    id: SubscriptionId
+    pointers: Sequence[str]
+    """In the filter; none: it says yes."""
 
 
 class _Wanting(NamedTuple):
@@ -164,6 +172,25 @@ class Matcher:
             except Exception:  # noqa: BLE001 - of its filter
                 self._failed(each.match.subscription)
         return None
+
+    def refused(self, event: Event, *, turn: int) -> Iterator[Refusal]:
+        """Yield whose filter says no to *event*, which `match` has seen; *turn*: who comes first.
+
+        Each costs as much as to explain it: whoever asks stops when it has been enough.
+        """
+        project = self._projects.get(event.project_id)
+        entry = None if project is None else project.entries.get(event.type)
+        if project is None or entry is None:
+            return
+        for subscription in entry.filtered(turn):
+            tree = self._tree(subscription)
+            if tree is None:
+                continue
+            try:
+                pointers = refusing(tree, event.body, fences=project.held.fences)
+            except Exception:  # noqa: BLE001 - of its filter: `match` has counted it
+                pointers = []
+            yield Refusal(subscription.id, pointers)
 
     def rebuild(self) -> Iterator[None]:
         """Build the trees anew that have changes beside them, in steps of a few milliseconds.

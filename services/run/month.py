@@ -75,7 +75,7 @@ class Month:
             for day, first, last in self._days(attempts):
                 await self._day(connection, day, first, last, self._step(attempts))
                 self._say(f"{last:,} of {attempts:,} attempts stored")
-            for statement in (DEAD, WAITING, AUDIT, RESENDS, SEEN, MATCHED):
+            for statement in (DEAD, WAITING, AUDIT, RESENDS, SEEN, MATCHED, MISSED):
                 await connection.execute(statement)
             await connection.execute("vacuum analyze")
 
@@ -281,6 +281,11 @@ from projects p, unnest(array['{"', '".join(TYPES)}']) as t (type), {SLOTS}
 MATCHED = f"""
 insert into match_counts (subscription_id, slot, matched)
 select s.id, slot, 7 from subscriptions s, {SLOTS}
+"""  # noqa: S608
+MISSED = f"""
+insert into miss_counts (subscription_id, slot, pointer, missed)
+select s.id, slot, pointer, 3 from subscriptions s, unnest(array['', '/filter/data/status']) as pointer,
+    {SLOTS} where extract(minute from slot) = 0
 """  # noqa: S608
 NEWEST = """
 select a.at, a.tail from attempts a join attempt_sources s on s.id = a.source

@@ -1,10 +1,10 @@
-"""Tables `seen_counts` and `match_counts`: how many events filters saw, and how many they let pass."""
+"""Tables `seen_counts`, `match_counts`, `miss_counts`: what filters saw, let pass, and why not."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Seen, Tally
+from services.kernel.ports.store import Clause, Seen, Tally
 from services.store.pool import Pool, queries
 
 
@@ -18,12 +18,14 @@ class PostgresMatchCounts:
         self,
         seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
+        missed: Mapping[Clause, int],
         *,
         at: datetime,
     ) -> None:
         """Add what one worker counted."""
         sql = queries()
-        pairs, ids = sorted(seen), sorted(matched)  # no two workers wait for each other in a ring
+        # Sorted: no two workers wait for each other in a ring.
+        pairs, ids, clauses = sorted(seen), sorted(matched), sorted(missed)
         async with self._pool.transaction() as connection:
             await connection.execute(
                 sql["count_seen"],
@@ -35,6 +37,13 @@ class PostgresMatchCounts:
                 [seen[pair].peak for pair in pairs],
             )
             await connection.execute(sql["count_matched"], ids, [matched[id_] for id_ in ids], at)
+            await connection.execute(
+                sql["count_missed"],
+                [clause.subscription_id for clause in clauses],
+                [clause.pointer for clause in clauses],
+                [missed[clause] for clause in clauses],
+                at,
+            )
 
     async def seen(
         self, project_id: ProjectId, *, since: datetime, lately: datetime
@@ -53,7 +62,13 @@ class PostgresMatchCounts:
         row = await self._pool.fetchrow("matched_since", id_, since, lately)
         return Tally(row["matched"], row["lately"]) if row else Tally(0, 0)
 
+    async def missed(self, id_: SubscriptionId, *, since: datetime) -> Mapping[str, int]:
+        """Return how many explained misses each clause said no to, by pointer, FILTER: all."""
+        rows = await self._pool.fetch("missed_since", id_, since)
+        return {row["pointer"]: row["missed"] for row in rows}
+
     async def expire(self, *, before: datetime) -> None:
         """Forget what was counted before."""
         await self._pool.execute("expire_seen_counts", before)
         await self._pool.execute("expire_match_counts", before)
+        await self._pool.execute("expire_miss_counts", before)

@@ -1,5 +1,7 @@
 """What people do with their webhooks, in a browser."""
 
+import re
+
 import pytest
 
 from services.control.tail import MAX_PER_KEY
@@ -44,6 +46,22 @@ async def test_a_failing_webhook_says_why_and_what_happens_next(owner: Visitor, 
     assert "Waiting for a retry" in text
     assert "stop.report.completed" in text
     assert "Success, 24 h\n0 %" in text
+
+
+async def test_a_filter_that_never_matches_says_of_how_many_and_which_clause_it_is(
+    owner: Visitor, site: Site
+) -> None:
+    never = {"data": {"label": ["no such plan"]}}
+    id_ = await made(site, "never", types=["plan.*"], filter=never)
+    page = await owner.goto(f"/webhooks/{id_}")
+    said = page.get_by_text(re.compile(r"^0 of the last \d+ events, mostly for data\.label$"))
+
+    async def is_said() -> bool:
+        await site.put("plan.created")  # of which the first of every few seconds is looked into
+        await page.reload()
+        return await said.count() == 1
+
+    await eventually(is_said, within=30, every=0.5)
 
 
 async def test_an_open_page_shows_a_delivery_as_it_happens(owner: Visitor, site: Site) -> None:

@@ -79,9 +79,13 @@ async def test_a_receiver_gets_what_its_filter_takes_and_nothing_else(
         async def counted(id_: str = id_, matched: int = matched) -> bool:
             shown = (await cluster.call("GET", f"/v1/subscriptions/{id_}"))["matches"]
             expected = {"seen": 90, "matched": matched}
-            return bool(shown == {"last_hour": expected, "last_day": expected})
+            return bool(shown["last_hour"] == shown["last_day"] == expected)
 
         await eventually(counted)
+    misses = (await cluster.call("GET", f"/v1/subscriptions/{never}"))["matches"]["misses"]
+    (clause,) = misses["clauses"]
+    assert clause == {"pointer": "/filter/data/id", "path": "data.id", "count": misses["explained"]}
+    assert 1 <= misses["explained"] < 90, "a sample"
     path = f"/v1/event-types/plan.created?project_id={cluster.project}"
     volume = (await cluster.call("GET", path))["volume"]
     assert volume["last_day"] == 90

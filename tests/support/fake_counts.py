@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Seen, Tally
+from services.kernel.ports.store import Clause, Seen, Tally
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import GoneError
 
 T = TypeVar("T")
-SLOT = timedelta(minutes=5)
+SLOT, HOUR = timedelta(minutes=5), timedelta(hours=1)
 
 
 class FakeMatchCounts:
@@ -23,21 +23,24 @@ class FakeMatchCounts:
         self._seconds = seconds
         self._seen: dict[tuple[str, str, datetime], Seen] = {}
         self._matched: Counter[tuple[SubscriptionId, datetime]] = Counter()
+        self._missed: Counter[tuple[Clause, datetime]] = Counter()
 
     async def add(
         self,
         seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
+        missed: Mapping[Clause, int],
         *,
         at: datetime,
     ) -> None:
         """Add what one worker counted."""
-        slot = at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % SLOT
+        slot, hour = (at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % each for each in (SLOT, HOUR))
 
         def write() -> None:
             for pair, one in seen.items():
                 self._seen[*pair, slot] = _added(self._seen.get((*pair, slot)), one)
             self._matched.update({(id_, slot): count for id_, count in matched.items()})
+            self._missed.update({(clause, hour): count for clause, count in missed.items()})
 
         await self._ask(write)
 
@@ -79,6 +82,18 @@ class FakeMatchCounts:
                 sum(count for slot, count in mine.items() if slot >= since),
                 sum(count for slot, count in mine.items() if slot >= lately),
             )
+
+        return await self._ask(read)
+
+    async def missed(self, id_: SubscriptionId, *, since: datetime) -> Mapping[str, int]:
+        """Return how many explained misses each clause said no to."""
+
+        def read() -> Mapping[str, int]:
+            found: Counter[str] = Counter()
+            for (clause, slot), count in self._missed.items():
+                if clause.subscription_id == id_ and slot >= since:
+                    found[clause.pointer] += count
+            return found
 
         return await self._ask(read)
 

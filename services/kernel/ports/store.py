@@ -389,13 +389,29 @@ class Seen(NamedTuple):
     """The most of a second, as the records' timestamps have it, that came to one worker."""
 
 
+FILTER = ""
+"""In place of the pointer of a clause: the filter, each miss that was explained."""
+
+
+class Clause(NamedTuple):
+    """A clause of a subscription's filter."""
+
+    subscription_id: SubscriptionId
+    pointer: str
+    """RFC 6901, in the subscription; or FILTER."""
+
+
 class MatchCountStore(Protocol):
-    """Tables `seen_counts` and `match_counts`: in slots of five minutes, added to by all workers."""
+    """Tables `seen_counts`, `match_counts` and `miss_counts`, added to by all workers.
+
+    In slots of five minutes; misses, which are a sample, in slots of an hour.
+    """
 
     async def add(
         self,
         seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
+        missed: Mapping[Clause, int],
         *,
         at: datetime,
     ) -> None:
@@ -411,6 +427,9 @@ class MatchCountStore(Protocol):
 
     async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
         """Return how many events a subscription matched in slots from *since* on."""
+
+    async def missed(self, id_: SubscriptionId, *, since: datetime) -> Mapping[str, int]:
+        """Return how many explained misses each clause said no to, by pointer, FILTER: all."""
 
 
 class Advance(NamedTuple):

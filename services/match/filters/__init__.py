@@ -19,7 +19,7 @@ Everything here is pure. A filter is a function of one event and the project's s
 which are swapped whole and never part of a tree.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from services.kernel.errors import Fault
@@ -35,7 +35,7 @@ from services.match.filters.loading import NotJsonError, load, marks
 from services.match.filters.normal import normal
 from services.match.filters.parse import parse
 from services.match.filters.report import Report, in_document_order
-from services.match.filters.tree import Pattern, Row, rows
+from services.match.filters.tree import Pattern, Row, leaves, rows
 from services.match.geometry import Box
 
 __all__ = [
@@ -45,11 +45,13 @@ __all__ = [
     "Filter",
     "NotJsonError",
     "check",
+    "clauses",
     "evaluator",
     "explain",
     "load",
     "marks",
     "matches",
+    "refusing",
     "stored",
 ]
 
@@ -134,6 +136,19 @@ def matches(tree: Filter, event: Json, fences: Fences | None = None) -> bool:
 def explain(tree: Filter, event: Json, *, fences: Fences | None = None) -> Explanation:
     """Return whether an event matches, and if not, which clauses failed."""
     return explanations.explain(tree.rows, event, fences or NO_FENCES)
+
+
+def refusing(tree: Filter, event: Json, *, fences: Fences) -> list[str]:
+    """Return the pointers of the clauses that say no to an event, where it came nearest.
+
+    As `explain` does, without what was there instead: for statistics. None: it matches.
+    """
+    return explanations.refusing(tree.rows, event, fences)
+
+
+def clauses(tree: Filter) -> Mapping[str, str]:
+    """Return the dotted path of each clause, by its pointer."""
+    return {leaf.pointer: leaf.dotted for leaf in leaves(tree.pattern)}
 
 
 def _selected(types: Sequence[str]) -> list[str]:

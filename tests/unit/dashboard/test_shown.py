@@ -78,6 +78,39 @@ def test_every_reason_for_being_behind_is_said_in_words(reason: Reason) -> None:
     assert found.next.endswith(".")
 
 
+def test_what_a_filter_let_pass_is_said_with_what_stopped_the_others() -> None:
+    def of(matched: int, seen: int, explained: int = 0, **clauses: int) -> str:
+        told = [
+            {"pointer": f"/filter/data/{name}", "path": f"data.{name}", "count": count}
+            for name, count in clauses.items()
+        ]
+        misses = {"explained": explained, "clauses": told}
+        return words.matched({"last_day": {"seen": seen, "matched": matched}, "misses": misses})
+
+    never = of(0, 100_000, 98, source=95, plan=12)
+    assert never == "0 of the last 100,000 events, mostly for data.source"
+    some = of(1_512, 100_000, 10, source=4, plan=3, speed=1)
+    expected = (
+        "1,512 of the last 100,000 events, the others mostly stopped at data.source and data.plan"
+    )
+    assert some == expected
+    scattered = of(0, 9, 10, a=2, b=1, c=1, d=1)
+    assert scattered == "0 of the last 9 events, mostly for data.a, data.b and data.c"
+    assert of(7, 7) == "7 of the last 7 events"
+    assert of(0, 0) == "No event of these types came in the last 24 hours"
+
+
+def test_one_field_in_two_branches_is_named_once() -> None:
+    told = [
+        {"pointer": f"/filter/$or/{n}/data/speed", "path": "data.speed", "count": 3} for n in (0, 1)
+    ]
+    matches = {
+        "last_day": {"seen": 5, "matched": 0},
+        "misses": {"explained": 10, "clauses": told},
+    }
+    assert words.matched(matches) == "0 of the last 5 events, mostly for data.speed"
+
+
 def test_a_hint_names_what_to_do() -> None:
     assert "rotated" in hint({"outcome": "http", "status": 401})
     assert "deployment" in hint({"outcome": "http", "status": 404})

@@ -8,14 +8,22 @@ import pytest
 
 from services.dispatch import counts
 from services.dispatch.counts import Counts
+from services.dispatch.misses import Misses
 from services.kernel.clock import SystemClock
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Seen, Tally
+from services.kernel.ports.store import FILTER, Clause, Seen, Tally
 from services.match.index import Matcher
 from tests.support.factories import PROJECT, a_subscription, an_event
 
 Added = tuple[dict[tuple[str, str], Seen], dict[SubscriptionId, int]]
+
+
+class Still(SystemClock):
+    """On which nothing takes any time."""
+
+    def monotonic(self) -> float:
+        return 0.0
 
 
 class Store:
@@ -23,18 +31,21 @@ class Store:
 
     def __init__(self) -> None:
         self.added: list[Added] = []
+        self.explained: dict[Clause, int] = {}
         self.gone = False
 
     async def add(
         self,
         seen: Mapping[tuple[str, str], Seen],
         matched: Mapping[SubscriptionId, int],
+        missed: Mapping[Clause, int],
         *,
         at: datetime,  # noqa: ARG002 - now
     ) -> None:
         if self.gone:
             raise StoreGoneError("gone")
         self.added.append((dict(seen), dict(matched)))
+        self.explained = dict(missed)
 
     async def seen(
         self, project_id: ProjectId, *, since: datetime, lately: datetime
@@ -47,6 +58,9 @@ class Store:
     async def matched(self, id_: SubscriptionId, *, since: datetime, lately: datetime) -> Tally:
         raise NotImplementedError
 
+    async def missed(self, id_: SubscriptionId, *, since: datetime) -> Mapping[str, int]:
+        raise NotImplementedError
+
 
 @pytest.fixture
 def store() -> Store:
@@ -55,7 +69,12 @@ def store() -> Store:
 
 @pytest.fixture
 def noted(store: Store) -> Counts:
-    return Counts(store=store, clock=SystemClock())
+    return counts_of(store, Matcher())
+
+
+def counts_of(store: Store, matcher: Matcher) -> Counts:
+    misses = Misses(refused=matcher.refused, clock=Still())
+    return Counts(store=store, misses=misses, clock=SystemClock())
 
 
 def see(noted: Counts, matcher: Matcher, *types: str) -> None:
@@ -122,3 +141,21 @@ async def test_the_peak_is_of_the_busiest_second(store: Store, noted: Counts) ->
     await noted.report()
     ((seen, _),) = store.added
     assert seen[PROJECT, "plan.created"].peak == 5
+
+
+async def test_one_event_in_a_thousand_is_looked_into_and_what_waits_for_postgres_is_kept(
+    store: Store,
+) -> None:
+    matcher = Matcher()
+    never = a_subscription("plan.*", filter='{"data":{"status":["no such"]}}')
+    matcher.replace_all([never])
+    noted = counts_of(store, matcher)
+    store.gone = True
+    see(noted, matcher, *["plan.created"] * 2_500)
+    await noted.report()
+    store.gone = False
+    see(noted, matcher, "plan.created")
+    await noted.report()
+    count = 1 + 2  # the first, and two in whole thousands
+    status = "/filter/data/status"
+    assert store.explained == {Clause(never.id, FILTER): count, Clause(never.id, status): count}
