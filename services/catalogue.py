@@ -19,6 +19,8 @@ OLDER = {"driver.": "route.", "service.": "stop.", "client.": "customer."}
 RESERVED = "billing."
 MISSPELT_REPORTS = {"senrvice_report_caceled": "service_report_canceled"}
 """Values of a report's `type` that were once published, and what they mean."""
+MEANINGS = "meanings.json"
+"""Of types and fields, in a sentence each: the agreed files beside it lack them."""
 VERBATIM = frozenset({"custom_fields"})
 """Keys whose content is the customer's own: nothing is looked up or renamed below them."""
 
@@ -34,6 +36,8 @@ class EventType(NamedTuple):
     """Selected by name alone, never by a wildcard."""
     aliases: tuple[str, ...]
     umbrellas: tuple[str, ...]
+    meaning: str
+    """What it tells, in a sentence."""
     when: str
     not_when: str
     data: str
@@ -48,13 +52,12 @@ def read(name: str) -> Any:  # noqa: ANN401 - JSON
 @cache
 def event_types() -> Mapping[str, EventType]:
     """Return the catalogue by today's name, in its order."""
-    rows = read("catalogue.json")
-    return {
-        row["type"]: EventType(
-            **{**row, "aliases": tuple(row["aliases"]), "umbrellas": tuple(row["umbrellas"])}
-        )
-        for row in rows
-    }
+    rows, meanings = read("catalogue.json"), read(MEANINGS)["types"]
+    found = {}
+    for row in rows:
+        names = {name: tuple(row[name]) for name in ("aliases", "umbrellas")}
+        found[row["type"]] = EventType(**{**row, **names, "meaning": meanings[row["type"]]})
+    return found
 
 
 @cache
@@ -66,9 +69,30 @@ def examples() -> Mapping[str, Json]:
 
 @cache
 def schema() -> Json:
-    """Return the JSON Schema of an event."""
+    """Return the JSON Schema of an event, each field with what it means."""
     found: Json = read("schema.json")
+    meanings: Mapping[str, Mapping[str, str]] = read(MEANINGS)["fields"]
+    for name, part in found["$defs"].items():
+        _explain(part, {**meanings["*"], **meanings.get(name, {})})
+    for rule in found["$defs"]["Event"]["allOf"]:
+        type_ = rule["if"]["properties"]["type"].get("const")
+        _explain(rule["then"], {**meanings["*"], **meanings.get(type_, {})})
     return found
+
+
+def _explain(part: Any, meanings: Mapping[str, str]) -> None:  # noqa: ANN401 - JSON
+    """Describe the fields of a schema that say nothing of themselves."""
+    if isinstance(part, list):
+        for each in part:
+            _explain(each, meanings)
+    elif isinstance(part, dict):
+        for name, field in part.get("properties", {}).items():
+            if isinstance(field, dict) and name in meanings:
+                field.setdefault("description", meanings[name])
+            _explain(field, meanings)
+        for name, each in part.items():
+            if name not in ("properties", "if", "then"):
+                _explain(each, meanings)
 
 
 @cache

@@ -98,8 +98,8 @@ def _message(known: EventType) -> dict[str, Any]:
     key = f"`project_id:` and then the value of {known.kafka_key.replace('??', 'or else')}"
     return {
         "name": known.type,
-        "summary": known.when,
-        "description": f"Not when: {known.not_when}.",
+        "summary": known.meaning,
+        "description": f"When: {known.when}. Not when: {known.not_when}.",
         "payload": ref("Event"),
         "bindings": {
             "kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}

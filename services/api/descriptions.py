@@ -13,7 +13,8 @@ import orjson
 from aiohttp import web
 
 SCHEMAS = (
-    "events/catalogue.json", "events/examples.json", "events/schema.json", "filter.schema.json",
+    "events/catalogue.json", "events/examples.json", "events/meanings.json", "events/schema.json",
+    "filter.schema.json",
 )  # fmt: skip
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
@@ -65,7 +66,8 @@ def page(openapi: Any) -> str:  # noqa: ANN401 - JSON
         for method, operation in item.items()
     ]
     events = [
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(item['post']['summary'])}</td></tr>"
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(item['post']['summary'])}</td>"
+        f"<td>{escape(item['post']['description'])}</td></tr>"
         for name, item in openapi["webhooks"].items()
     ]
     title = f"{openapi['info']['title']} {openapi['info']['version']}"
@@ -78,8 +80,9 @@ What is refused is told as <code>application/problem+json</code>, all faults at 
 <p>All of it for programs: <a href="/openapi.json">OpenAPI</a>, <a href="/asyncapi.json">AsyncAPI</a>
 (our topics), schemas of <a href="/schemas/events/schema.json">events</a> and
 <a href="/schemas/filter.schema.json">filters</a>, the
-<a href="/schemas/events/catalogue.json">catalogue</a> and its
-<a href="/schemas/events/examples.json">examples</a>.</p>
+<a href="/schemas/events/catalogue.json">catalogue</a>, its
+<a href="/schemas/events/examples.json">examples</a> and
+<a href="/schemas/events/meanings.json">what types and fields mean</a>.</p>
 <h2>Requests</h2>
 {"".join(operations)}
 <h2>Events</h2>

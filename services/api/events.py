@@ -69,6 +69,7 @@ def _type(row: EventType, volumes: Mapping[str, Seen] | None) -> Json:
         "stream": row.stream,
         "aliases": list(row.aliases),
         "umbrellas": list(row.umbrellas),
+        "meaning": row.meaning,
         "when": row.when,
         "not_when": row.not_when,
         "data": row.data,

@@ -112,8 +112,8 @@ def _webhook(name: str) -> dict[str, Any]:
     known = catalogue.event_types()[name]
     return {
         "post": {
-            "summary": known.when,
-            "description": f"Not when: {known.not_when}.",
+            "summary": known.meaning,
+            "description": f"When: {known.when}. Not when: {known.not_when}.",
             "operationId": name,
             "requestBody": {
                 "content": {

@@ -175,7 +175,7 @@ class Planner:
         tested = await self._test_calls.send(
             call.caller, call.path["id"], type_=call.body.get("event_type")
         )
-        attempt = tested.attempt
+        attempt = tested.last.attempt
         result = {
             "status": attempt.status,
             "duration_ms": round(attempt.seconds * 1000),

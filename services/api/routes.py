@@ -105,6 +105,7 @@ def native(
         Route("POST", "/v1/subscriptions/{id}/resume", subscriptions.resume, reach=ANY),
         Route("GET", "/v1/subscriptions/{id}/backlog", backlogs.get, reach=ANY),
         Route("POST", "/v1/subscriptions/{id}/test", subscriptions.test, reach=ANY),
+        Route("POST", "/v1/subscriptions/{id}/test-day", subscriptions.test_day, reach=ANY),
         Route(
             "POST",
             "/v1/subscriptions/{id}/keys/{key}/release",

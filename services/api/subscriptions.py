@@ -7,16 +7,16 @@ from services.api.call import Answer, Call
 from services.api.history import phases
 from services.api.problems import shown_fault
 from services.control.backlog import Backlogs, Short
+from services.control.bench import RULES
 from services.control.checks import Checker
 from services.control.fields import shown
 from services.control.history import History
 from services.control.keys import Keys
 from services.control.match_counts import MatchCounts
 from services.control.subscriptions import Subscriptions
-from services.control.test_calls import TestCalls
-from services.kernel.attempt import Attempt
+from services.control.test_calls import Requested, TestCalls, Tested
+from services.control.test_days import TestDays
 from services.kernel.clock import rfc3339, rfc3339_ms
-from services.kernel.delivery import Delivery
 from services.kernel.event import Json
 from services.kernel.ids import delivery_id
 from services.kernel.registration import Registration, Secret
@@ -36,6 +36,7 @@ class SubscriptionRoutes:
         counts: MatchCounts,
         backlogs: Backlogs,
         *,
+        test_days: TestDays,
         history: History,
     ) -> None:
         self._history = history
@@ -44,6 +45,7 @@ class SubscriptionRoutes:
         self._counts = counts
         self._keys = keys
         self._test_calls = test_calls
+        self._test_days = test_days
 
     async def create(self, call: Call) -> Answer:
         """Make a subscription; its secret is in this answer alone."""
@@ -137,17 +139,34 @@ class SubscriptionRoutes:
         return Answer(204)
 
     async def test(self, call: Call) -> Answer:
-        """Send one example event now; works while paused, counts nowhere."""
+        """Send one example event now, on demand as it should not be; counts nowhere."""
         call.caller.require("manage")
-        check = Checker("The test call is not valid", call.body, known=("type", "data"))
+        known = ("type", "data", "misbehave")
+        check = Checker("The test call is not valid", call.body, known=known)
         tested = await self._test_calls.send(
             call.caller,
             call.path["id"],
             type_=check.body.get("type"),
             data=check.body.get("data"),
+            misbehave=check.body.get("misbehave"),
             noted=check.faults,
         )
-        return Answer(200, _tested(tested.delivery, tested.attempt))
+        return Answer(200, {**_tested(tested.last), **_bench(tested)})
+
+    async def test_day(self, call: Call) -> Answer:
+        """Send the next events of a simulated delivery day, as tests; counts nowhere."""
+        call.caller.require("manage")
+        step = await self._test_days.go_on(call.caller, call.path["id"], call.body)
+        return Answer(
+            200,
+            {
+                "seed": step.seed,
+                "from": step.begin,
+                "next": step.next,
+                "total": step.total,
+                "attempts": [_tested(each) for each in step.requests],
+            },
+        )
 
     async def probe(self, call: Call) -> Answer:
         """Look whether a URL answers; nothing is stored."""
@@ -204,8 +223,19 @@ def _secret(secret: Secret, used_at: datetime | None) -> Json:
     }
 
 
-def _tested(delivery: Delivery, attempt: Attempt) -> Json:
+def _bench(tested: Tested) -> Json:
+    """Return what came of misbehaving; nothing where nobody asked for that."""
+    if tested.misbehaviour is None or tested.finding is None:
+        return {}
+    rule = RULES[tested.misbehaviour]
+    told = {"misbehave": tested.misbehaviour.value, "does": rule.does, "expects": rule.expects}
+    attempts = [_tested(each) for each in tested.requests]
+    return {"bench": {**told, **tested.finding._asdict(), "attempts": attempts}}
+
+
+def _tested(requested: Requested) -> Json:
     """Return a test call as `/v1/attempts` shows it; its own id it gets when it is stored."""
+    delivery, attempt = requested
     return {
         "delivery_id": delivery_id(delivery.event_id, delivery.subscription_id),
         "event_id": delivery.event_id,

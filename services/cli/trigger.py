@@ -8,8 +8,9 @@ import orjson
 import typer
 
 from services import catalogue
-from services.cli.command import UsageError, command
+from services.cli.command import AnswerIsNoError, UsageError, command
 from services.cli.console import Console
+from services.control.bench import Misbehaviour
 from services.kernel.clock import SystemClock, rfc3339
 from services.kernel.event import Json
 from services.kernel.ids import new_id
@@ -38,8 +39,14 @@ async def trigger(
         str | None,
         typer.Option(metavar="SUBSCRIPTION", help="Send it as a test to this subscription alone."),
     ] = None,
+    misbehave: Annotated[
+        Misbehaviour | None,
+        typer.Option(help="What the test does wrong on purpose, to try the receiver."),
+    ] = None,
 ) -> None:
     """Send the example of an event type: into Kafka, or as a test to one subscription."""
+    if misbehave is not None and to is None:
+        raise UsageError("--misbehave tries one receiver: name its subscription with --to")
     # A test call takes an umbrella as well; then it sends the first of its types.
     members = sorted(catalogue.umbrellas().get(type_, ())) if to is not None else []
     event = an_example(next(iter(members), type_))
@@ -49,11 +56,22 @@ async def trigger(
         event["project_id"] = project
     async with console.api() as api:
         if to is not None:
-            body = {"type": type_, "data": event["data"]}
-            console.record(await api.call("POST", f"/v1/subscriptions/{to}/test", body))
+            body = {"type": type_, "data": event["data"], "misbehave": misbehave}
+            tested = await api.call("POST", f"/v1/subscriptions/{to}/test", body)
+            console.record(tested)
+            if misbehave is not None:
+                _judge(console, tested["bench"])
             return
         answer = await api.call("POST", "/v1/events", event)
     console.rows(answer["events"], ["id", "topic", "partition", "offset"])
+
+
+def _judge(console: Console, bench: Json) -> None:
+    """Say what a correct receiver does. Raises AnswerIsNoError where this one did something else."""
+    console.hint(f"{bench['does']} A correct receiver: {bench['expects']}")
+    console.hint(bench["found"])
+    if bench["correct"] is not True:
+        raise AnswerIsNoError(bench["found"])
 
 
 def an_example(type_: str) -> Json:

@@ -6,7 +6,9 @@
     subscriptions  make, change, pause, resume, delete; secrets
     portal         links that show one customer their webhooks
     keys           of ordered subscriptions: what holds one is tried again or given up
-    test_calls     one request, made at once, that counts nowhere
+    test_calls     requests made at once that count nowhere
+    bench          those that misbehave on purpose, and what an answer to them says; pure
+    test_days      a van's day for one receiver, as tests, a few events a call
     written        an event as it goes out to one webhook, for a test call or once more
     geofences      areas that filters name
     volumes        how much a project has of each event type

@@ -15,7 +15,8 @@ SAMPLES = 3
 EXPLAINED = 2_000
 """Misses that are looked into: 50 µs each; beyond these the shares hardly change."""
 CLAUSES = 10
-DAY_MS = 86_400_000
+DAY_MS, LEAST_MS = 86_400_000, 3_600_000
+"""What happened within less than an hour says nothing of a day."""
 
 
 class Wish(NamedTuple):
@@ -71,7 +72,6 @@ class Rehearsal:
 
     def result(self, *, complete: bool) -> Json:
         """Return what there is to say; *complete*: the end of the log was reached."""
-        days = max(self._last - (self._first or 0), 1) / DAY_MS
         found: Json = {
             "scanned": self.scanned,
             "matched": self._matched,
@@ -84,7 +84,7 @@ class Rehearsal:
             },
             "bytes": self._bytes,
             "peak_per_second": max(self._seconds.values(), default=0),
-            "per_day": round(self._matched / days, 1) if self._last > (self._first or 0) else None,
+            "per_day": self._per_day(),
             "samples": self._samples,
             "misses": {
                 "explained": self._explained,
@@ -100,6 +100,11 @@ class Rehearsal:
                 "losses": {"count": self._losses, "samples": self._lost},
             }
         return found
+
+    def _per_day(self) -> float | None:
+        """Return what a day would have; None where too little was read for that to mean anything."""
+        span = self._last - (self._first or self._last)
+        return round(self._matched * DAY_MS / span, 1) if span >= LEAST_MS else None
 
     def _match(self, event: Event, asked: str) -> None:
         body, _ = render(event, profile=Profile.PLANNER_2022, asked=asked, expand=(), max_bytes=0)

@@ -52,7 +52,8 @@ the page. Three things make a fresh copy: `data-live="/live?of=deliveries"` on t
 (server-sent events: something happened), `data-refresh="5"` (every so many seconds, for a job), and a
 form with `data-enhance` (its answer), or one button of a form with `data-into`. What a form was answered
 stays until the next answer where the region has `data-swap="answer"`. So the server draws everything
-once, and without JavaScript reloading the page shows the same. A stream is held only while somebody
+once, and without JavaScript reloading the page shows the same. A form in an answer that has
+`data-goes-on` is sent by itself: the next step of a test day. A stream is held only while somebody
 looks at the page; of one key there are a few at once, and a page that is refused one is fetched every
 five seconds, says so, and asks again. JavaScript also writes times in the viewer's zone, copies, and
 adds up what ticked event types bring.

@@ -30,6 +30,7 @@ PLACES = (
     Place("/events", "Events"),
     Place("/event-types", "Event types"),
     Place("/filters", "Filter lab"),
+    Place("/test-bench", "Test bench", "manage"),
     Place("/map", "Map"),
     Place("/portal-links", "Portal links", "manage"),
     Place("/audit", "Audit"),
@@ -38,7 +39,9 @@ PLACES = (
 )
 
 
-FOR_LINKS = frozenset({"/webhooks", "/deliveries", "/failed", "/replays", "/event-types"})
+FOR_LINKS = frozenset(
+    {"/webhooks", "/deliveries", "/failed", "/replays", "/event-types", "/test-bench"}
+)
 FOR_WHOLE_PROJECTS = FOR_LINKS | {"/events", "/filters", "/audit"}
 """Behind a portal link there is less; what it asks for, the API refuses anyway."""
 

@@ -22,6 +22,7 @@ from services.dashboard.views import (
     replays,
     resends,
     session,
+    test_bench,
     webhook,
     webhooks,
 )
@@ -101,6 +102,9 @@ ROUTES: Sequence[Route] = (
     Route("POST", "/filters/dry-run", filters.dry_run),
     Route("GET", "/filters/dry-runs/{id}", filters.one),
     Route("POST", "/filters/dry-runs/{id}/cancel", filters.cancel),
+    Route("GET", "/test-bench", test_bench.index),
+    Route("POST", "/test-bench", test_bench.send),
+    Route("POST", "/test-bench/day", test_bench.day),
     Route("GET", "/audit", audit.index),
     Route("GET", "/portal-links", portal_links.index),
     Route("POST", "/portal-links", portal_links.create),

@@ -52,6 +52,12 @@ OUTCOMES = {
     "reset": State("Broke off", "bad"),
     "blocked": State("Address refused", "bad"),
 }
+JUDGED = {
+    True: State("As it should be", "ok"),
+    False: State("Not as it should be", "bad"),
+    None: State("Can't be told", "off"),
+}
+"""What a receiver did, on the test bench."""
 LANES = {
     "detaching": State("Detaching", "warn"),
     "detached": State("Detached", "bad"),
@@ -220,6 +226,13 @@ def duration(seconds: float | None) -> str:
         return f"{hours} h {rest} min" if rest else f"{hours} h"
     days = round(seconds / DAY)
     return "1 day" if days == 1 else f"{days} days"
+
+
+def span(first: str | None, last: str | None) -> str | None:
+    """Return how long it is from one time of the API to another; None where there is none."""
+    if first is None or last is None:
+        return None
+    return duration((datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds())
 
 
 def since(at: str, now: datetime) -> str:

@@ -20,6 +20,8 @@ EXCERPT_BYTES = 1_024
 MAX_HEADERS = 32
 MAX_HEADER_CHARS = 256
 MAX_TARGETS = 20_000
+PIECES = 20
+"""Of a body that trickles."""
 OK_FROM, OK_BELOW = 200, 300
 FINAL_FROM, SWITCHING = 200, 101
 ACCEPT = "Accept: */*\r\nAccept-Encoding: identity\r\n"
@@ -87,14 +89,21 @@ class Exchanger:
         self._peers: dict[str, _Peers] = {}
 
     async def exchange(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, trip: Trip
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        trip: Trip,
+        body_seconds: float = 0.0,
     ) -> Answer:
         """Make one request. Raises what aiohttp raises, and ValueError for what can't be sent.
 
         *trip* is filled in on the way; who made the socket has put its address there.
         """
         target = self._target(url)
-        content = _head(method, target, headers, len(body)) + body
+        head = _head(method, target, headers, len(body))
         began = self._loop.time()
         try:
             connection = await self._connector.connect(target.request, [], self._timeout)
@@ -112,8 +121,13 @@ class Exchanger:
                 trip.address = target.peers.of(protocol.transport)
             else:
                 _connected(trip, target.peers, began=began, now=sent)
-            protocol.transport.write(content)
-            answer, whole = await self._answer(protocol, trip, sent)
+            if body_seconds:
+                answer, whole = await self._slowly(
+                    protocol, head, body, trip, began=sent, seconds=body_seconds
+                )
+            else:
+                protocol.transport.write(head + body)
+                answer, whole = await self._answer(protocol, trip, sent)
         except BaseException:
             connection.close()
             raise
@@ -154,6 +168,26 @@ class Exchanger:
         )  # fmt: skip
         return answer, whole
 
+    async def _slowly(
+        self,
+        protocol: ResponseHandler,
+        head: bytes,
+        body: bytes,
+        trip: Trip,
+        *,
+        began: float,
+        seconds: float,
+    ) -> tuple[Answer, bool]:
+        """Let the body trickle while the answer is waited for: who gives up early says so early."""
+        assert protocol.transport is not None  # noqa: S101 - it was looked at
+        protocol.transport.write(head)
+        trickle = self._loop.create_task(_trickle(protocol.transport, body, seconds))
+        try:
+            answer, whole = await self._answer(protocol, trip, began)
+            return answer, whole and trickle.done()
+        finally:
+            trickle.cancel()
+
     def _target(self, text: str) -> _Target:
         found = self._targets.get(text)
         if found is None:
@@ -175,6 +209,16 @@ class Exchanger:
 def shown(host: str, port: int) -> str:
     """Return an address as people write it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _trickle(transport: asyncio.Transport, body: bytes, seconds: float) -> None:
+    """Write *body* piece by piece, the last of them after so many *seconds*."""
+    size = -(-len(body) // PIECES) or 1
+    for begin in range(0, len(body), size):
+        await asyncio.sleep(seconds / PIECES)
+        if transport.is_closing():
+            return
+        transport.write(body[begin : begin + size])
 
 
 def _connected(trip: Trip, peers: _Peers, *, began: float, now: float) -> None:

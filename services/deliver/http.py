@@ -105,6 +105,7 @@ class GuardedClient:
         headers: Mapping[str, str],
         body: bytes,
         timeout_seconds: float,
+        body_seconds: float = 0.0,
     ) -> Answer:
         """Make one request and read the answer up to its cap. Never raises for what a server does."""
         trip = Trip()
@@ -116,7 +117,7 @@ class GuardedClient:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         try:
             return await self._exchanger.exchange(
-                method, url, headers=headers, body=body, trip=trip
+                method, url, headers=headers, body=body, trip=trip, body_seconds=body_seconds
             )
         except asyncio.CancelledError:
             if task not in self._late or task.uncancel() > 0:

@@ -12,7 +12,7 @@ from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.network import HttpClient
+from services.kernel.ports.network import WELL, HttpClient, Manner
 from services.kernel.subscription import Subscription
 
 MAX_RETRY_AFTER = 3600.0
@@ -45,7 +45,12 @@ class SigningSender:
         self._prepared: dict[SubscriptionId, _Prepared] = {}
 
     async def deliver(
-        self, delivery: Delivery, subscription: Subscription, *, waited: float = 0.0
+        self,
+        delivery: Delivery,
+        subscription: Subscription,
+        *,
+        waited: float = 0.0,
+        manner: Manner = WELL,
     ) -> Attempt:
         """Make one request with *subscription*'s present URL, secrets and time limit."""
         started = self._clock.time()
@@ -55,11 +60,12 @@ class SigningSender:
             "POST",
             subscription.url,
             headers={
-                **self.headers(delivery, subscription, started),
+                **self.headers(delivery, subscription, started - manner.signed_ago),
                 "traceparent": traceparent,
             },
             body=delivery.body,
             timeout_seconds=subscription.timeout_seconds,
+            body_seconds=manner.body_seconds,
         )
         return Attempt(
             outcome=answer.outcome,

@@ -13,7 +13,7 @@ it happened; when it is *produced* differs for a phone that was offline, and is 
 import heapq
 import random
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as time_of_day
 from math import atan2, cos, degrees, hypot, radians
 from typing import NamedTuple
@@ -324,3 +324,9 @@ def _along(at: Point, to: Point) -> Iterator[tuple[Point, int]]:
 def _metres(one: Point, other: Point) -> float:
     wide = cos(radians(one[0]))
     return METRES * hypot(other[0] - one[0], (other[1] - one[1]) * wide)
+
+
+def of_one_van(seed: int, day: date) -> list[Event]:
+    """Return the events of a day of one van, from a seed, in the order in which they are produced."""
+    whole = Day(vehicles=1, seed=seed, day=day, zone=UTC)
+    return [told.event for told in whole.events()]

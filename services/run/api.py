@@ -72,9 +72,11 @@ from services.control.starts import Starts
 from services.control.subscriptions import Subscriptions
 from services.control.tail import Tail
 from services.control.test_calls import TestCalls
+from services.control.test_days import TestDays
 from services.control.volumes import Volumes
 from services.deliver.http import NameChecker
 from services.deliver.send import SigningSender
+from services.dev.day import of_one_van as day_of_one_van
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import StoreGoneError
@@ -331,6 +333,13 @@ async def _build(
             Keys(store=PostgresKeys(pool=pool), subscriptions=subscriptions, audit=audit),
             MatchCounts(store=match_counts, clock=clock),
             backlogs,
+            test_days=TestDays(
+                calls=test_calls,
+                subscriptions=subscriptions,
+                journal=journal,
+                day=day_of_one_van,
+                clock=clock,
+            ),
             history=history,
         ),
         events=EventRoutes(ingest, Volumes(store=match_counts, clock=clock)),

@@ -40,6 +40,7 @@ def pages(site: Site) -> Mapping[str, str]:
         "replay": f"/replays/{site.replay}",
         "new-webhook": "/webhooks/new",
         "filter-lab": f"/filters?webhook={site.failing}",
+        "test-bench": f"/test-bench?webhook={site.healthy}&type=stop.created",
         "dry-run": f"/filters/dry-runs/{site.dry_run}",
         "map": "/map",
         "map-route": f"/map?route={ROUTE}",
@@ -70,7 +71,7 @@ NAMES = (
     "deliveries", "deliveries-none", "delivery", "delivery-request", "event", "events",
     "events-none", "failed", "failed-none", "discard", "resends", "resend-new", "resend",
     "replays", "replays-none", "replay-new", "replay",
-    "new-webhook", "filter-lab", "dry-run", "map", "map-route", "portal-links", "audit",
+    "new-webhook", "filter-lab", "test-bench", "dry-run", "map", "map-route", "portal-links", "audit",
     "lanes", "projects", "project",
 )  # fmt: skip
 """The same, for tests that are collected before there is a site; a test holds the two to each other."""

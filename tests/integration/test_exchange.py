@@ -125,6 +125,46 @@ async def test_a_connection_that_is_not_at_its_end_serves_no_other_request(
     assert [len(requests) for requests in server.connections] == [1, 1]
 
 
+async def test_a_body_that_trickles_comes_whole_and_in_its_time(client: GuardedClient) -> None:
+    async with answering(FINE) as server:
+        answer = await slowly(client, server, body=b"x" * 1_001, seconds=0.2)
+
+    assert answer.outcome is Outcome.OK
+    assert answer.first_byte is not None
+    assert answer.first_byte >= 0.19  # the loop's clock counts whole milliseconds
+    ((request,),) = server.connections
+    assert request.endswith(b"\r\n\r\n" + b"x" * 1_001)
+
+
+async def test_an_answer_to_half_a_body_is_taken_and_its_connection_serves_no_other(
+    client: GuardedClient,
+) -> None:
+    async def impatient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()  # until it is closed
+        writer.close()
+
+    listening = await asyncio.start_server(impatient, "127.0.0.1", 0)
+    async with listening:
+        server = Server(FINE, port=listening.sockets[0].getsockname()[1])
+        answer = await slowly(client, server, body=b"x" * 100, seconds=30)
+
+    assert answer.status == 408
+
+
+async def slowly(client: GuardedClient, server: Server, *, body: bytes, seconds: float) -> Answer:
+    url = f"http://127.0.0.1:{server.port}/"
+    return await client.request(
+        "POST",
+        url,
+        headers={"webhook-id": "evt_1"},
+        body=body,
+        timeout_seconds=5,
+        body_seconds=seconds,
+    )
+
+
 async def test_interim_answers_are_passed_over(client: GuardedClient) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     async with answering(b"HTTP/1.1 100 Continue\r\n\r\n" + hints + FINE) as server:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services import catalogue
 from services.broker.topics import TOPICS, create_missing
+from services.deliver import verify as rules
 from services.deliver.signing import parse_secret, sign
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey
 from tests.support import openapi
@@ -38,6 +39,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 NOBODYS_ID = "0123456789abcdef01234567"
 URL = "https://example.com/hook"
 MAX_BODY = 5_242_880
+PAUSE = timedelta(seconds=10)
+"""Between two requests of a test call, at most."""
 OURS = pytest_asyncio.fixture(loop_scope="module")
 
 
@@ -922,6 +925,88 @@ async def test_a_test_call_shows_the_attempt_also_while_paused(
     assert len(receiver.seen) == 1
 
 
+async def test_each_misbehaviour_is_sent_as_it_says_and_a_correct_receiver_is_told_so(
+    owner: Caller, receiver: Receiver
+) -> None:
+    made = await owner.make(url=f"{receiver.url}/hook", timeout_seconds=1)
+    verifier = rules.parse(made["secret"])
+    reasons: list[str] = []
+
+    def correct(seen: Seen) -> int:
+        headers = {name.lower(): value for name, value in seen.headers.items()}
+        found = rules.verify(verifier, headers=headers, body=seen.body, now=seen.at)
+        reasons.append(found.reason)
+        return 200 if found.valid else 401
+
+    receiver.answers["/hook"] = correct
+    for misbehave, events, verified in (
+        ("twice", 1, ["ok", "ok"]),
+        ("out_of_order", 2, ["ok", "ok"]),
+        ("late", 1, ["ok"]),
+        ("slow", 1, ["ok"]),
+        ("old_signature", 2, ["ok", "too_old"]),
+        ("large", 1, ["ok"]),
+    ):
+        reasons.clear()
+        receiver.seen.clear()
+        body = {"type": "stop.created", "misbehave": misbehave}
+        tested = (await owner("POST", f"/v1/subscriptions/{made['id']}/test", body)).json
+        assert (reasons, tested["bench"]["correct"]) == (verified, True), tested["bench"]["found"]
+        assert len(receiver.ids()) == events
+        assert {seen.headers["planner-test"] for seen in receiver.seen} == {"true"}
+        sent = [each["event_id"] for each in tested["bench"]["attempts"]]
+        assert sent == [seen.id for seen in receiver.seen]
+        times = [datetime.fromisoformat(orjson.loads(s.body)["created_at"]) for s in receiver.seen]
+        if misbehave == "out_of_order":
+            assert times[0] - times[1] == pytest.approx(timedelta(minutes=10), abs=PAUSE)
+        if misbehave == "late":
+            assert datetime.now(UTC) - times[0] > timedelta(hours=5)
+        assert (len(receiver.seen[0].body) > 5_000_000) == (misbehave == "large")
+
+
+async def test_a_receiver_that_takes_anything_is_told_what_is_wrong_with_that(
+    owner: Caller, receiver: Receiver
+) -> None:
+    made = await owner.make(url=f"{receiver.url}/hook")
+    path = f"/v1/subscriptions/{made['id']}/test"
+    bench = (await owner("POST", path, {"misbehave": "old_signature"})).json["bench"]
+    assert bench["correct"] is False
+    assert "whoever recorded one could send it again" in bench["found"]
+    answer = await owner("POST", path, {"misbehave": "twise"}, status=422)
+    assert answer.faults == [("/misbehave", "choice")]
+    assert len(receiver.seen) == 2
+
+
+async def test_a_delivery_day_is_sent_step_by_step_as_the_webhook_would_get_it(
+    owner: Caller, receiver: Receiver
+) -> None:
+    made = await owner.make(
+        url=f"{receiver.url}/hook", types=["plan.*", "service.report", "route.started"]
+    )
+    path = f"/v1/subscriptions/{made['id']}/test-day"
+    steps, begin = [], 0
+    while begin is not None:
+        step = (await owner("POST", path, {"seed": 7, "from": begin, "events": 20})).json
+        steps.append(step)
+        begin = step["next"]
+    assert [step["from"] for step in steps] == [0, 20]
+    total = steps[0]["total"]
+    assert total == len(receiver.seen) == len(receiver.ids()) == 22
+    types = [seen.headers["planner-event-type"] for seen in receiver.seen]
+    assert (types[0], types[-1]) == ("plan.created", "plan.status_changed")
+    assert types.count("service.report") == 16, "the name that was asked for"
+    assert all(orjson.loads(seen.body)["test"] for seen in receiver.seen)
+    again = (await owner("POST", path, {"seed": 7, "events": 1})).json
+    assert again["attempts"][0]["event_id"] == receiver.seen[0].id, "the same seed, the same day"
+    await owner("PATCH", f"/v1/subscriptions/{made['id']}", {"types": ["geofence.*"]})
+    answer = await owner("POST", path, {}, status=422)
+    assert answer.faults == [("", "nothing")]
+    answer = await owner("POST", path, {"sead": 1, "from": -1, "events": 51}, status=422)
+    assert set(answer.faults) == {
+        ("/sead", "unknown_field"), ("/from", "range"), ("/events", "range"),
+    }  # fmt: skip
+
+
 async def test_a_probe_tells_whether_a_url_answers_and_stores_nothing(
     cluster: Cluster, owner: Caller
 ) -> None:
@@ -1135,7 +1220,10 @@ async def test_event_types_are_those_of_the_catalogue(owner: Caller) -> None:
     assert listed["next"] is None
     expected = [{"key" if name == "kafka_key" else name: row[name] for name in row} for row in rows]
     none = {"last_day": 0, "peak_per_second": 0, "bytes": 0}
-    assert listed["data"] == [{**row, "volume": none} for row in expected]
+    meanings = catalogue.read("meanings.json")["types"]
+    assert listed["data"] == [
+        {**row, "meaning": meanings[row["type"]], "volume": none} for row in expected
+    ]
     for row in rows:
         one = (await owner("GET", f"/v1/event-types/{row['type']}")).json
         assert one["type"] == row["type"]

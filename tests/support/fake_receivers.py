@@ -121,6 +121,7 @@ class FakeHttp:
         headers: Mapping[str, str],
         body: bytes,
         timeout_seconds: float,
+        body_seconds: float = 0.0,  # noqa: ARG002 - workers send at once
     ) -> Answer:
         """Make one request."""
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

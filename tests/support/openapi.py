@@ -39,7 +39,7 @@ def routes() -> list[Route]:
     nothing = cast("Any", None)
     return native(
         projects=ProjectRoutes(nothing),
-        subscriptions=SubscriptionRoutes(*[nothing] * 5, history=nothing),
+        subscriptions=SubscriptionRoutes(*[nothing] * 5, test_days=nothing, history=nothing),
         events=EventRoutes(nothing, nothing),
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),

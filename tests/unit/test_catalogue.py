@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema_rs
@@ -25,6 +26,40 @@ def test_there_are_fifty_two_types_and_two_of_them_are_streams() -> None:
         "route.track",
         "vehicle.position",
     ]
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_each_type_says_what_it_means_when_it_comes_and_when_not(type_: str) -> None:
+    known = event_types()[type_]
+    assert known.meaning.endswith(".")
+    assert len(known.meaning) < 100
+    assert known.when
+    assert known.not_when
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_each_field_of_each_type_says_what_it_means(type_: str) -> None:
+    assert list(_unexplained(catalogue.data_schemas()[type_])) == []
+
+
+def test_nothing_is_explained_that_there_is_not() -> None:
+    told = catalogue.read("meanings.json")
+    assert set(told["types"]) == set(TYPES)
+    assert set(told["fields"]) <= {"*", *TYPES, *catalogue.schema()["$defs"]}
+
+
+def _unexplained(part: object, path: str = "") -> Iterator[str]:
+    if isinstance(part, list):
+        for each in part:
+            yield from _unexplained(each, path)
+    elif isinstance(part, dict):
+        for name, field in part.get("properties", {}).items():
+            if isinstance(field, dict) and not field.get("description"):
+                yield f"{path}.{name}"
+            yield from _unexplained(field, f"{path}.{name}")
+        for name, each in part.items():
+            if name not in {"properties", "Event"}:
+                yield from _unexplained(each, path if name == "$defs" else f"{path}/{name}")
 
 
 def test_a_type_that_nobody_knows_is_no_stream() -> None:

@@ -294,6 +294,8 @@ function answered(fresh, form, action) {
   const once = fresh.querySelector("[name=once]")?.value;
   if (once) document.querySelectorAll("[name=once]").forEach((field) => (field.value = once));
   say(problem(fresh));
+  // A day goes on by itself, a few events at a time, until it is over or its page is left.
+  if (form.dataset.enhance === "day") document.querySelector("[data-goes-on]")?.requestSubmit();
 }
 
 addEventListener("pageshow", () => document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false)));

@@ -48,7 +48,7 @@ async def test(visit: Visit) -> web.StreamResponse:
     at = f"/event-types/{shown['known']['type']}"
     id_, text = visit.typed.get("webhook", ""), visit.typed.get("data", "")
     try:
-        body = {"type": shown["known"]["type"], "data": _data(text)}
+        body = {"type": shown["known"]["type"], "data": edited(text)}
         tested = await visit.ask("POST /v1/subscriptions/{id}/test", id=id_, body=body, once=True)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
@@ -62,7 +62,7 @@ async def _one(visit: Visit) -> dict[str, Any]:
     if visit.may("manage"):
         query = visit.scoped({"limit": WEBHOOKS})
         webhooks = (await visit.ask("GET /v1/subscriptions", query=query))["data"]
-    examples = {name: _pretty(example) for name, example in known["examples"].items()}
+    examples = {name: pretty(example) for name, example in known["examples"].items()}
     chosen = visit.query.get("profile", "planner-2022")
     return {
         "known": known,
@@ -70,16 +70,18 @@ async def _one(visit: Visit) -> dict[str, Any]:
         "examples": examples,
         "profile": chosen if chosen in examples else "planner-2022",
         "fields": list(_fields(known["schema"])),
-        "data": _pretty(known["examples"]["planner-2022"]["data"]),
+        "data": pretty(known["examples"]["planner-2022"]["data"]),
     }
 
 
 def _matches(row: Mapping[str, Any], wanted: str) -> bool:
-    names = (row["type"], *row["aliases"], *row["umbrellas"], row["when"], row["not_when"])
-    return any(wanted in name.lower() for name in names)
+    told = (row["meaning"], row["when"], row["not_when"])
+    return any(
+        wanted in text.lower() for text in (row["type"], *row["aliases"], *row["umbrellas"], *told)
+    )
 
 
-def _data(text: str) -> object:
+def edited(text: str) -> object:
     """Return edited data. Raises FaultsError where it is no JSON."""
     if not text.strip():
         return None
@@ -91,7 +93,7 @@ def _data(text: str) -> object:
     return found
 
 
-def _pretty(example: object) -> str:
+def pretty(example: object) -> str:
     return orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
 
 

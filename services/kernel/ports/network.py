@@ -22,6 +22,27 @@ class Sender(Protocol):
         """
 
 
+class Manner(NamedTuple):
+    """How a request is made: well, but for those that try out how a receiver takes what is not."""
+
+    signed_ago: float = 0.0
+    """Seconds that `webhook-timestamp` lies back; the signature is of that moment."""
+    body_seconds: float = 0.0
+    """Over which the body trickles; 0: at once."""
+
+
+WELL = Manner()
+
+
+class BenchSender(Protocol):
+    """A `Sender` that can misbehave on purpose; used by test calls."""
+
+    async def deliver(
+        self, delivery: Delivery, subscription: Subscription, *, manner: Manner = WELL
+    ) -> Attempt:
+        """Make one request; as `Sender.deliver`."""
+
+
 class Answer(NamedTuple):
     """What came of a request, before it is judged."""
 
@@ -48,5 +69,9 @@ class HttpClient(Protocol):
         headers: Mapping[str, str],
         body: bytes,
         timeout_seconds: float,
+        body_seconds: float = 0.0,
     ) -> Answer:
-        """Make one request and read the answer up to its cap. Never raises for what a server does."""
+        """Make one request and read the answer up to its cap. Never raises for what a server does.
+
+        *body_seconds*: the body trickles for so long, and `first_byte` counts from its beginning.
+        """

@@ -4,7 +4,9 @@ import pytest
 
 from services import catalogue
 from services.cli.command import UsageError
-from services.cli.trigger import an_example, apply
+from services.cli.console import Console
+from services.cli.trigger import an_example, apply, trigger
+from services.control.bench import Misbehaviour
 
 
 @pytest.mark.parametrize("type_", catalogue.event_types())
@@ -56,3 +58,9 @@ def test_an_example_is_changed_without_changing_the_catalogue() -> None:
     event = an_example("plan.created")
     apply(event, "data.label=Tuesday")
     assert catalogue.examples()["plan.created"]["data"]["label"] != "Tuesday"
+
+
+async def test_what_misbehaves_needs_a_receiver_to_try() -> None:
+    console = Console(api=None, key=None, as_json=False, no_color=True)
+    with pytest.raises(UsageError, match="name its subscription with --to"):
+        await trigger(console, type_="plan.created", misbehave=Misbehaviour.TWICE)

@@ -47,6 +47,7 @@ class Answering:
         headers: Mapping[str, str],  # noqa: ARG002
         body: bytes,  # noqa: ARG002
         timeout_seconds: float,  # noqa: ARG002
+        body_seconds: float = 0.0,  # noqa: ARG002
     ) -> Answer:
         return Answer(Outcome.HTTP, 503, self._headers, b"", None, None)
 

@@ -1,0 +1,54 @@
+"""The test bench, in a browser: a receiver is tried before anything goes wrong by itself."""
+
+import pytest
+
+from tests.support.site import Site, Visitor
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
+
+
+async def test_a_receiver_that_takes_old_signatures_is_told_so_in_words(
+    owner: Visitor, site: Site
+) -> None:
+    page = await owner.goto(f"/webhooks/{site.healthy}")
+    await page.get_by_role("link", name="Test bench").last.click()
+    await page.get_by_label("Event type").select_option("stop.created")
+    await page.get_by_role("button", name="Show its example").click()
+    data = page.get_by_label("data, as you want it")
+    await data.fill('{"id": "5e208446c97efa37d4830b06", "label": "Typed by hand"}')
+    await page.get_by_label("Old signature").check()
+    before = len(site.receiver.seen)
+    await page.get_by_role("button", name="Send to Order system").click()
+    answer = page.get_by_label("What came of it")
+    await answer.get_by_text("Not as it should be").wait_for()
+    assert "whoever recorded one could send it again" in await answer.inner_text()
+    seen = site.receiver.seen[before:]
+    assert [b"Typed by hand" in each.body for each in seen] == [True, True]
+    await data.fill('{"id": ')
+    await page.get_by_role("button", name="Send to Order system").click()
+    await page.locator("#tested").get_by_text("line 1, column").wait_for()
+    assert await data.input_value() == '{"id": ', "what was typed stays"
+
+
+async def test_a_delivery_day_goes_on_by_itself_until_it_is_over(
+    owner: Visitor, unscripted: Visitor, site: Site
+) -> None:
+    id_ = await site.cluster.subscribe(
+        f"{site.receiver.url}/day", description="A day", types=["stop.report.*"]
+    )
+    page = await owner.goto(f"/test-bench?webhook={id_}")
+    await page.get_by_label("Seed").fill("7")
+    await page.get_by_role("button", name="Send a day").click()
+    day = page.locator("#day")
+    await day.get_by_text("Over").wait_for()
+    text = await day.inner_text()
+    assert "19 of 19 events" in text
+    assert "19 answered with 2xx, 0 not. Seed 7." in text
+    assert len(site.receiver.ids("/day")) == 19
+    site.receiver.answers["/day"] = lambda _: 500
+    page = await unscripted.goto(f"/test-bench?webhook={id_}")
+    await page.get_by_label("Seed").fill("7")
+    await page.get_by_role("button", name="Send a day").click()
+    assert "None of the last 10 was taken" in await page.inner_text("#day")
+    await page.get_by_role("button", name="Send the next").click()
+    assert "0 answered with 2xx, 19 not." in await page.inner_text("#day")
