@@ -13,6 +13,25 @@ Check = Callable[[], str | None]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Standing:
+    """What `/readyz` says of a role: what it waits for while it starts, then what its parts say."""
+
+    def __init__(self) -> None:
+        self._check: Check = lambda: "it starts"
+
+    def __call__(self) -> str | None:
+        """Return None when the role does its work, else why it doesn't."""
+        return self._check()
+
+    def waits_for(self, what: str) -> None:
+        """Say what the start waits for."""
+        self._check = lambda: f"waits for {what}"
+
+    def started(self, check: Check) -> None:
+        """Say what *check* says from now on."""
+        self._check = check
+
+
 def health_app(*, ready: Check, alive: Check) -> web.Application:
     """Return the application that answers the three paths."""
 

@@ -83,7 +83,7 @@ from services.kernel.errors import StoreGoneError
 from services.kernel.ports.broker import LogReader
 from services.kernel.ports.history import Unrecorded
 from services.observe import metrics
-from services.observe.health import health_app, serving
+from services.observe.health import Standing
 from services.record import codec
 from services.run import parts
 from services.run.dashboard import add_dashboard
@@ -141,13 +141,13 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        app, pool, background = await _build(settings, stack)
+        standing = await parts.standing(settings, stack)
+        app, pool, background = await _build(settings, stack, standing)
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         await _listen(app, settings.api.listen, stack)
-        ready = health_app(ready=lambda: _trouble(app), alive=lambda: None)
-        await stack.enter_async_context(serving(ready, settings.observe.listen))
+        standing.started(lambda: _trouble(app))
         log.info("api_starts", listen=settings.api.listen)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work()) for work in background]
@@ -166,13 +166,13 @@ def _trouble(app: web.Application) -> str | None:
 
 
 async def _build(
-    settings: Settings, stack: AsyncExitStack
+    settings: Settings, stack: AsyncExitStack, standing: Standing
 ) -> tuple[web.Application, Pool, Sequence[Background]]:
     clock = SystemClock()
     admin_key = _admin_key(settings)
     cipher = parts.cipher(settings)
-    pool = await parts.pool(settings, stack)
-    producer = await parts.producer(settings, stack)
+    pool = await parts.pool(settings, stack, standing=standing)
+    producer = await parts.producer(settings, stack, standing=standing)
     policy = parts.policy(settings)
     client = await stack.enter_async_context(parts.client(settings, policy))
 
@@ -201,7 +201,7 @@ async def _build(
     await registrations.check_keys()
     fences = PostgresGeofences(pool=pool)
     filters = Filters(access=access, geofences=fences)
-    offsets = await _offsets(settings, stack)
+    offsets = await _offsets(settings, stack, standing)
     subscriptions = Subscriptions(
         store=registrations,
         access=access,
@@ -468,11 +468,11 @@ def _admin_key(settings: Settings) -> str | None:
     return key
 
 
-async def _offsets(settings: Settings, stack: AsyncExitStack) -> KafkaOffsets:
+async def _offsets(settings: Settings, stack: AsyncExitStack, standing: Standing) -> KafkaOffsets:
     found = KafkaOffsets(connection=parts.connection(settings), group=settings.kafka.group)
     stack.push_async_callback(found.stop)
     seconds = settings.dispatch.start_timeout_seconds
-    await parts.waited_for("Kafka", found.start, seconds=seconds)
+    await parts.waited_for("Kafka", found.start, seconds=seconds, standing=standing)
     return found
 
 

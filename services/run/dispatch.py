@@ -22,7 +22,7 @@ from services.dispatch.worker import Worker
 from services.kernel.clock import SystemClock
 from services.kernel.ports.history import Unrecorded
 from services.observe.attempts import SaidAttempts
-from services.observe.health import health_app, serving
+from services.observe.health import Standing
 from services.run import parts
 from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
@@ -49,12 +49,12 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        worker = await _build(settings, stack)
+        standing = await parts.standing(settings, stack)
+        worker = await _build(settings, stack, standing)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
-        app = health_app(ready=lambda: worker.ready, alive=lambda: None)
-        await stack.enter_async_context(serving(app, settings.observe.listen))
+        standing.started(lambda: worker.ready)
         # What is there now stays: it needn't be looked at again by each collection.
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
@@ -65,18 +65,21 @@ async def _run(settings: Settings) -> None:
         log.info("dispatch_stopped")
 
 
-async def _build(settings: Settings, stack: AsyncExitStack) -> Worker:
+async def _build(settings: Settings, stack: AsyncExitStack, standing: Standing) -> Worker:
     clock = SystemClock()
     seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     cipher = parts.cipher(settings)
-    pool = await parts.pool(settings, stack)
-    producer = await parts.producer(settings, stack)
+    pool = await parts.pool(settings, stack, standing=standing)
+    producer = await parts.producer(settings, stack, standing=standing)
     await parts.waited_for(
-        "topics", lambda: all_exist(connection, _needed(settings)), seconds=seconds
+        "topics",
+        lambda: all_exist(connection, _needed(settings)),
+        seconds=seconds,
+        standing=standing,
     )
     offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
-    await parts.waited_for("Kafka", offsets.start, seconds=seconds)
+    await parts.waited_for("Kafka", offsets.start, seconds=seconds, standing=standing)
     stack.push_async_callback(offsets.stop)
     client = await stack.enter_async_context(parts.client(settings, parts.policy(settings)))
     options = parts.member_options(

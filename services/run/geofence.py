@@ -18,7 +18,7 @@ from services.geofence.judge import Bounds
 from services.kernel.clock import SystemClock
 from services.kernel.ids import ProjectId
 from services.match.fences import NO_FENCES, Fences
-from services.observe.health import health_app, serving
+from services.observe.health import Standing
 from services.run import parts
 from services.settings import Settings
 from services.store.geofences import PostgresGeofenceSource
@@ -33,13 +33,13 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
+        standing = await parts.standing(settings, stack)
         fences: dict[ProjectId, Fences] = {}
-        geofences = await _geofences(settings, stack, fences)
-        geofencer = await _build(settings, stack, fences)
+        geofences = await _geofences(settings, stack, standing, fences)
+        geofencer = await _build(settings, stack, standing, fences)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, geofencer.stop)
-        app = health_app(ready=lambda: geofencer.trouble, alive=lambda: None)
-        await stack.enter_async_context(serving(app, settings.observe.listen))
+        standing.started(lambda: geofencer.trouble)
         log.info("geofence_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
             beside = [
@@ -53,11 +53,14 @@ async def _run(settings: Settings) -> None:
 
 
 async def _geofences(
-    settings: Settings, stack: AsyncExitStack, fences: dict[ProjectId, Fences]
+    settings: Settings,
+    stack: AsyncExitStack,
+    standing: Standing,
+    fences: dict[ProjectId, Fences],
 ) -> Geofences:
     """Return what keeps *fences* as they are in Postgres; they are read once already."""
     clock = SystemClock()
-    pool = await parts.pool(settings, stack)
+    pool = await parts.pool(settings, stack, standing=standing)
     found = Geofences(
         source=PostgresGeofenceSource(pool=pool, clock=clock),
         clock=clock,
@@ -69,17 +72,23 @@ async def _geofences(
 
 
 async def _build(
-    settings: Settings, stack: AsyncExitStack, fences: dict[ProjectId, Fences]
+    settings: Settings,
+    stack: AsyncExitStack,
+    standing: Standing,
+    fences: dict[ProjectId, Fences],
 ) -> Geofencer:
     seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     topic, state_topic = settings.geofence.topic, settings.geofence.state_topic
-    producer = await parts.producer(settings, stack)
+    producer = await parts.producer(settings, stack, standing=standing)
     await parts.waited_for(
-        "topics", lambda: all_exist(connection, [topic, state_topic]), seconds=seconds
+        "topics",
+        lambda: all_exist(connection, [topic, state_topic]),
+        seconds=seconds,
+        standing=standing,
     )
     offsets = KafkaOffsets(connection=connection, group=group(settings))
-    await parts.waited_for("Kafka", offsets.start, seconds=seconds)
+    await parts.waited_for("Kafka", offsets.start, seconds=seconds, standing=standing)
     stack.push_async_callback(offsets.stop)
     await _check_partitions(offsets, topic, state_topic)
     options = parts.member_options(settings, group=group(settings), topics=[topic])

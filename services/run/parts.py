@@ -20,6 +20,7 @@ from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksErro
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.broker import Producer
 from services.kernel.ports.trace import Tracer
+from services.observe.health import Standing, health_app, serving
 from services.record.buffer import Attempts, Bounds
 from services.settings import Settings
 from services.store.cipher import Cipher, parse_key
@@ -86,10 +87,23 @@ def member_options(
     )
 
 
-async def pool(settings: Settings, stack: AsyncExitStack) -> Pool:
+async def standing(settings: Settings, stack: AsyncExitStack) -> Standing:
+    """Serve health, readiness and metrics from now on, so that a role that waits can say for what.
+
+    Raises OSError where the port is taken.
+    """
+    found = Standing()
+    app = health_app(ready=found, alive=lambda: None)
+    await stack.enter_async_context(serving(app, settings.observe.listen))
+    return found
+
+
+async def pool(
+    settings: Settings, stack: AsyncExitStack, *, standing: Standing | None = None
+) -> Pool:
     """Return connections to Postgres once it has the tables; *stack* closes them.
 
-    Raises StartError.
+    *standing* is told what is waited for. Raises StartError.
     """
     dsn = settings.postgres.dsn.get_secret_value()
     seconds = settings.dispatch.start_timeout_seconds
@@ -97,19 +111,21 @@ async def pool(settings: Settings, stack: AsyncExitStack) -> Pool:
         dsn=dsn, size=settings.postgres.pool_size, seconds=settings.postgres.timeout_seconds
     )
     stack.push_async_callback(found.close)
-    await waited_for("Postgres", found.open, seconds=seconds)
-    await waited_for("tables", lambda: all_taken(dsn), seconds=seconds)
+    await waited_for("Postgres", found.open, seconds=seconds, standing=standing)
+    await waited_for("tables", lambda: all_taken(dsn), seconds=seconds, standing=standing)
     return found
 
 
-async def producer(settings: Settings, stack: AsyncExitStack) -> KafkaProducer:
+async def producer(
+    settings: Settings, stack: AsyncExitStack, *, standing: Standing
+) -> KafkaProducer:
     """Return what writes to Kafka, connected; *stack* stops it. Raises StartError."""
     found = KafkaProducer(
         connection=connection(settings), max_record_bytes=settings.kafka.max_record_bytes
     )
     stack.push_async_callback(_stop, found)
     seconds = settings.dispatch.start_timeout_seconds
-    await waited_for("Kafka", found.start, seconds=seconds)
+    await waited_for("Kafka", found.start, seconds=seconds, standing=standing)
     return found
 
 
@@ -229,8 +245,16 @@ def user_agent(settings: Settings) -> str:
     return f"Planner-Webhooks/{VERSION} (+{settings.deliver.user_agent_url})"
 
 
-async def waited_for(what: str, start: Callable[[], Awaitable[None]], *, seconds: float) -> None:
-    """Call *start* until it works. Raises StartError after *seconds*."""
+async def waited_for(
+    what: str,
+    start: Callable[[], Awaitable[None]],
+    *,
+    seconds: float,
+    standing: Standing | None = None,
+) -> None:
+    """Call *start* until it works, and have *standing* say so. Raises StartError after *seconds*."""
+    if standing is not None:
+        standing.waits_for(what)
     until = time.perf_counter() + seconds
     while True:
         try:

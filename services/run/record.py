@@ -11,7 +11,7 @@ from services.broker.member import KafkaMember
 from services.broker.offsets import KafkaOffsets
 from services.broker.topics import all_exist
 from services.kernel.clock import SystemClock
-from services.observe.health import health_app, serving
+from services.observe.health import Standing
 from services.record.consume import Recorder
 from services.run import parts
 from services.settings import Settings
@@ -30,11 +30,11 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        recorder = await _build(settings, stack)
+        standing = await parts.standing(settings, stack)
+        recorder = await _build(settings, stack, standing)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, recorder.stop)
-        app = health_app(ready=lambda: recorder.trouble, alive=lambda: None)
-        await stack.enter_async_context(serving(app, settings.observe.listen))
+        standing.started(lambda: recorder.trouble)
         log.info("record_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(recorder.keep())
@@ -43,14 +43,16 @@ async def _run(settings: Settings) -> None:
         log.info("record_stopped")
 
 
-async def _build(settings: Settings, stack: AsyncExitStack) -> Recorder:
+async def _build(settings: Settings, stack: AsyncExitStack, standing: Standing) -> Recorder:
     seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     topic = settings.record.topic
-    pool = await parts.pool(settings, stack)
-    await parts.waited_for("topics", lambda: all_exist(connection, [topic]), seconds=seconds)
+    pool = await parts.pool(settings, stack, standing=standing)
+    await parts.waited_for(
+        "topics", lambda: all_exist(connection, [topic]), seconds=seconds, standing=standing
+    )
     offsets = KafkaOffsets(connection=connection, group=group(settings))
-    await parts.waited_for("Kafka", offsets.start, seconds=seconds)
+    await parts.waited_for("Kafka", offsets.start, seconds=seconds, standing=standing)
     stack.push_async_callback(offsets.stop)
     options = parts.member_options(
         settings, group=group(settings), topics=[topic], partition_bytes=MAX_RECORD_BYTES

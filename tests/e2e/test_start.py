@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.support.cluster import SECRETS_KEY, free_port
 from tests.support.databases import a_database
@@ -50,6 +51,11 @@ async def ended(role: str, environment: Mapping[str, str]) -> Ended:
     return Ended(process.returncode or 0, log, last)
 
 
+async def asked(url: str) -> tuple[int, object]:
+    async with ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.json()
+
+
 @pytest.fixture
 def environment(kafka: str, database: str) -> dict[str, str]:
     return {
@@ -82,11 +88,22 @@ async def test_without_kafka_it_waits_and_then_gives_up(
     assert found.code == 3
 
 
-@pytest.mark.parametrize("role", ["api", "dispatch", "record", "geofence"])
-async def test_told_to_stop_while_it_waits_it_ends_at_once_with_a_code_of_its_own(
-    role: str,
+@pytest.mark.parametrize(
+    ("role", "what"),
+    [
+        *((role, "Postgres") for role in ("api", "dispatch", "record", "geofence")),
+        ("api", "Kafka"),
+    ],
+)
+async def test_while_it_waits_it_is_alive_and_says_for_what_and_ends_at_once_when_told(
+    environment: dict[str, str], role: str, what: str
 ) -> None:
     """A container's first process ignores a signal that it doesn't handle."""
+    observe = f"127.0.0.1:{free_port()}"
+    gone = {
+        "Postgres": {"WEBHOOKS_POSTGRES__DSN": f"postgresql://u@127.0.0.1:{free_port()}/x"},
+        "Kafka": {"WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"},
+    }[what]
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("planner-webhooks")),
         role,
@@ -95,13 +112,18 @@ async def test_told_to_stop_while_it_waits_it_ends_at_once_with_a_code_of_its_ow
         env={
             **os.environ,
             "WEBHOOKS_SECRETS__KEY": SECRETS_KEY,
-            "WEBHOOKS_POSTGRES__DSN": f"postgresql://u@127.0.0.1:{free_port()}/x",
+            **environment,
+            "WEBHOOKS_OBSERVE__LISTEN": observe,
+            **gone,
         },
     )
     try:
         assert process.stderr is not None
-        while b'"what":"Postgres"' not in (line := await process.stderr.readline()):
+        while f'"what":"{what}"'.encode() not in (line := await process.stderr.readline()):
             assert line, "it ended by itself"
+        assert await asked(f"http://{observe}/healthz") == (200, {"status": "ok"})
+        waits = {"status": "no", "detail": f"waits for {what}"}
+        assert await asked(f"http://{observe}/readyz") == (503, waits)
         process.terminate()
         rest = await process.stderr.read()
         assert await process.wait() == 128 + signal.SIGTERM

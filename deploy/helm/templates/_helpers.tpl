@@ -207,12 +207,12 @@ securityContext:
 
 {{/* probes: health and readiness stand on a port of their own. */}}
 {{- define "webhooks.probes" -}}
-startupProbe: # Kafka and Postgres are waited for, 60 s by default; then the process gives up by itself
+startupProbe: # the program is loaded; while it waits for Kafka and Postgres, 60 s by default, it is alive, not ready
   httpGet: { path: /healthz, port: observe }
   periodSeconds: 2
   timeoutSeconds: 2
-  failureThreshold: 45
-readinessProbe: # a dispatcher: its partitions are loaded; the API: Postgres answers
+  failureThreshold: 15
+readinessProbe: # Kafka and Postgres answered; a dispatcher: its partitions are loaded; the API: Postgres answers
   httpGet: { path: /readyz, port: observe }
   periodSeconds: 2
   timeoutSeconds: 2

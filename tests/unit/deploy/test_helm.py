@@ -9,7 +9,7 @@ import yaml
 
 from services.cli.app import app
 from services.dispatch.ownership import LAST_SECONDS
-from services.settings import Dispatch, variables
+from services.settings import variables
 from tests.support.chart import (
     CHART,
     KUBERNETES,
@@ -150,7 +150,7 @@ def test_long_running_pods_have_the_three_probes(objects: list[Object]) -> None:
         }  # fmt: skip
         startup = container["startupProbe"]
         patience = startup["periodSeconds"] * startup["failureThreshold"]
-        assert patience > Dispatch().start_timeout_seconds  # it gives up by itself, and says why
+        assert patience >= 30  # a program of some megabytes, on a node where much else begins
 
 
 def test_a_dispatcher_is_the_same_member_after_a_restart_and_may_finish_what_it_sends(
