@@ -76,7 +76,9 @@ create table subscriptions (
     updated_at      timestamptz not null,
     deleted_at      timestamptz,
     version         bigint not null default 1,
-    epoch           bigint not null default 0 -- grows when it begins anew somewhere: see `starts`
+    epoch           bigint not null default 0, -- grows when it begins anew somewhere: see `starts`
+    client_certificate bytea,                 -- for receivers who ask for one: encrypted JSON, with its key
+    client_certificate_key_id text
 );
 create index subscriptions_by_project on subscriptions (project_id, id desc) where deleted_at is null;
 

@@ -17,6 +17,8 @@ from services.match import filters
 PATH = "/v1/subscriptions"
 KEEP = ("id", "project_id")
 """Who it is, in place of how it is."""
+SECRET, SET = ("headers", "client_certificate"), "set again"
+"""Fields that the API never shows whole: whether they differ nobody can say."""
 COLUMNS = ["action", "id", "url", "changes", "secret"]
 SHOWN = 60
 
@@ -43,13 +45,16 @@ class Step(NamedTuple):
 
     @property
     def row(self) -> Json:
-        """Return it as it is shown."""
+        """Return it as it is shown: without what may hold credentials."""
         known = self.before or {}
         return {
             "action": self.action,
             "id": known.get("id"),
             "url": self.wanted.get("url", known.get("url")),
-            "changes": self.changes,
+            "changes": {
+                name: [before, SET if name in SECRET and after else after]
+                for name, (before, after) in self.changes.items()
+            },
         }
 
 
@@ -154,8 +159,8 @@ def _left(steps: Sequence[Step], there: Sequence[Json]) -> list[Json]:
 def _same(name: str, before: object, wanted: object) -> bool:
     if name == "filter" and isinstance(wanted, dict):
         return before == _normal(wanted)
-    if name == "headers" and wanted:
-        return False  # their values are never shown: set again
+    if name in SECRET and wanted:
+        return before == wanted and name != "headers"
     return before == wanted
 
 
@@ -232,7 +237,7 @@ def _show(console: Console, rows: Sequence[Json]) -> None:
 
 def _in_words(changes: Mapping[str, Sequence[Any]]) -> str:
     return "; ".join(
-        f"{name}: {_short(before)} → {_short(after)}" if name != "headers" else "headers: set again"
+        f"{name}: {SET}" if after == SET else f"{name}: {_short(before)} → {_short(after)}"
         for name, (before, after) in changes.items()
     )
 

@@ -3,6 +3,7 @@
     access         who is calling, and what they may
     projects       tenants and their API keys
     fields         what a subscription may say: every rule with its sentence
+    certificates   what a subscription shows a receiver who asks who calls; its key is never shown
     subscriptions  make, change, pause, resume, delete; secrets
     portal         links that show one customer their webhooks
     keys           of ordered subscriptions: what holds one is tried again or given up

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from services.control import certificates
 from services.control.checks import Checker, is_storable, kind, parse_moment
 from services.deliver.addresses import AddressPolicy
-from services.kernel.clock import rfc3339
+from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import Fault
 from services.kernel.event import Json
 from services.kernel.ports.control import NameResolver
@@ -53,8 +54,8 @@ LATER: dict[str, tuple[Any, str]] = {
 """Fields whose default alone is accepted by this version, and what each would turn on."""
 
 SETTABLE = (
-    "url", "types", "description", "headers", "profile", "expand", "max_in_flight",
-    "timeout_seconds", "retry_schedule", "rate_limit", "filter", "ordered", "order_by",
+    "url", "types", "description", "headers", certificates.FIELD, "profile", "expand",
+    "max_in_flight", "timeout_seconds", "retry_schedule", "rate_limit", "filter", "ordered", "order_by",
     "on_exhausted", "delivery", *LATER,
 )  # fmt: skip
 CREATABLE = ("project_id", "signature", "start_from", *SETTABLE)
@@ -76,8 +77,9 @@ class Bounds(NamedTuple):
 class Fields:
     """Checks what was sent for a subscription, and turns it into values."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, *, clock: Clock) -> None:
         self._bounds = bounds
+        self._clock = clock
 
     async def check(  # noqa: C901, PLR0912 - one step a field
         self, check: Checker, *, creating: bool
@@ -91,6 +93,8 @@ class Fields:
             found["types"] = patterns(check)
         if "headers" in body:
             found["headers"] = _headers(check, body["headers"])
+        if certificates.FIELD in body:
+            found[certificates.FIELD] = await certificates.checked(check, clock=self._clock)
         if "description" in body:
             found["description"] = check.text("description", longest=MAX_DESCRIPTION) or ""
         if "profile" in body:
@@ -165,6 +169,7 @@ def shown(registration: Registration) -> Json:
         "types": list(registration.types),
         "description": registration.description,
         "headers": {name: mask(text) for name, text in registration.headers},
+        certificates.FIELD: certificates.shown(registration.client_certificate),
         "profile": registration.profile.value,
         "expand": list(registration.expand),
         "max_in_flight": registration.max_in_flight,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.control import certificates
 from services.control.access import Access, Caller, ForbiddenError
 from services.control.audit import Audit, Change
 from services.control.checks import Checker, parse_moment
@@ -287,8 +288,9 @@ class Subscriptions:
             raise ConflictError("the last secret can't end: rotate it instead")
 
     async def warnings(self, registration: Registration) -> Sequence[Fault]:
-        """Return what is odd about its filter now."""
-        return await self._filters.warnings(registration)
+        """Return what is odd about its filter now, and that its certificate ends."""
+        odd = await self._filters.warnings(registration)
+        return [*odd, *certificates.warnings(registration, now=self._clock.now())]
 
     async def as_sent_to(self, registration: Registration) -> Subscription:
         """Return a subscription as the sender needs it, secrets included."""
@@ -301,6 +303,7 @@ class Subscriptions:
             profile=registration.profile,
             expand=registration.expand,
             headers=registration.headers,
+            client_certificate=registration.client_certificate,
             timeout_seconds=registration.timeout_seconds,
         )
 
@@ -325,7 +328,11 @@ class Subscriptions:
             check, project_id, values["types"], check.body.get("filter")
         )
         check.faults[:] = with_marks(check)
-        return [] if check.faults else [self._new(caller, project_id, values, scheme, status)]
+        if check.faults:
+            return []
+        made = self._new(caller, project_id, values, scheme, status)
+        check.faults += certificates.unused(made[0], check)
+        return [] if check.faults else [made]
 
     async def _filter(
         self, check: Checker, project_id: ProjectId, types: Sequence[str], written: object
@@ -363,6 +370,7 @@ class Subscriptions:
             body = {**body, "delivery": merged_delivery(before.delivery, body["delivery"])}
         if isinstance(body, dict) and "headers" in body:
             body = {**body, "headers": merged_headers(before.headers, body["headers"])}
+        body = certificates.kept(body, before.client_certificate)
         check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
         for field in READ_ONLY:
             if field in check.body:
@@ -378,9 +386,11 @@ class Subscriptions:
             kept = shown_filter(before.filter)
             await self._filter(check, before.project_id, values["types"], kept)
         check.faults[:] = [*with_marks(check), *noted]
-        if not check.faults and values.get("filter") is not None:
+        if not check.faults:
             after = replace(before, **values)
-            check.faults += await self._over_limits([after], instead_of=before)
+            check.faults += certificates.unused(after, check)
+            if values.get("filter") is not None:
+                check.faults += await self._over_limits([after], instead_of=before)
         check.finish()
         return values
 

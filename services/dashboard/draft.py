@@ -15,7 +15,7 @@ from services.kernel.errors import Fault, FaultsError
 
 TOKEN, ONCE, AGAIN = "token", "once", "again"
 """Fields that every form has: whose it is; which one, so that twice is once; that it is shown again."""
-SECRET = frozenset({"key", "secret", "link", "headers"})
+SECRET = frozenset({"key", "secret", "link", "headers", "certificate_key"})
 CODE = "session"
 HOME = "/webhooks"
 NOTE = "Your session had ended, and nothing was changed. You are signed in again: do it once more."

@@ -9,6 +9,8 @@
     send        signs and sends one delivery
     signing     Standard Webhooks: v1 (HMAC-SHA256) and v1a (ed25519)
     http        the door to the network: checks addresses, bounds time and size, follows nothing
+    tls         one SSL context for all, and one per certificate that a subscription shows
+    certificates  such a certificate, as it is written: read, and all that is wrong with it
     addresses   which addresses may be called, and which URLs accepted
     outcome     how a request ended, from what the client raised or the server answered
 

@@ -6,7 +6,9 @@ task per body (measured with 64 in flight: 72 µs of CPU per request with it, 37
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import aiohttp
@@ -41,6 +43,10 @@ class Trip:
         self.tls_began: float | None = None
         self.connect: float | None = None
         self.tls: float | None = None
+
+
+TRIP: ContextVar[Trip | None] = ContextVar("trip", default=None)
+"""That of this task's request: where a socket is made for it, and TLS begins on it, is noted there."""
 
 
 class _Peers:
@@ -97,12 +103,14 @@ class Exchanger:
         body: bytes,
         trip: Trip,
         body_seconds: float = 0.0,
+        context: ssl.SSLContext | None = None,
     ) -> Answer:
         """Make one request. Raises what aiohttp raises, and ValueError for what can't be sent.
 
-        *trip* is filled in on the way; who made the socket has put its address there.
+        *trip* is filled in on the way; who made the socket has put its address there. A connection
+        that was made with *context* serves requests with the same one, and no others.
         """
-        target = self._target(url)
+        target = self._target(url) if context is None else self._made(url, context)
         head = _head(method, target, headers, len(body))
         began = self._loop.time()
         try:
@@ -191,19 +199,25 @@ class Exchanger:
     def _target(self, text: str) -> _Target:
         found = self._targets.get(text)
         if found is None:
-            url = URL(text)
-            if url.scheme not in {"http", "https"}:
-                raise aiohttp.NonHttpUrlClientError(url)
-            if not url.raw_host or url.raw_user or url.raw_password:
-                raise aiohttp.InvalidURL(url, "it has no host, or a user or password")
+            made = self._made(text, None)
             if len(self._targets) >= MAX_TARGETS:
                 self._targets.clear()
-                self._peers.clear()
-            request = aiohttp.ClientRequest("POST", url, loop=self._loop)
-            host = url.host_port_subcomponent or ""
-            peers = self._peers.setdefault(f"{url.raw_host}:{url.port}", _Peers())
-            found = self._targets[text] = _Target(request, url.raw_path_qs, host, peers)
+            found = self._targets[text] = made
         return found
+
+    def _made(self, text: str, context: ssl.SSLContext | None) -> _Target:
+        """Return a target. One with a context is not kept: it would keep the context, a megabyte."""
+        url = URL(text)
+        if url.scheme not in {"http", "https"}:
+            raise aiohttp.NonHttpUrlClientError(url)
+        if not url.raw_host or url.raw_user or url.raw_password:
+            raise aiohttp.InvalidURL(url, "it has no host, or a user or password")
+        if len(self._peers) >= MAX_TARGETS:
+            self._peers.clear()
+        request = aiohttp.ClientRequest("POST", url, loop=self._loop, ssl=context or True)
+        host = url.host_port_subcomponent or ""
+        peers = self._peers.setdefault(f"{url.raw_host}:{url.port}", _Peers())
+        return _Target(request, url.raw_path_qs, host, peers)
 
 
 def shown(host: str, port: int) -> str:

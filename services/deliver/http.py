@@ -10,9 +10,7 @@ One sweep, ten times a second, cancels requests whose time is up.
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,16 +20,16 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.resolver import ThreadedResolver
 
 from services.deliver.addresses import AddressPolicy
-from services.deliver.exchange import Exchanger, Trip, shown
+from services.deliver.exchange import TRIP, Exchanger, Trip, shown
 from services.deliver.outcome import AddressRefusedError, Ended, of_error
+from services.deliver.tls import Contexts
 from services.kernel.attempt import Outcome
 from services.kernel.ports.network import Answer
+from services.kernel.subscription import ClientCertificate
 
 SWEEP_SECONDS = 0.1
 MAX_SOCKETS = 5_000
 DNS_TTL_SECONDS = 10
-_TRIP: ContextVar[Trip | None] = ContextVar("trip", default=None)
-"""That of this task's request: where a socket is made for it, and TLS begins on it, is noted there."""
 
 
 class GuardedClient:
@@ -57,23 +55,14 @@ class GuardedClient:
         """
         self._policy = policy
         self._sources = {_family(address): address for address in sources}
-        context = _TimedContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_default_certs()
-        context.verify_flags = (
-            ssl.create_default_context().verify_flags
-        )  # stricter in newer Pythons
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if ca_file is not None:
-            context.load_verify_locations(ca_file)
-        if certificate is not None:
-            context.load_cert_chain(*certificate)
+        self._contexts = Contexts(ca_file=ca_file)
         connector = aiohttp.TCPConnector(
             limit=MAX_SOCKETS,
             keepalive_timeout=idle_seconds,
             ttl_dns_cache=DNS_TTL_SECONDS,
             resolver=_GuardedResolver(policy),
             socket_factory=self._socket,
-            ssl=context,
+            ssl=self._contexts.common(certificate),
         )
         self._connector = connector
         self._exchanger = Exchanger(
@@ -106,18 +95,26 @@ class GuardedClient:
         body: bytes,
         timeout_seconds: float,
         body_seconds: float = 0.0,
+        certificate: ClientCertificate | None = None,
     ) -> Answer:
         """Make one request and read the answer up to its cap. Never raises for what a server does."""
         trip = Trip()
-        _TRIP.set(trip)
+        TRIP.set(trip)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._deadlines[task] = self._loop.time() + timeout_seconds
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         try:
+            context = None if certificate is None else await self._contexts.of(certificate)
             return await self._exchanger.exchange(
-                method, url, headers=headers, body=body, trip=trip, body_seconds=body_seconds
+                method,
+                url,
+                headers=headers,
+                body=body,
+                trip=trip,
+                body_seconds=body_seconds,
+                context=context,
             )
         except asyncio.CancelledError:
             if task not in self._late or task.uncancel() > 0:
@@ -154,7 +151,7 @@ class GuardedClient:
         refused = self._policy.refusal(address[0])
         if refused is not None:
             raise AddressRefusedError(refused)
-        trip = _TRIP.get()
+        trip = TRIP.get()
         if trip is not None:
             trip.address = shown(address[0], address[1])
         made = socket.socket(family=family, type=kind, proto=protocol)
@@ -186,16 +183,6 @@ def check_sources(sources: Sequence[str]) -> None:
                 made.bind((address, 0))
             except OSError as error:
                 raise OSError(f"{address}: {error.strerror}") from error
-
-
-class _TimedContext(ssl.SSLContext):
-    """Notes when the connection stands and TLS begins: what a loop calls first is `wrap_bio`."""
-
-    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:  # noqa: ANN401 - as given
-        trip = _TRIP.get()
-        if trip is not None:
-            trip.tls_began = asyncio.get_running_loop().time()
-        return super().wrap_bio(*arguments, **named)
 
 
 class _GuardedResolver(AbstractResolver):

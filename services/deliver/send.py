@@ -52,7 +52,7 @@ class SigningSender:
         waited: float = 0.0,
         manner: Manner = WELL,
     ) -> Attempt:
-        """Make one request with *subscription*'s present URL, secrets and time limit."""
+        """Make one request with *subscription*'s present URL, secrets, certificate and time limit."""
         started = self._clock.time()
         began = self._clock.monotonic()
         traceparent = self._traceparent(delivery.traceparent)
@@ -66,6 +66,7 @@ class SigningSender:
             body=delivery.body,
             timeout_seconds=subscription.timeout_seconds,
             body_seconds=manner.body_seconds,
+            certificate=subscription.client_certificate,
         )
         return Attempt(
             outcome=answer.outcome,

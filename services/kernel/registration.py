@@ -8,6 +8,7 @@ from services.kernel.geofence import CoordinateOrder
 from services.kernel.ids import ApiKeyId, ProjectId, SecretId, SubscriptionId
 from services.kernel.subscription import (
     EACH,
+    ClientCertificate,
     Grouping,
     OnExhausted,
     OrderBy,
@@ -65,6 +66,7 @@ class Registration:
     types: tuple[str, ...]
     description: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    client_certificate: ClientCertificate | None = None
     profile: Profile = Profile.PLANNER_2022
     expand: tuple[str, ...] = ()
     max_in_flight: int | None = None

@@ -46,6 +46,24 @@ class SigningKey(NamedTuple):
         return f"SigningKey(scheme={self.scheme}, key=***, expires_at={self.expires_at})"
 
 
+class ClientCertificate(NamedTuple):
+    """What a receiver is shown that asks who calls (mTLS), and the key that proves it."""
+
+    certificate: str
+    """PEM; ours first, then those that lead to an authority."""
+    key: str
+    """PEM (PKCS #8). Never logged, and shown to nobody."""
+    subject: str
+    """As in RFC 4514: `CN=hooks,O=Planner`."""
+    not_after: float
+    """Unix seconds."""
+    sha256: str
+    """Of the certificate itself, 64 hex: tells one from the next."""
+
+    def __repr__(self) -> str:
+        return f"ClientCertificate(subject={self.subject!r}, sha256={self.sha256[:8]}…, key=***)"
+
+
 class Ordered(StrEnum):
     """Whether requests of one key wait for each other."""
 
@@ -105,6 +123,8 @@ class Subscription:
     """`stops`, `routes`: kept in `plan.*` and `route.*` up to the size limit."""
     headers: tuple[tuple[str, str], ...] = ()
     """Static headers to add."""
+    client_certificate: ClientCertificate | None = None
+    """Shown to the receiver in place of the installation's own; None: that one, if there is one."""
     status: Status = Status.ACTIVE
     max_in_flight: int | None = None
     """Ceiling of requests at once and worker; None: from the settings."""

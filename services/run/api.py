@@ -193,7 +193,8 @@ async def _build(
             resolver=NameChecker(policy=policy, seconds=RESOLVE_SECONDS),
             max_in_flight=settings.deliver.max_in_flight_per_subscription,
             timeout_seconds=settings.deliver.timeout_seconds,
-        )
+        ),
+        clock=clock,
     )
     entries = PostgresAudit(pool=pool)
     audit = Audit(store=entries, clock=clock, entropy=os.urandom)

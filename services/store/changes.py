@@ -19,6 +19,7 @@ from services.kernel.subscription import (
     Status,
     Subscription,
 )
+from services.store import certificates
 from services.store.cipher import Cipher, Encrypted
 from services.store.notifications import notifications
 from services.store.operations import about, keep
@@ -104,6 +105,7 @@ class PostgresSubscriptionSource:
             profile=Profile(row["profile"]),
             expand=tuple(row["expand"]),
             headers=self._headers(row),
+            client_certificate=certificates.opened(self._cipher, row),
             status=Status(row["status"]),
             max_in_flight=row["max_in_flight"],
             timeout_seconds=row["timeout_seconds"],

@@ -12,6 +12,7 @@ from services.kernel.lane import Start
 from services.kernel.operation import About, secret_rotated
 from services.kernel.registration import NewSecret, Page, ProjectUsage, Registration, Secret
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey, Status
+from services.store import certificates
 from services.store.cipher import Cipher, Encrypted
 from services.store.lanes import start_columns
 from services.store.operations import keep
@@ -46,12 +47,11 @@ class PostgresRegistrations:
         sql = queries()
         async with self._pool.transaction() as connection:
             for registration, secret in rows:
-                sealed = self._sealed_headers(registration)
                 await connection.execute(
                     sql["add_subscription"],
                     registration.id,
                     registration.project_id,
-                    *_settings(registration, sealed),
+                    *self._settings(registration),
                     registration.created_by,
                     registration.created_at,
                     registration.updated_at,
@@ -103,14 +103,13 @@ class PostgresRegistrations:
         starts: Sequence[Start] = (),
     ) -> bool:
         """Overwrite it if it still has *version*, with what begins anew; tell whether it had."""
-        sealed = self._sealed_headers(registration)
         sql = queries()
         async with self._pool.transaction() as connection:
             replaced = await connection.fetch(
                 sql["replace_subscription"],
                 registration.id,
                 version,
-                *_settings(registration, sealed),
+                *self._settings(registration),
                 registration.failures_reset_at,
                 registration.updated_at,
                 1 if starts else 0,
@@ -216,6 +215,13 @@ class PostgresRegistrations:
             secret.created_at,
         )
 
+    def _settings(self, registration: Registration) -> tuple[Any, ...]:
+        sealed = self._sealed_headers(registration)
+        certificate = certificates.sealed(
+            self._cipher, registration.id, registration.client_certificate
+        )
+        return *_settings(registration, sealed), *certificate
+
     def _sealed_headers(self, registration: Registration) -> Encrypted | None:
         if not registration.headers:
             return None
@@ -235,6 +241,7 @@ class PostgresRegistrations:
             types=tuple(row["types"]),
             description=row["description"],
             headers=tuple(headers.items()),
+            client_certificate=certificates.opened(self._cipher, row),
             profile=Profile(row["profile"]),
             expand=tuple(row["expand"]),
             max_in_flight=row["max_in_flight"],

@@ -29,6 +29,9 @@ class Rotation:
         return {
             "secrets": await self._all_of(sql["stale_secrets"], sql["reseal_secret"]),
             "headers": await self._all_of(sql["stale_headers"], sql["reseal_headers"]),
+            "certificates": await self._all_of(
+                sql["stale_certificates"], sql["reseal_certificate"]
+            ),
             "answers": await self._all_of(sql["stale_answers"], sql["reseal_answer"]),
         }
 

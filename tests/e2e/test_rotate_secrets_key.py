@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from services.deliver.verify import parse, verify
+from tests.support.certificates import Authority
 from tests.support.cluster import SECRETS_KEY, Receiver, a_cluster, receiving
 from tests.support.eventually import eventually
 
@@ -31,8 +32,18 @@ def all_valid(receiver: Receiver, secret: str) -> bool:
 async def test_the_encryption_key_is_rotated_without_a_pause(
     kafka: str, database: str, tmp_path: Path
 ) -> None:
-    async with receiving() as receiver, a_cluster(kafka, database, tmp_path) as cluster:
-        made = await cluster.subscribed(receiver.url, headers={"X-Token": "t"})
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.pair("us.example")
+    trusted = {"WEBHOOKS_DELIVER__CA_FILE": str(authority.file)}
+    async with (
+        receiving(tls=authority.asking()) as receiver,
+        a_cluster(kafka, database, tmp_path, settings=trusted) as cluster,
+    ):
+        made = await cluster.subscribed(
+            receiver.url,
+            headers={"X-Token": "t"},
+            client_certificate={"certificate": certificate, "key": key},
+        )
         both = {"WEBHOOKS_SECRETS__KEY": SECRETS_KEY, "WEBHOOKS_SECRETS__PREVIOUS_KEYS": NEW}
         worker = await cluster.start(**both)
         ids = await cluster.produce(20)
@@ -48,7 +59,7 @@ async def test_the_encryption_key_is_rotated_without_a_pause(
         assert process.returncode == 0
         rows = [orjson.loads(line) for line in out.splitlines()]
         done = {row["what"]: row["encrypted anew"] for row in rows}
-        assert (done["secrets"], done["headers"]) == (1, 1)
+        assert (done["secrets"], done["headers"], done["certificates"]) == (1, 1, 1)
 
         ids += await cluster.produce(20)  # the worker reads what the other key encrypted
         await eventually(lambda: receiver.ids().keys() >= set(ids), within=30)
@@ -58,4 +69,6 @@ async def test_the_encryption_key_is_rotated_without_a_pause(
         await eventually(lambda: receiver.ids().keys() >= set(ids), within=30)
         assert set(receiver.ids().values()) == {1}
         assert all_valid(receiver, made["secret"])
-        assert all(seen.headers["X-Token"] == "t" for seen in receiver.seen)
+        assert {(seen.headers["X-Token"], seen.shown) for seen in receiver.seen} == {
+            ("t", "us.example")
+        }

@@ -5,15 +5,19 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.deliver.addresses import AddressPolicy
+from services.deliver.certificates import read
 from services.deliver.http import GuardedClient
+from services.deliver.tls import Contexts
 from services.kernel.attempt import Outcome
 from services.kernel.ports.network import Answer
+from services.kernel.subscription import ClientCertificate
 from tests.support.certificates import Authority
 
 CAP = 4_096
@@ -26,12 +30,16 @@ class Server:
     answer: bytes
     port: int = 0
     peers: list[str] = field(default_factory=list)
+    shown: list[str | None] = field(default_factory=list)
+    """Who the certificate of each connection is of."""
     connections: list[list[bytes]] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         got: list[bytes] = []
         self.connections.append(got)
         self.peers.append(writer.get_extra_info("peername")[0])
+        certificate = writer.get_extra_info("peercert")
+        self.shown.append(certificate["subject"][0][0][1] if certificate else None)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -68,7 +76,12 @@ async def client() -> AsyncIterator[GuardedClient]:
 
 
 async def post(
-    client: GuardedClient, server: Server, *, scheme: str = "http", **headers: str
+    client: GuardedClient,
+    server: Server,
+    *,
+    scheme: str = "http",
+    certificate: ClientCertificate | None = None,
+    **headers: str,
 ) -> Answer:
     return await client.request(
         "POST",
@@ -76,6 +89,7 @@ async def post(
         headers={"webhook-id": "evt_1", **headers},
         body=b'{"a":1}',
         timeout_seconds=5,
+        certificate=certificate,
     )
 
 
@@ -228,13 +242,81 @@ async def test_where_no_chosen_address_reaches_a_receiver_nothing_leaves() -> No
 
 async def test_a_receiver_who_asks_for_our_certificate_is_shown_it(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "receivers")
-    asks = authority.server()
-    asks.verify_mode = ssl.CERT_REQUIRED
-    asks.load_verify_locations(authority.file)
     ours = str(authority.pem("hooks.example.com"))
-    async with answering(FINE, tls=asks) as server:
+    async with answering(FINE, tls=authority.asking()) as server:
         async with a_client(ca_file=str(authority.file), certificate=(ours, ours)) as client:
             assert (await post(client, server, scheme="https")).outcome is Outcome.OK
         async with a_client(ca_file=str(authority.file)) as client:
             assert (await post(client, server, scheme="https")).outcome is not Outcome.OK
     assert [len(requests) for requests in server.connections if requests] == [1]
+
+
+def of(authority: Authority, subject: str) -> ClientCertificate:
+    """Return a certificate for *subject* as a subscription has it."""
+    found = read(*authority.pair(subject), now=datetime.now(UTC))
+    assert found.certificate is not None, found.faults
+    return found.certificate
+
+
+async def test_each_subscription_shows_its_own_certificate_on_connections_of_its_own(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path, "receivers")
+    ours = str(authority.pem("installation.example"))
+    first, second = of(authority, "first.example"), of(authority, "second.example")
+    async with (
+        answering(FINE, tls=authority.asking()) as server,
+        a_client(ca_file=str(authority.file), certificate=(ours, ours)) as client,
+    ):
+        for certificate in (first, second, None) * 3:
+            answer = await post(client, server, scheme="https", certificate=certificate)
+            assert answer.outcome is Outcome.OK
+    assert server.shown == ["first.example", "second.example", "installation.example"]
+    assert [len(requests) for requests in server.connections] == [3, 3, 3]
+
+
+async def test_of_many_requests_at_once_none_shows_the_certificate_of_another(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path, "receivers")
+    certificates = {name: of(authority, name) for name in ("a.example", "b.example", "c.example")}
+    async with (
+        answering(FINE, tls=authority.asking(insisting=False)) as server,
+        a_client(ca_file=str(authority.file)) as client,
+    ):
+        answers = await asyncio.gather(
+            *(
+                post(client, server, scheme="https", certificate=certificate, who=name)
+                for name, certificate in [*certificates.items(), ("nobody", None)] * 8
+            )
+        )
+    assert {answer.outcome for answer in answers} == {Outcome.OK}
+    for shown, requests in zip(server.shown, server.connections, strict=True):
+        assert {bytes(shown or "nobody", "ascii")} == {
+            request.split(b"who: ")[1].split(b"\r\n")[0] for request in requests
+        }
+
+
+async def test_a_receiver_who_does_not_know_our_certificate_says_so(tmp_path: Path) -> None:
+    theirs, ours = Authority(tmp_path, "theirs"), Authority(tmp_path, "ours")
+    async with (
+        answering(FINE, tls=theirs.asking()) as server,
+        a_client(ca_file=str(theirs.file)) as client,
+    ):
+        for certificate in (None, of(ours, "stranger.example")):
+            answer = await post(client, server, scheme="https", certificate=certificate)
+            assert answer.outcome is Outcome.TLS
+            assert "certificate" in (answer.error or "")
+    assert not any(server.connections)
+
+
+async def test_contexts_are_few_however_many_certificates_there_are(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "receivers")
+    contexts = Contexts(ca_file=None, most=2)
+    first, second, third = (of(authority, name) for name in ("a.example", "b.example", "c.example"))
+    made = await contexts.of(first)
+    await contexts.of(second)
+    assert await contexts.of(first) is made
+    await contexts.of(third)  # in place of the second, which was used longest ago
+    assert await contexts.of(first) is made
+    assert len(contexts) == 2

@@ -5,6 +5,7 @@ import base64
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import openapi_spec_validator
@@ -20,6 +21,7 @@ from services.deliver import verify as rules
 from services.deliver.signing import parse_secret, sign
 from services.kernel.subscription import Profile, SignatureScheme, SigningKey
 from tests.support import openapi
+from tests.support.certificates import Authority
 from tests.support.cluster import (
     ADMIN_KEY,
     Cluster,
@@ -680,6 +682,77 @@ async def test_a_change_is_a_merge_patch_and_gives_a_new_etag(owner: Caller) -> 
     same = await owner("PATCH", path, {"description": "new"})
     assert same.headers["ETag"] == cleared.headers["ETag"], "nothing was changed"
     assert (await owner("GET", path)).headers["ETag"] == '"4"'
+
+
+async def test_a_client_certificate_is_shown_by_whose_it_is_and_its_key_never(
+    owner: Caller, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    (first, key), (second, other) = authority.pair("first.example"), authority.pair("b.example")
+    wanted = {"certificate": first, "key": key}
+    body = {"url": URL, "types": ["*"], "client_certificate": wanted}
+    made = await owner("POST", "/v1/subscriptions", body, status=201)
+    path = f"/v1/subscriptions/{made.json['id']}"
+    shown = made.json["client_certificate"]
+    assert shown.keys() == {"subject", "not_after", "sha256"}
+    assert shown["subject"] == "CN=first.example"
+    assert [each["code"] for each in made.json["warnings"]] == ["certificate_ends"]  # in a day
+
+    same = [{"client_certificate": each} for each in (shown, wanted)] + [{"description": ""}]
+    for patch in same:  # as it is shown, as it was written, and left out
+        assert (await owner("PATCH", path, patch)).headers["ETag"] == '"1"'
+    patch = {"client_certificate": {"certificate": second, "key": other}}
+    changed = await owner("PATCH", path, patch)
+    assert changed.json["client_certificate"]["subject"] == "CN=b.example"
+    for answer in (
+        made,
+        changed,
+        await owner("GET", path),
+        await owner("GET", "/v1/subscriptions"),
+    ):
+        assert b"BEGIN" not in answer.body
+    entries = await owner("GET", f"/v1/audit?object={made.json['id']}")
+    told = entries.json["data"][0]
+    assert (told["before"], told["after"]) == (
+        {"client_certificate": shown},
+        {"client_certificate": changed.json["client_certificate"]},
+    )
+    assert b"BEGIN" not in entries.body
+    gone = await owner("PATCH", path, {"client_certificate": None})
+    assert (gone.json["client_certificate"], gone.json["warnings"]) == (None, [])
+
+
+async def test_all_faults_of_a_client_certificate_are_told_at_once(
+    owner: Caller, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.pair("first.example")
+    expired, _ = authority.pair("expired.example", expired=True)
+    at = "/client_certificate"
+    faulty: list[tuple[object, list[tuple[str, str]]]] = [
+        ("PEM", [(at, "type")]),
+        ({"cert": certificate}, [(f"{at}/cert", "unknown_field"), (f"{at}/certificate", "required"),
+                                 (f"{at}/key", "required")]),
+        ({"certificate": certificate, "key": 5}, [(f"{at}/key", "type")]),
+        ({"certificate": expired, "key": key}, [(f"{at}/certificate", "expired"),
+                                                (f"{at}/key", "mismatch")]),
+        ({"certificate": "x" * 32_769, "key": ""}, [(f"{at}/certificate", "limit"),
+                                                    (f"{at}/key", "empty")]),
+    ]  # fmt: skip
+    for written, faults in faulty:
+        body = {"url": "nowhere", "types": ["*"], "client_certificate": written}
+        answer = await owner("POST", "/v1/subscriptions", body, status=422)
+        assert answer.faults[-len(faults) :] == faults
+        assert ("/url", "scheme") in answer.faults
+    plain = {"url": "http://127.0.0.1/", "types": ["*"]}
+    pair = {"certificate": certificate, "key": key}
+    answer = await owner(
+        "POST", "/v1/subscriptions", {**plain, "client_certificate": pair}, status=422
+    )
+    assert answer.faults == [(at, "scheme")]
+    made = await owner.make(client_certificate=pair)
+    answer = await owner("PATCH", f"/v1/subscriptions/{made['id']}", plain, status=422)
+    assert answer.faults == [("/url", "scheme")]
 
 
 async def test_of_two_who_change_what_they_read_the_second_is_told(owner: Caller) -> None:

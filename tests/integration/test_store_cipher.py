@@ -17,6 +17,7 @@ from services.store.rotation import Rotation
 from tests.support.databases import connected
 from tests.support.rows import (
     NOW,
+    a_certificate,
     a_cipher,
     a_pool,
     a_project,
@@ -50,7 +51,10 @@ def rotation(pool: Pool, *keys: bytes) -> Rotation:
 
 
 async def key_ids(database: str) -> tuple[list[str], list[str]]:
-    """Return with which keys secrets and static headers are encrypted, in the order of creation."""
+    """Return with which keys secrets and static headers are encrypted, in the order of creation.
+
+    A client certificate is written with the headers of its subscription, and comes with them.
+    """
     async with connected(database) as connection:
         secrets = await connection.fetch("select key_id from secrets order by created_at")
         headers = await connection.fetch("select headers_key_id from subscriptions order by id")
@@ -110,6 +114,25 @@ async def test_a_secret_copied_to_another_row_signs_nothing(database: str, pool:
         await store(pool).signing_keys(SubscriptionId(mine.id))
 
 
+@pytest.mark.parametrize("column", ["client_certificate", "headers"])
+async def test_a_certificate_and_headers_stay_what_and_whose_they_are(
+    database: str, pool: Pool, column: str
+) -> None:
+    """Moved to another row, or to the other column of the same one."""
+    mine = a_registration(headers=HEADERS, client_certificate=a_certificate())
+    theirs = a_registration(headers=HEADERS, client_certificate=a_certificate("CN=theirs"))
+    await store(pool).add([(mine, a_secret()), (theirs, a_secret())])
+    async with connected(database) as connection:
+        await connection.execute(
+            "update subscriptions set client_certificate ="  # noqa: S608 - a column's name
+            f" (select {column} from subscriptions where id = $1) where id = $2",
+            theirs.id if column == "client_certificate" else mine.id,
+            mine.id,
+        )
+    with pytest.raises(CipherError, match="altered or moved"):
+        await store(pool).get(SubscriptionId(mine.id))
+
+
 async def test_answers_kept_before_a_rotation_are_given_again_after_it(pool: Pool) -> None:
     kept = PostgresAnswers(pool=pool, cipher=a_cipher(OLD))
     day = timedelta(hours=24)
@@ -124,23 +147,28 @@ async def test_answers_kept_before_a_rotation_are_given_again_after_it(pool: Poo
 async def test_everything_comes_under_the_new_key_and_the_old_one_may_go(
     database: str, pool: Pool
 ) -> None:
-    registrations = [a_registration(headers=HEADERS), a_registration()]
+    registrations = [
+        a_registration(headers=HEADERS, client_certificate=a_certificate()), a_registration(),
+    ]  # fmt: skip
     secrets = [a_secret(), a_secret(at=after(1))]
     await store(pool, OLD).add(list(zip(registrations, secrets, strict=True)))
     day = timedelta(hours=24)
     kept = PostgresAnswers(pool=pool, cipher=a_cipher(OLD))
     await kept.begin("caller", "key", b"hash", at=NOW, after=NOW - day)
     await kept.finish("caller", "key", status=201, headers={}, body=b"once")
-    assert await rotation(pool, NEW, OLD).run() == {"secrets": 2, "headers": 1, "answers": 1}
+    assert await rotation(pool, NEW, OLD).run() == {
+        "secrets": 2, "headers": 1, "certificates": 1, "answers": 1,
+    }  # fmt: skip
     assert await key_ids(database) == ([key_id(NEW)] * 2, [key_id(NEW), None])
     loaded = await source(pool, NEW).load_all()
     assert {row.keys for row in loaded} == {(secret.key,) for secret in secrets}
+    assert [row.client_certificate for row in loaded] == [a_certificate(), None]
     assert await store(pool, NEW).get(registrations[0].id) == registrations[0]
     answers = PostgresAnswers(pool=pool, cipher=a_cipher(NEW))
     stored = await answers.begin("caller", "key", b"hash", at=NOW, after=NOW - day)
     assert stored is not None
     assert stored.body == b"once"
-    assert await rotation(pool, NEW).run() == {"secrets": 0, "headers": 0, "answers": 0}
+    assert set((await rotation(pool, NEW).run()).values()) == {0}
 
 
 async def test_a_rotation_without_the_old_key_changes_nothing_and_names_it(

@@ -33,6 +33,7 @@ from tests.support.rows import (
     EVENTS,
     NOW,
     PROJECT,
+    a_certificate,
     a_cipher,
     a_delivery,
     a_pool,
@@ -117,6 +118,7 @@ async def test_a_subscription_reads_as_it_was_written(store: PostgresRegistratio
         types=("plan.*", "service.report"),
         description="plaça",
         headers=(("Authorization", "Bearer secret"),),
+        client_certificate=a_certificate(),
         profile=Profile.ROUTAL_2,
         expand=("stops", "routes"),
         max_in_flight=7,
@@ -151,7 +153,9 @@ async def test_static_headers_and_secrets_are_not_readable_in_the_database(
     database: str, store: PostgresRegistrations
 ) -> None:
     secret = a_secret(key=b"this is the secret of a customer")
-    registration = a_registration(headers=(("Authorization", "Bearer hidden-token"),))
+    registration = a_registration(
+        headers=(("Authorization", "Bearer hidden-token"),), client_certificate=a_certificate()
+    )
     await store.add([(registration, secret)])
     await store.replace(replace(registration, description="new"), version=1)
     async with connected(database) as connection:
@@ -159,6 +163,7 @@ async def test_static_headers_and_secrets_are_not_readable_in_the_database(
             for row in await connection.fetch(f"select * from {table}"):  # noqa: S608
                 stored = repr(tuple(row))
                 assert "hidden-token" not in stored
+                assert "hidden key" not in stored
                 assert "this is the secret" not in stored
 
 

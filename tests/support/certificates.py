@@ -42,6 +42,19 @@ class Authority:
         )
         return file
 
+    def pair(self, subject: str, *, expired: bool = False) -> tuple[str, str]:
+        """Return a fresh certificate for *subject* and its key, PEM."""
+        text = self.pem(subject, expired=expired).read_text()
+        at = text.index("-----BEGIN CERTIFICATE")
+        return text[at:], text[:at]
+
+    def asking(self, *, insisting: bool = True) -> ssl.SSLContext:
+        """Return the context of a server that asks for a certificate of ours."""
+        context = self.server()
+        context.verify_mode = ssl.CERT_REQUIRED if insisting else ssl.CERT_OPTIONAL
+        context.load_verify_locations(self.file)
+        return context
+
     def server(self, subject: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
         """Return the context of a server with a fresh certificate for *subject*."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -42,6 +42,8 @@ class Seen:
     at: float
     headers: Mapping[str, str]
     body: bytes
+    shown: str | None = None
+    """Who the certificate of the connection is of, where one was asked for."""
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Receiver:
             at=time.time(),
             headers=dict(request.headers),
             body=await request.read(),
+            shown=_shown(request),
         )
         self.seen.append(seen)
         await asyncio.sleep(self.delays.get(request.path, 0.0))
@@ -70,6 +73,11 @@ class Receiver:
     def ids(self, path: str | None = None) -> Counter[str]:
         """Count requests by event id."""
         return Counter(seen.id for seen in self.seen if path in (None, seen.path))
+
+
+def _shown(request: web.Request) -> str | None:
+    certificate = request.get_extra_info("peercert")
+    return certificate["subject"][0][0][1] if certificate else None
 
 
 @asynccontextmanager

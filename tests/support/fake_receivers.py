@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from services.kernel.attempt import Outcome
 from services.kernel.ports.network import Answer
+from services.kernel.subscription import ClientCertificate
 from tests.support.processes import later
 from tests.support.server import no_time
 
@@ -122,6 +123,7 @@ class FakeHttp:
         body: bytes,
         timeout_seconds: float,
         body_seconds: float = 0.0,  # noqa: ARG002 - workers send at once
+        certificate: ClientCertificate | None = None,  # noqa: ARG002 - nobody asks for one here
     ) -> Answer:
         """Make one request."""
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

@@ -12,7 +12,7 @@ from services.kernel.event import Partition, Position
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
 from services.kernel.ports.store import Stand
 from services.kernel.registration import NewSecret, Project, Registration
-from services.kernel.subscription import SignatureScheme, SigningKey
+from services.kernel.subscription import ClientCertificate, SignatureScheme, SigningKey
 from services.store.cipher import Cipher
 from services.store.pool import Pool
 from services.store.projects import PostgresProjects
@@ -68,6 +68,13 @@ def a_registration(**fields: object) -> Registration:
             "updated_at": NOW,
             **fields,
         }
+    )
+
+
+def a_certificate(subject: str = "CN=hooks.example.com") -> ClientCertificate:
+    """Return one that no TLS has seen: texts of it and its key."""
+    return ClientCertificate(
+        "a certificate", f"the hidden key of {subject}", subject, NOW.timestamp(), "0" * 64
     )
 
 

@@ -58,7 +58,11 @@ async def save(visit: Visit) -> web.StreamResponse:
     body, faults = webhook_form.body_of(visit.typed, visit.several, found.body)
     wrong = faults or await _patched(visit, id_, body, tag)
     if wrong:
-        form, shown = Form(visit.typed, wrong), _settings(found.body, tag)
+        typed = {name: text for name, text in visit.typed.items() if name != "certificate_key"}
+        form, shown = (
+            Form(typed, wrong),
+            _settings(found.body, tag),
+        )  # no key goes back to a browser
         return visit.render("webhook_settings.html", status=422, form=form, **shown)
     return visit.redirect(
         f"/webhooks/{id_}/settings", note="Saved. It is in force within a second."

@@ -41,6 +41,9 @@ FIELDS = {
     for name in (
         "description", "url", "types", "filter", "headers", "retry_schedule", *NUMBERS, *CHOSEN,
     )
+} | {
+    "/client_certificate/key": "f-certificate_key",
+    "/client_certificate": "f-certificate",
 }  # fmt: skip
 """Where each field of the body stands on the page."""
 
@@ -86,7 +89,7 @@ def body_of(
     if typed.get("headers", "").strip() or "drop_headers" in typed:
         gone = dict.fromkeys(webhook["headers"])  # what is typed replaces all of them
         found["headers"] = {**gone, **_headers(typed.get("headers", ""))}
-    return found, faults
+    return found | _certificate(typed), faults
 
 
 def filter_of(text: str) -> tuple[Any, list[Fault]]:
@@ -98,6 +101,13 @@ def filter_of(text: str) -> tuple[Any, list[Fault]]:
     except NotJsonError as error:
         message = f"line {error.line}, column {error.column}: {error.problem}"
         return None, [Fault("json", message, "/filter")]
+
+
+def _certificate(typed: Mapping[str, str]) -> dict[str, Any]:
+    pair = [typed.get(name, "").strip() for name in ("certificate", "certificate_key")]
+    if any(pair):
+        return {"client_certificate": dict(zip(("certificate", "key"), pair, strict=True))}
+    return {"client_certificate": None} if "drop_certificate" in typed else {}
 
 
 def _headers(text: str) -> dict[str, str]:

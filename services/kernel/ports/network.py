@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
-from services.kernel.subscription import Subscription
+from services.kernel.subscription import ClientCertificate, Subscription
 
 
 class Sender(Protocol):
@@ -70,8 +70,10 @@ class HttpClient(Protocol):
         body: bytes,
         timeout_seconds: float,
         body_seconds: float = 0.0,
+        certificate: ClientCertificate | None = None,
     ) -> Answer:
         """Make one request and read the answer up to its cap. Never raises for what a server does.
 
         *body_seconds*: the body trickles for so long, and `first_byte` counts from its beginning.
+        *certificate* is shown to a server that asks for one, on connections of its own.
         """

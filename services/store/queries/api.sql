@@ -97,10 +97,10 @@ delete from portal_links where least(expires_at, revoked_at) < $1;
 insert into subscriptions (
     id, project_id, url, types, description, headers, headers_key_id, profile, expand,
     max_in_flight, timeout_seconds, retry_schedule, rate_limit, ordered, order_by, on_exhausted,
-    delivery, filter, max_age_seconds, start_from, status, status_reason, status_at, created_by,
-    created_at, updated_at, version)
+    delivery, filter, max_age_seconds, start_from, status, status_reason, status_at,
+    client_certificate, client_certificate_key_id, created_by, created_at, updated_at, version)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27);
+    $21, $22, $23, $24, $25, $26, $27, $28, $29);
 
 -- name: add_secret
 -- Store a signing secret, encrypted.
@@ -139,8 +139,8 @@ update subscriptions set
     expand = $9, max_in_flight = $10, timeout_seconds = $11, retry_schedule = $12,
     rate_limit = $13, ordered = $14, order_by = $15, on_exhausted = $16, delivery = $17,
     filter = $18, max_age_seconds = $19, start_from = $20, status = $21, status_reason = $22,
-    status_at = $23, failures_reset_at = $24, updated_at = $25,
-    version = version + 1, epoch = epoch + $26
+    status_at = $23, client_certificate = $24, client_certificate_key_id = $25,
+    failures_reset_at = $26, updated_at = $27, version = version + 1, epoch = epoch + $28
 where id = $1 and version = $2 and deleted_at is null
 returning id;
 

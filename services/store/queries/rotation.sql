@@ -19,6 +19,19 @@ where headers_key_id <> $1 order by id limit $2;
 update subscriptions set headers_key_id = $3, headers = $4 where id = $1 and headers = $2
 returning 1;
 
+-- name: stale_certificates
+-- Client certificates that another key encrypts than this one; bound to more than the id.
+select id || '/client_certificate' as id, client_certificate_key_id as key_id,
+    client_certificate as ciphertext
+from subscriptions
+where client_certificate_key_id <> $1 order by id limit $2;
+
+-- name: reseal_certificate
+-- The same certificate under another key, unless it changed meanwhile.
+update subscriptions set client_certificate_key_id = $3, client_certificate = $4
+where id = split_part($1, '/', 1) and client_certificate = $2
+returning 1;
+
 -- name: stale_answers
 -- Kept answers that another key encrypts than this one.
 select caller || key as id, body_key_id as key_id, body as ciphertext from idempotency

@@ -317,7 +317,8 @@ order by r."offset";
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
     s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
     s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
-    s.failures_reset_at, s.version, s.epoch, s.start_from
+    s.failures_reset_at, s.version, s.epoch, s.start_from, s.client_certificate,
+    s.client_certificate_key_id
 from subscriptions s
 where s.deleted_at is null
 order by s.id;
@@ -327,7 +328,8 @@ order by s.id;
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
     s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
     s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
-    s.failures_reset_at, s.version, s.epoch, s.start_from
+    s.failures_reset_at, s.version, s.epoch, s.start_from, s.client_certificate,
+    s.client_certificate_key_id
 from subscriptions s
 where s.deleted_at is null and s.id = any ($1::text[])
 order by s.id;

@@ -12,6 +12,7 @@ from services.kernel.attempt import Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.network import Answer
+from services.kernel.subscription import ClientCertificate
 from tests.support.factories import a_subscription, an_event
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -48,6 +49,7 @@ class Answering:
         body: bytes,  # noqa: ARG002
         timeout_seconds: float,  # noqa: ARG002
         body_seconds: float = 0.0,  # noqa: ARG002
+        certificate: ClientCertificate | None = None,  # noqa: ARG002
     ) -> Answer:
         return Answer(Outcome.HTTP, 503, self._headers, b"", None, None)
 
