@@ -1,12 +1,13 @@
 """A record becomes an event, or says why it is none."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services import catalogue
@@ -18,6 +19,7 @@ from services.render import render
 from tests.support.factories import PROJECT, a_body, a_record
 
 MAX_BYTES = 100_000
+EXAMPLES = 20_000 if os.environ.get("WEBHOOKS_TEST_LONG") else 100
 OTHER = "5e208446c97efa37d4830bff"
 CLOUDEVENT = {
     "specversion": "1.0",
@@ -311,6 +313,8 @@ header_names = st.sampled_from(
 )
 
 
+@pytest.mark.timeout(600)
+@settings(max_examples=EXAMPLES)
 @given(
     value=st.none()
     | st.binary(max_size=64)
@@ -467,6 +471,8 @@ header_names = st.sampled_from([*BINARY, "content-type", "traceparent", "project
 headers = st.dictionaries(header_names, st.none() | st.binary(max_size=60), max_size=6)
 
 
+@pytest.mark.timeout(600)
+@settings(max_examples=EXAMPLES)
 @given(value=values, about=headers, key=st.none() | st.binary(max_size=60))
 def test_whatever_a_producer_writes_is_an_event_or_said_to_be_none(
     value: bytes | None, about: dict[str, bytes | None], key: bytes | None
