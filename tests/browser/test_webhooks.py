@@ -1,10 +1,12 @@
 """What people do with their webhooks, in a browser."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from services.control.tail import MAX_PER_KEY
+from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor, a_key
 
@@ -148,6 +150,36 @@ async def test_settings_keep_what_was_typed_and_show_the_apis_own_words(
     assert found["types"] == ["plan.created", "plan.updated"]
     page = await owner.goto(f"/webhooks/{id_}/audit")
     assert "Renamed" in await page.inner_text("main")
+
+
+async def test_a_client_certificate_is_written_and_its_key_never_comes_back(
+    owner: Visitor, site: Site, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    (certificate, key), (_, other) = authority.pair("us.example"), authority.pair("other.example")
+    id_ = await made(site, "certificate")
+    page = await owner.goto(f"/webhooks/{id_}/settings")
+    await page.get_by_label("URL").fill("https://127.0.0.1:9/hook")
+    await page.locator("#f-certificate").fill(certificate)
+    await page.locator("#f-certificate_key").fill(other)
+    await page.get_by_role("button", name="Save").click()
+    await page.locator("#f-certificate_key-wrong-1").wait_for()
+    assert await page.inner_text("#f-certificate_key-wrong-1") == (
+        "the key is not that of the certificate"
+    )
+    assert (await page.input_value("#f-certificate")).startswith("-----BEGIN CERTIFICATE")
+    assert await page.input_value("#f-certificate_key") == ""
+    assert other.splitlines()[1] not in await page.content()
+    await page.locator("#f-certificate_key").fill(key)
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_text("Saved.").wait_for()
+    assert "CN=us.example" in await page.inner_text("main")
+    page = await owner.goto(f"/webhooks/{id_}")
+    assert "the certificate ends on" in await page.inner_text("#standing")
+    page = await owner.goto(f"/webhooks/{id_}/settings")
+    await page.get_by_label("Show no certificate any more").check()
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_text("There is none of this webhook's own.").wait_for()
 
 
 async def test_two_people_dont_overwrite_each_other(owner: Visitor, site: Site) -> None:
