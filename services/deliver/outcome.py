@@ -46,6 +46,9 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
             return Ended(Outcome.RESET, "the connection was closed without an answer")
         case HttpProcessingError():
             return Ended(Outcome.RESET, f"the answer is no HTTP: {_first_line(error.message)}")
+        case OSError(__cause__=ssl.SSLError() as alert):
+            # TLS 1.3: who wants another certificate says so once the connection stands.
+            return Ended(Outcome.TLS, f"TLS failed: {_words(alert)}")
         case OSError():
             return Ended(Outcome.RESET, f"the connection broke: {error.strerror or error}")
         case aiohttp.ClientPayloadError():
@@ -59,6 +62,11 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
             return Ended(Outcome.BLOCKED, f"the URL can't be called: {error}")
         case _:
             return Ended(Outcome.RESET, f"{type(error).__name__}: {error}")
+
+
+def _words(alert: ssl.SSLError) -> str:
+    """Return what the other side gave as its reason: `certificate required`, `unknown ca`."""
+    return (alert.reason or str(alert)).rpartition("ALERT_")[2].replace("_", " ").lower()
 
 
 def _first_line(message: str) -> str:

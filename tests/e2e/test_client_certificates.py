@@ -52,7 +52,7 @@ async def test_a_webhook_shows_its_certificate_and_a_new_one_from_the_next_reque
             rows = await cluster.fetch(
                 "select outcome from dead_letters where subscription_id = $1", nobody["id"]
             )
-            return [row["outcome"] for row in rows] == ["tls"] * len(cluster.produced)
+            return [row["outcome"] for row in rows] == ["reset"] * len(cluster.produced)
 
         await eventually(refused, within=30)
         assert receiver.ids("/nobody") == {}
