@@ -13,6 +13,8 @@ import asyncpg
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from services.dev.kafka import EmbeddedKafka
 from services.dev.postgres import EmbeddedPostgres
@@ -24,7 +26,7 @@ OUTSIDE_KAFKA = os.environ.get("WEBHOOKS_TEST_KAFKA")
 OUTSIDE_POSTGRES = os.environ.get("WEBHOOKS_TEST_POSTGRES")
 LONG = os.environ.get("WEBHOOKS_TEST_LONG") == "1"
 HERE = Path(__file__).resolve().parent
-FOLDERS = ("e2e", "browser", "simulation", "integration", "contract", "unit")
+FOLDERS = ("browser", "e2e", "simulation", "integration", "contract", "unit")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 settings.register_profile("ours", deadline=None)  # a busy machine is no fault of an example
@@ -43,6 +45,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files that take minutes come first: at the end of the run the jobs share out short ones, and none
     # works alone. Within a folder the order is the random one.
     items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(HERE).parts[0]))
+
+
+class OneBrowser(LoadFileScheduling):
+    """A job takes a file at a time, and one job all files of pages: Chromium wants a core of its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneBrowser:
+    return OneBrowser(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -209,20 +209,23 @@ async def test_what_keeps_it_from_starting_is_said_in_one_sentence(tmp_path: Pat
             assert not [line for line in found.err if line.startswith(("stopping", "SLF4J"))]
             return found.err[-1]
 
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "keys.json").write_text("{")
+    (log := tmp_path / "torn" / "kafka" / "log").mkdir(parents=True)
+    (log / "meta.properties").write_text("torn")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        assert f"port {port} is taken" in await refused(tmp_path / "a", "--port", port)
-    (tmp_path / "file").write_text("")
-    assert "can't be used" in await refused(tmp_path / "file")
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "keys.json").write_text("{")
-    assert "keys.json is broken" in await refused(broken)
-    (log := tmp_path / "torn" / "kafka" / "log").mkdir(parents=True)
-    (log / "meta.properties").write_text("torn")
-    assert "Kafka does not start; its data folder" in await refused(tmp_path / "torn")
+        said = await asyncio.gather(
+            refused(tmp_path / "a", "--port", port),
+            *(refused(tmp_path / name) for name in ("file", "broken", "torn")),
+        )
+    assert f"port {port} is taken" in said[0]
+    assert "can't be used" in said[1]
+    assert "keys.json is broken" in said[2]
+    assert "Kafka does not start; its data folder" in said[3]
     async with dev(tmp_path / "used", "--no-demo", "--json") as first:
         await eventually((tmp_path / "used" / "lock").exists, within=30)
         await first.line(lambda line: line.startswith("{"))

@@ -105,14 +105,16 @@ async def test_partitions_move_between_workers_without_loss_or_repeats(
 ) -> None:
     await cluster.subscribe(f"{receiver.url}/ok")
     first = await cluster.start("w0")
-    load = asyncio.create_task(cluster.produce(int(RATE * 25), rate=RATE))
-    await eventually(lambda: len(receiver.seen) > 100, within=60)
+    load = asyncio.create_task(cluster.produce_until_stopped(rate=RATE))
+    await steady(cluster, receiver)
     second = await cluster.start("w1")
     await eventually(lambda: second.logged("partition_begins"), within=60)
     third = await cluster.start("w2")
     await eventually(lambda: third.logged("partition_begins"), within=60)
     assert await second.terminate() == 0
     assert await first.terminate() == 0
+    await steady(cluster, receiver)
+    cluster.stop_producing()
     await load
     await all_received(cluster, receiver, within=90)
     assert repeats(receiver.ids()) == {}
