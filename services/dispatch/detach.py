@@ -206,9 +206,11 @@ class Detaching:
         subscription = self._known(lane.subscription_id)
         if subscription is None or lane.reason is Reason.BATCH:
             return
+        if self.is_wanted(subscription) is not Reason.BATCH:
+            return
         condition = self._outboxes.condition(lane.subscription_id)
         well = condition is None or (condition.reason is None and _is_reached(condition))
-        if well and self.is_wanted(subscription) is Reason.BATCH:
+        if well:
             lane.reason, lane.since, lane.flips = Reason.BATCH, self._clock.now(), 1
             lane.dirty = True
 

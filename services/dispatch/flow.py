@@ -159,6 +159,7 @@ class Flow:
                 continue
             if not owned.is_due(event, subscription) or (lane.passed and lane.has_passed(event)):
                 continue
+            lane.bound(subscription, probing=self._outboxes.is_probing(subscription.id))
             if lane.is_full:
                 lane.fall_off(offset)
                 continue

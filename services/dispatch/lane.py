@@ -24,6 +24,8 @@ SMOOTH = 0.3
 """How much the latest second counts in the speed."""
 PROBES = 2
 """What is offered of a lane whose breaker isn't closed: a head, and another to try in its place."""
+BATCHES = 4
+"""So many full ones a lane may hold: one that grows, and those on their way."""
 
 
 class Lane:
@@ -136,6 +138,11 @@ class Lane:
         if self.state is State.DRAINING:
             return self.attach_at is not None and self.position < self.attach_at
         return self.state in (State.DETACHED, State.CATCHING_UP)
+
+    def bound(self, subscription: Subscription, *, probing: bool) -> None:
+        """Take over how much it may hold now."""
+        batches = BATCHES * (subscription.delivery.max_events or 0)
+        self.most = PROBES if probing else max(MAX_ENTRIES, batches)
 
     @property
     def is_full(self) -> bool:
@@ -320,6 +327,8 @@ class Scan:
     """What was read and not taken, since the last member fell off: it comes back for it."""
     left_at: float = 0.0
     """When that was, monotonic seconds."""
+    attach_at: float = 0.0
+    """When it is looked again who of its members can be attached, monotonic seconds."""
 
     @property
     def in_hand(self) -> int:

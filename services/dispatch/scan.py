@@ -15,9 +15,10 @@ from services.deliver.outbox import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.gaps import Gaps
-from services.dispatch.lane import MAX_ENTRIES, PROBES, Lane, Scan
+from services.dispatch.lane import Lane, Scan
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.subscriptions import Subscriptions
+from services.dispatch.turns import Turns
 from services.feed.settled_map import SettledMap
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, OutOfLogError, StoreGoneError
@@ -26,13 +27,14 @@ from services.kernel.lane import LaneGapReason
 from services.kernel.ports.broker import LogReader, Offsets
 from services.kernel.subscription import Status
 from services.lanes import scan as decisions
-from services.lanes.budget import SLICE_SECONDS, Share
+from services.lanes.budget import SLICE_SECONDS
 from services.lanes.transitions import Input
 from services.observe import metrics
 
 log = structlog.get_logger()
 
-READ_RECORDS = 2_000
+READ_RECORDS = 500
+"""To unpack so many takes a slice."""
 READ_SECONDS = 0.1
 IDLE_SECONDS = 0.05
 LINGER_SECONDS = 1.0
@@ -44,8 +46,8 @@ IDLE_PER_LOOK = 20
 LOOK_RECORDS = 20
 """Between two looks at the time."""
 RETRY_SECONDS = 1.0
-BATCHES = 4
-"""So many full ones a lane may hold: one that grows, and those on their way."""
+ATTACH_SECONDS = 0.25
+"""Between two looks whether those that have caught up can be attached: most who wait there are down."""
 
 
 class Scanners:
@@ -73,7 +75,7 @@ class Scanners:
         self._detaching = detaching
         self._gaps = gaps
         self._clock = clock
-        self._share = Share()
+        self._turns = Turns(partitions=partitions, clock=clock)
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -106,9 +108,8 @@ class Scanners:
         positions = {
             part: scan.position for part, (_, scan) in asked.items() if part not in in_hand
         }
-        batches = await reader.read(
-            positions, limit=READ_RECORDS, wait=timedelta(seconds=0 if in_hand else READ_SECONDS)
-        )
+        wait = timedelta(seconds=0 if in_hand else READ_SECONDS)
+        batches = await self._turns.read(reader.read(positions, limit=READ_RECORDS, wait=wait))
         await self._feed(asked, {**in_hand, **batches})
 
     async def _asked(self, slot: int) -> tuple[dict[Partition, tuple[Owned, Scan]], float]:
@@ -124,7 +125,7 @@ class Scanners:
             took = self._clock.monotonic() - began
             if took >= SLICE_SECONDS:
                 spent += took
-                await self._give_way(took)
+                await self._turns.give_way(took)
                 began = self._clock.monotonic()
         return asked, spent + self._clock.monotonic() - began
 
@@ -156,17 +157,18 @@ class Scanners:
         if slot and not owned.scans:
             return None  # the first sees to all of it, until somebody waits whom it doesn't reach
         ready = self._ready(owned)
-        waiting = [_waiting(lane) for lane in ready if lane.scan is None]
+        waiting = [_waiting(lane) for lane in ready]
         running = self._running(owned)
         for scan, seen in zip(list(owned.scans), list(running), strict=True):
             if scan.slot != slot:
                 continue
             if decisions.joins(seen, running) or decisions.is_over(seen, running, waiting):
+                ready += [lane for lane in scan.members.values() if self._is_ready(lane)]
                 scan.end()  # whoever is in it joins the other one, or the next
                 owned.scans.remove(scan)
         found = next((scan for scan in owned.scans if scan.slot == slot), None)
         running = self._running(owned)
-        waiting = [_waiting(lane) for lane in ready if lane.scan is None]
+        waiting = [_waiting(lane) for lane in ready]
         if found is None and decisions.may_start(running, waiting):
             missed = [lane for lane in waiting if decisions.is_missed(lane.position, running)]
             start = decisions.start_of(missed)
@@ -189,8 +191,15 @@ class Scanners:
         return [_running(scan, now) for scan in owned.scans]
 
     def _ready(self, owned: Owned) -> list[Lane]:
-        """Return who may be read. Of those that sleep, thousands when many are down, nothing is asked."""
-        return [lane for lane in owned.lanes.values() if not lane.asleep and self._is_ready(lane)]
+        """Return who may join a scan. Of those in one, and of those that sleep, nothing is asked.
+
+        When many are down these are thousands.
+        """
+        return [
+            lane
+            for lane in owned.lanes.values()
+            if lane.scan is None and not lane.asleep and self._is_ready(lane) and lane.has_room
+        ]
 
     def _is_ready(self, lane: Lane) -> bool:
         if not lane.is_ready or lane.rests_until > self._clock.monotonic():
@@ -198,21 +207,21 @@ class Scanners:
         subscription = self._subscriptions.get(lane.subscription_id)
         if subscription is None or subscription.status is not Status.ACTIVE:
             return False
-        probing = self._outboxes.is_probing(lane.subscription_id)
-        batch = BATCHES * (subscription.delivery.max_events or 0)
-        lane.most = PROBES if probing else max(MAX_ENTRIES, batch)
-        return lane.scan is not None or lane.has_room
+        lane.bound(subscription, probing=self._outboxes.is_probing(subscription.id))
+        return True
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:
         """Take along who stands in [position, until]."""
         for lane in ready:
-            if lane.scan is None and scan.position <= lane.position <= until:
+            if scan.position <= lane.position <= until:
                 lane.scan, lane.served = scan, scan.turn
                 scan.members[lane.subscription_id] = lane
                 lane.happens(Input.READ)
 
     def _attach_reached(self, owned: Owned, scan: Scan) -> None:
-        if scan.position >= owned.tracker.read_pos:
+        now = self._clock.monotonic()
+        if scan.position >= owned.tracker.read_pos and now >= scan.attach_at:
+            scan.attach_at = now + ATTACH_SECONDS
             for lane in list(scan.members.values()):
                 lane.pass_to(scan.position)
                 self._detaching.reached(owned, lane)
@@ -230,7 +239,7 @@ class Scanners:
             if not lane.is_ready:
                 lane.leave()  # it ends here
         self._attach_reached(owned, scan)
-        await self._give_way(self._clock.monotonic() - began)
+        await self._turns.give_way(self._clock.monotonic() - began)
 
     async def _hand_out(self, owned: Owned, scan: Scan, batch: Batch, end: int) -> float | None:
         """Take records below *end* to the lanes, in slices; return when the last of these began.
@@ -243,7 +252,7 @@ class Scanners:
             if offset >= end:
                 break
             if (taken + 1) % LOOK_RECORDS == 0 and self._clock.monotonic() - began >= SLICE_SECONDS:
-                await self._give_way(self._clock.monotonic() - began)
+                await self._turns.give_way(self._clock.monotonic() - began)
                 if not self._goes_on(owned, scan):
                     return None
                 began = self._clock.monotonic()
@@ -261,17 +270,6 @@ class Scanners:
         scan.read += taken
         metrics.RECORDS_SCANNED.inc(taken)
         return began
-
-    async def _give_way(self, seconds: float) -> None:
-        """Let others have their share of the loop."""
-        self._share.took(seconds)
-        wait: float | None = 0.0
-        while wait is not None:
-            left_at = self._clock.monotonic()
-            await asyncio.sleep(0)
-            passed = self._clock.monotonic() - left_at
-            if wait := self._share.passed(passed):
-                await self._clock.sleep(wait)
 
     async def _move_into_the_log(self, slot: int) -> None:
         """Retention passed some cursors: keep what was lost and tell, then move them."""

@@ -1,4 +1,4 @@
-"""How much of the loop scanners may take: a quarter where others want it, all where nobody does."""
+"""How much of the loop scanners may take: a quarter beside live traffic, all where nobody wants it."""
 
 SHARE = 0.25
 SLICE_SECONDS = 0.005
@@ -11,26 +11,33 @@ IDLE_SECONDS = 0.0002
 
 
 class Share:
-    """Keeps account of one scanner's slices, and of what others did between them. Seconds."""
+    """When the next slice may begin: one account for all scanners of a worker. Monotonic seconds.
+
+    While there is live traffic a slice is followed by three times as long without one, whether others
+    fill it or not. That the loop has nothing to do just after a slice tells nothing then: receivers
+    that were answered late have their next requests only now, and those have yet to be answered.
+    """
 
     def __init__(self, share: float = SHARE) -> None:
         self._others_per_own = (1 - share) / share
-        self._owes = 0.0
+        self._free_at = 0.0
 
-    def took(self, seconds: float) -> None:
-        """Note a slice."""
-        self._owes += seconds * self._others_per_own
+    def took(self, seconds: float, *, now: float) -> None:
+        """Note a slice that is just over."""
+        self._free_at = max(self._free_at, now) + seconds * self._others_per_own
 
-    def passed(self, seconds: float) -> float | None:
-        """Note that the loop came back after *seconds*.
+    def came_back(self, *, late: float, now: float, live: bool) -> float | None:
+        """Note that the loop came back *late* seconds after it was to.
 
         Return None where the next slice may begin; else how long to wait before asking again, 0 for
         just another pass.
         """
-        if seconds < IDLE_SECONDS:
-            self._owes = 0.0  # nobody wanted it
-            return None
-        self._owes = max(0.0, self._owes - seconds)
-        if seconds > LAG_SECONDS:
+        if late > LAG_SECONDS:
+            self._free_at = max(self._free_at, now + REST_SECONDS)
             return REST_SECONDS
-        return 0.0 if self._owes > 0 else None
+        if late < IDLE_SECONDS and not live:
+            self._free_at = now  # nobody wanted it
+        left = self._free_at - now
+        if left <= 0:
+            return None
+        return left if live else 0.0
