@@ -33,6 +33,8 @@ from services.kernel.subscription import Ordered, Subscription
 
 TICK_SECONDS = 0.1
 LOOK_SECONDS = 0.25
+PROBES = 2
+"""What has to wait while a breaker is open: a head, and another to try in its place."""
 SLEPT_SECONDS = 2.0
 """Whose clock jumped so far between two ticks was stopped, or its machine was."""
 
@@ -76,6 +78,9 @@ class Outboxes:
         self._rings: dict[str, deque[Outbox]] = {}
         self._projects: deque[str] = deque()
         self._held: dict[SubscriptionId, None] = {}
+        """Who waits for its time: a rate, what a receiver asked for."""
+        self._broken: dict[SubscriptionId, None] = {}
+        """The same of those that are probed. There may be thousands, and nothing new to see of any."""
         self._troubled: dict[SubscriptionId, None] = {}
         self._flying: dict[int, Flying] = {}
         self._idle: list[asyncio.Future[None]] = []
@@ -133,6 +138,7 @@ class Outboxes:
         """Drop the outbox; return what was in line. What is in flight goes on."""
         outbox = self._outboxes.pop(id_, None)
         self._held.pop(id_, None)
+        self._broken.pop(id_, None)
         self._troubled.pop(id_, None)
         return [] if outbox is None else self._take_out(outbox, lambda _: True)
 
@@ -224,7 +230,7 @@ class Outboxes:
         # those, a hundred thousand maybe, nothing is asked.
         flying = (flying.delivery.subscription_id for flying in self._flying.values())
         in_line = (outbox.subscription.id for ring in self._rings.values() for outbox in ring)
-        for id_ in dict.fromkeys((*self._held, *in_line, *flying)):
+        for id_ in dict.fromkeys((*self._held, *self._broken, *in_line, *flying)):
             outbox = self._outboxes.get(id_)
             if outbox is not None and outbox.rows_wanted(now) <= 0:
                 yield id_
@@ -233,6 +239,11 @@ class Outboxes:
         """Return how many due rows of a subscription can be put in line now."""
         outbox = self._outboxes.get(id_)
         return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
+
+    def waits_for_probe(self, id_: SubscriptionId) -> bool:
+        """Tell whether a subscription's breaker is open, and more than the next probe waits."""
+        outbox = self._outboxes.get(id_)
+        return outbox is not None and outbox.is_broken and len(outbox.queue) >= PROBES
 
     def is_probing(self, id_: SubscriptionId) -> bool:
         """Tell whether a subscription's breaker isn't closed."""
@@ -323,8 +334,7 @@ class Outboxes:
             flying = self._flying[number] = outbox.began(number, delivery, now)
             if delivery.order is not None:
                 self._order.began(delivery)
-            if outbox.held_until > now:
-                self._held[outbox.subscription.id] = None
+            self._keep_waking(outbox, now)
             self._enter(outbox, now)
             try:
                 attempt = await self._sender.deliver(
@@ -336,8 +346,9 @@ class Outboxes:
             outbox.landed(flying, attempt, now=now, chance=self._chance)
             if delivery.order is not None:
                 self._release(self._order.landed(delivery), outbox, now)
-            if outbox.held_until > now:
-                self._held[outbox.subscription.id] = None
+            self._keep_waking(outbox, now)
+            if outbox.troubles:
+                self._troubled[outbox.subscription.id] = None
             if outbox.is_broken and Trouble.BREAKER_OPEN not in outbox.troubles:
                 self._look_at(outbox, now, oldest_flying=now)
             self._on_attempt(delivery, attempt)
@@ -386,7 +397,7 @@ class Outboxes:
         if self._may_begin(subscription.timeout_seconds):
             return True
         outbox.held_until = now + LOOK_SECONDS
-        self._held[subscription.id] = None
+        self._keep_waking(outbox, now)
         return False
 
     def _limited(self, subscription: Subscription) -> Subscription:
@@ -426,16 +437,16 @@ class Outboxes:
             self._group.create_task(self._courier(self._couriers))
 
     def _release_held(self, now: float) -> None:
-        for id_ in list(self._held):
-            outbox = self._outboxes.get(id_)
-            if outbox is None or outbox.held_until <= now:
-                self._held.pop(id_, None)
-                if outbox is not None:
-                    self._enter(outbox, now)
+        outboxes = self._outboxes
+        for held in (self._held, self._broken):
+            for id_ in [id_ for id_ in held if outboxes[id_].held_until <= now]:
+                del held[id_]
+                self._enter(outboxes[id_], now)
 
     def _keep_waking(self, outbox: Outbox, now: float) -> None:
-        if outbox.held_until > now:
-            self._held[outbox.subscription.id] = None
+        if outbox.held_until > now and outbox.subscription.id in self._outboxes:
+            held = self._broken if outbox.is_broken else self._held
+            held[outbox.subscription.id] = None
 
     # Trouble: looked for where something waits or flies, which costs nothing per idle subscription.
 
@@ -447,9 +458,10 @@ class Outboxes:
                 oldest[id_] = flying.since
         for id_ in dict.fromkeys((*oldest, *self._held, *self._troubled)):
             outbox = self._outboxes.get(id_)
-            # Of an open breaker is told already, and there is nothing new to see until it closes.
-            known = outbox is None or (outbox.is_broken and Trouble.BREAKER_OPEN in outbox.troubles)
-            if outbox is not None and not known:
+            # Of an open breaker is told already, and there is nothing new to see until an answer comes.
+            if outbox is None or (outbox.is_broken and Trouble.BREAKER_OPEN in outbox.troubles):
+                self._troubled.pop(id_, None)
+            else:
                 self._look_at(outbox, now, oldest_flying=oldest.get(id_, now))
 
     def _look_at(self, outbox: Outbox, now: float, *, oldest_flying: float) -> None:

@@ -35,6 +35,8 @@ from services.observe import metrics
 log = structlog.get_logger()
 
 LOOK_SECONDS = 0.1
+OVER_SECONDS = 0.5
+"""Between two looks whether trouble is over: thousands may be in some."""
 RESUME_SECONDS = 1.0
 """From a resume to the first read: rows go first."""
 HELD_SECONDS = 1.5
@@ -70,6 +72,7 @@ class Detaching:
         self._troubled: dict[SubscriptionId, Reason] = {}
         self._leaving: dict[SubscriptionId, None] = {}
         """Those of them who may still have something open in the feed from before."""
+        self._over_at = 0.0
         self._flips: dict[SubscriptionId, tuple[int, float]] = {}
         """How often in a row, and since when it is attached."""
         self.outage = Outage(now=clock.monotonic())
@@ -259,8 +262,11 @@ class Detaching:
         """Detach whoever is in trouble, and whoever holds up a window."""
         if self.is_our_outage:
             return
-        for id_ in [id_ for id_ in self._troubled if self._is_over(id_)]:
-            del self._troubled[id_]
+        now = self._clock.monotonic()
+        if now >= self._over_at:
+            self._over_at = now + OVER_SECONDS
+            for id_ in [id_ for id_ in self._troubled if self._is_over(id_)]:
+                del self._troubled[id_]
         self._leaving = {id_: None for id_ in self._leaving if id_ in self._troubled}
         left: dict[SubscriptionId, None] = {}
         for owned in self._active():

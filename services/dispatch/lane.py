@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from services.deliver.outbox import PROBES
 from services.dispatch.passed import Passed
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
 from services.feed.tracker import Tracker
@@ -22,8 +23,6 @@ MAX_ENTRIES = 256
 MAX_BYTES = 4 << 20
 SMOOTH = 0.3
 """How much the latest second counts in the speed."""
-PROBES = 2
-"""What is offered of a lane whose breaker isn't closed: a head, and another to try in its place."""
 BATCHES = 4
 """So many full ones a lane may hold: one that grows, and those on their way."""
 

@@ -46,8 +46,10 @@ IDLE_PER_LOOK = 20
 LOOK_RECORDS = 20
 """Between two looks at the time."""
 RETRY_SECONDS = 1.0
-ATTACH_SECONDS = 0.25
-"""Between two looks whether those that have caught up can be attached: most who wait there are down."""
+ATTACH_SECONDS = 1.0
+"""Between two looks whether those that have caught up can be attached, but for whoever just came."""
+DOWN_SECONDS = 1.0
+"""So long a lane isn't read of whose receiver is down while enough waits to be the next probes."""
 
 
 class Scanners:
@@ -163,7 +165,8 @@ class Scanners:
             if scan.slot != slot:
                 continue
             if decisions.joins(seen, running) or decisions.is_over(seen, running, waiting):
-                ready += [lane for lane in scan.members.values() if self._is_ready(lane)]
+                now = self._clock.monotonic()
+                ready += [lane for lane in scan.members.values() if self._is_ready(lane, now)]
                 scan.end()  # whoever is in it joins the other one, or the next
                 owned.scans.remove(scan)
         found = next((scan for scan in owned.scans if scan.slot == slot), None)
@@ -191,23 +194,32 @@ class Scanners:
         return [_running(scan, now) for scan in owned.scans]
 
     def _ready(self, owned: Owned) -> list[Lane]:
-        """Return who may join a scan. Of those in one, and of those that sleep, nothing is asked.
+        """Return who may join a scan. Of those in one, and of those that sleep or rest, nothing is asked.
 
         When many are down these are thousands.
         """
-        return [
+        now = self._clock.monotonic()
+        free = [
             lane
             for lane in owned.lanes.values()
-            if lane.scan is None and not lane.asleep and self._is_ready(lane) and lane.has_room
+            if not lane.asleep and lane.scan is None and lane.rests_until <= now
         ]
+        return [lane for lane in free if self._is_ready(lane, now) and lane.has_room]
 
-    def _is_ready(self, lane: Lane) -> bool:
-        if not lane.is_ready or lane.rests_until > self._clock.monotonic():
+    def _is_ready(self, lane: Lane, now: float) -> bool:
+        if not lane.is_ready or lane.rests_until > now or self._is_down(lane, now):
             return False
         subscription = self._subscriptions.get(lane.subscription_id)
         if subscription is None or subscription.status is not Status.ACTIVE:
             return False
         lane.bound(subscription, probing=self._outboxes.is_probing(subscription.id))
+        return True
+
+    def _is_down(self, lane: Lane, now: float) -> bool:
+        """Tell whether nothing more of *lane* could be sent now; let it rest then."""
+        if not self._outboxes.waits_for_probe(lane.subscription_id):
+            return False
+        lane.rests_until = max(lane.rests_until, now + DOWN_SECONDS)
         return True
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:
@@ -216,6 +228,7 @@ class Scanners:
             if scan.position <= lane.position <= until:
                 lane.scan, lane.served = scan, scan.turn
                 scan.members[lane.subscription_id] = lane
+                scan.attach_at = 0.0
                 lane.happens(Input.READ)
 
     def _attach_reached(self, owned: Owned, scan: Scan) -> None:
@@ -224,7 +237,10 @@ class Scanners:
             scan.attach_at = now + ATTACH_SECONDS
             for lane in list(scan.members.values()):
                 lane.pass_to(scan.position)
-                self._detaching.reached(owned, lane)
+                if self._is_down(lane, now):
+                    lane.leave()
+                else:
+                    self._detaching.reached(owned, lane)
 
     async def _take(self, owned: Owned, scan: Scan, batch: Batch) -> None:
         """Take a batch to the lanes, up to where the feed is, or to where the last one falls off."""
