@@ -3,6 +3,9 @@
 Each of two tasks has a reader outside of any group, and at most one scan of each partition. What is
 read goes the way of the feed (`Flow.scan`): decode, match, render, outbox. No scan runs ahead of its
 partition's feed, so a lane whose scan stands where the feed does can be attached in one step.
+
+All they cost counts (`turns`): looking, fetching, unpacking, taking to outboxes. What the requests cost
+that come of it doesn't: these are the receivers', and wait in line with all others.
 """
 
 import asyncio
