@@ -310,9 +310,9 @@ def shown(value: object) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a phrase of the catalogue with a capital, unless it begins with the name of a field."""
-    first = text.partition(" ")[0]
-    return text if "_" in first or not text else text[0].upper() + text[1:]
+    """Return a phrase of the catalogue with a capital, unless it begins with a field or a value."""
+    first, _, rest = text.partition(" ")
+    return text if "_" in first or rest.startswith("->") or not text else text[0].upper() + text[1:]
 
 
 def waits(short: Mapping[str, Any]) -> int | None:
