@@ -35,6 +35,9 @@ STOP_SECONDS = 5.0
 ABORT_SECONDS = 1.0
 UNSOUGHT_SECONDS = 0.02
 PASSED_SECONDS = 0.5
+METADATA_SECONDS = 5.0
+"""Partitions that were added, and a topic that was deleted and made anew within a moment, are noticed
+after so long: nothing else says so, and aiokafka looks once in five minutes."""
 
 
 @value
@@ -225,6 +228,7 @@ class KafkaMember:
             session_timeout_ms=int(options.session_timeout * 1000),
             heartbeat_interval_ms=int(options.session_timeout * 1000 / 4),
             rebalance_timeout_ms=int(options.rebalance_timeout * 1000),
+            metadata_max_age_ms=int(METADATA_SECONDS * 1000),
             fetch_max_wait_ms=options.fetch_max_wait_ms,
             fetch_max_bytes=options.fetch_max_bytes,
             max_partition_fetch_bytes=options.max_partition_fetch_bytes,

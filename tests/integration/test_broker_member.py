@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.structs import OffsetAndMetadata
 
 from services.broker.connection import Connection
@@ -120,6 +121,18 @@ async def test_topics_that_were_added_or_removed_between_two_starts_are_read_or_
         await eventually(lambda: worker.owned == {one, two}, within=20)
     async with joined(kafka, one.topic, two.topic, session_timeout=seconds) as worker:
         await eventually(lambda: worker.owned == {two}, within=20)
+
+
+async def test_partitions_that_are_added_are_had_within_seconds(kafka: str) -> None:
+    (partition,) = await a_topic(kafka)
+    topic = partition.topic
+    async with joined(kafka, topic, topic) as worker:
+        assert worker.owned == {partition}
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(total_count=3)})
+        await admin.close()
+        await eventually(lambda: len(worker.owned) == 3, within=20)
 
 
 async def test_nothing_is_read_of_a_partition_before_it_is_sought(kafka: str) -> None:
