@@ -5,7 +5,7 @@ is which can't be told by looking at it, so that it is taken only where somebody
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from services.kernel.errors import Fault, escape
@@ -62,11 +62,7 @@ def circle_faults(circle: object, *, pointer: str) -> list[Fault]:
     if not isinstance(circle, dict):
         message = 'expected {"center": {"lat": …, "lng": …}, "radius_m": …}'
         return [Fault("type", message, pointer)]
-    found = [
-        Fault("unknown_field", f"no field {name!r} in a circle", f"{pointer}/{escape(str(name))}")
-        for name in circle
-        if name not in ("center", "radius_m")
-    ]
+    found = _unknown(circle, ("center", "radius_m"), "in a circle", pointer)
     if "center" not in circle:
         found.append(Fault("required", "center is required", f"{pointer}/center"))
     else:
@@ -86,13 +82,21 @@ def point_faults(point: object, *, pointer: str) -> list[Fault]:
         return [Fault("geo", SAY_WHICH, pointer)]
     if not isinstance(point, dict):
         return [Fault("type", 'expected {"lat": …, "lng": …}', pointer)]
-    found = []
+    found = _unknown(point, ("lat", "lng"), "of a point", pointer)
     for name, most in (("lat", MAX_LAT), ("lng", MAX_LNG)):
         number = point.get(name)
         if not is_number(number) or not -most <= number <= most:
             message = f"{name} is a number from {-most} to {most}"
             found.append(Fault("geo", message, f"{pointer}/{name}"))
     return found
+
+
+def _unknown(written: Json, known: Collection[str], where: str, pointer: str) -> list[Fault]:
+    return [
+        Fault("unknown_field", f"no field {name!r} {where}", f"{pointer}/{escape(str(name))}")
+        for name in written
+        if name not in known
+    ]
 
 
 def corners(

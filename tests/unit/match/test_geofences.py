@@ -85,6 +85,12 @@ def test_a_pair_as_a_centre_is_refused_with_the_form_that_says_which_is_which() 
     assert fault.message.startswith('write {"lat": …, "lng": …}')
 
 
+def test_a_field_that_a_circle_or_its_centre_does_not_have_is_refused() -> None:
+    circle = {"center": {"lat": 41.3, "lng": 2.1, "lon": 2.1}, "radius_m": 100, "radius": 1}
+    faults = [(fault.pointer, fault.code) for fault in circle_faults(circle, pointer="/circle")]
+    assert faults == [("/circle/radius", "unknown_field"), ("/circle/center/lon", "unknown_field")]
+
+
 @pytest.mark.parametrize("radius", [0.5, 200_001, "100", None, True])
 def test_a_radius_is_in_metres_and_bounded(radius: object) -> None:
     circle = {"center": {"lat": 41.3, "lng": 2.1}, "radius_m": radius}
