@@ -1,8 +1,8 @@
 """Which clauses say no: some events are explained to the filters that they don't match.
 
-Explaining costs as much as a thousand look-ups in the index, so it is done for a sample, for a
-millisecond at a time and at most a two-hundredth of the time. Of many filters some are tried, the
-next ones with the next event.
+To explain one miss takes as long as to match an event to a thousand filters, 14 µs. So it is done for
+a sample, for a millisecond at a time and at most a two-hundredth of the time. Of many filters some are
+tried, the next ones with the next event.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -145,7 +145,9 @@ def _envelope_fault(body: Any) -> Poison | None:  # noqa: ANN401 - JSON
     if not isinstance(body, dict):
         return _poison("", "an event is a JSON object")
     for field in ("type", "project_id", "created_at"):
-        if not _is_name(body.get(field)):
+        name = body.get(field)
+        # `_is_name`, without a call: per event.
+        if name.__class__ is not str or not 0 < len(name) <= MAX_TEXT or not name.isprintable():
             return _poison(f"/{field}", _no_name(field, body))
     if not isinstance(body.get("data"), dict):
         return _poison("/data", "data is missing" if "data" not in body else "data is no object")
@@ -221,4 +223,6 @@ def _traceparent(headers: Mapping[str, bytes]) -> str | None:
 def _mend_report(data: Json) -> None:
     report = data.get("report")
     if isinstance(report, dict) and isinstance(report.get("type"), str):
-        report["type"] = catalogue.MISSPELT_REPORTS.get(report["type"], report["type"])
+        right = catalogue.MISSPELT_REPORTS.get(report["type"])
+        if right is not None:
+            report["type"] = right

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.event import Json
@@ -89,7 +90,12 @@ class Entry:
 
     def match(self, body: Json, held: Held, failed: Failed) -> Sequence[Match]:
         """Return who wants an event, oldest first where some have filters."""
-        found = self._of_tree(body, held, failed) if self.tree is not None else []
+        found: list[Match] = []
+        if self.tree is not None:
+            try:
+                found = self.tree.bitmap.select(self.tree.matches, body, self.rows)
+            except Exception:  # noqa: BLE001 - of one among many: whose it is, the closures tell
+                found = self._one_by_one(self.tree, body, held, failed)
         for match, holds in self.singles:
             try:
                 if holds(body):
@@ -99,13 +105,6 @@ class Entry:
         if not found:
             return self.always
         return sorted((*self.always, *found), key=age) if self.always or self.singles else found
-
-    def _of_tree(self, body: Json, held: Held, failed: Failed) -> list[Match]:
-        assert self.tree is not None  # noqa: S101 - `match` has looked
-        try:
-            return self.tree.bitmap.select(self.tree.matches, body, self.rows)
-        except Exception:  # noqa: BLE001 - of one filter among many: whose it is, the closures tell
-            return self._one_by_one(self.tree, body, held, failed)
 
     def _one_by_one(self, tree: Tree, body: Json, held: Held, failed: Failed) -> list[Match]:
         found = []
@@ -148,6 +147,6 @@ class Entry:
         )
 
 
-def age(match: Match) -> SubscriptionId:
-    """Return what sorts matches by age."""
-    return match.subscription.id  # begins with the time of its making
+age: Callable[[Match], SubscriptionId] = attrgetter("subscription.id")
+"""What sorts matches by age: an id begins with the time of its making."""
+filter_age: Callable[[Filtered], SubscriptionId] = attrgetter("match.subscription.id")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from services.kernel.event import Event
 from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.subscription import Subscription
-from services.match.entry import ONE_BY_ONE, Entry, Filtered, Match, Single, Tree, age
+from services.match.entry import ONE_BY_ONE, Entry, Filtered, Match, Single, Tree, age, filter_age
 from services.match.fences import NO_FENCES, Fences
 from services.match.filters import Filter, evaluator, refusing, stored
 from services.match.filters.bitmap import building
@@ -256,9 +256,10 @@ class Matcher:
             always, filtered, broken = found
             if filtered:  # the two are told together
                 always.sort(key=age)
-                filtered.sort(key=lambda each: age(each.match))
+                filtered.sort(key=filter_age)
             tree = None
             if len(filtered) > ONE_BY_ONE:
+                yield  # to sort ten thousand takes long enough for a step
                 rows = [filter_.rows for _, filter_ in filtered]
                 tree = Tree.of(filtered, (yield from building(rows, project.held)))
         finally:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from services.kernel.event import Json
 from services.match.filters.holds import MISSING, elements
 from services.match.filters.places import Held, Places
-from services.match.filters.tables import Table
+from services.match.filters.tables import Reader, Table
 from services.match.filters.tree import Leaf, Row
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ class Field(NamedTuple):
     name: str
     strings: dict[str, int]
     default: int | None
+    unknown: Reader
     numbers: dict[float, int]
     table: "Table | Places"
 
@@ -43,6 +44,8 @@ class Node(NamedTuple):
     """Fields of which something is said below."""
     absent: int
     """The rows that an object without fields satisfies."""
+    said: int
+    """The rows that say anything here or below; to all others it is all the same."""
 
 
 Steps: TypeAlias = Generator[None, None, "Bitmap"]
@@ -67,10 +70,9 @@ class Bitmap:
         if not rows:
             return []
         if self._is_plain:
-            return [wanted[row] for row in bits(rows)]
-        found, last, owners = [], -1, self._owners
-        for row in bits(rows):
-            owner = owners[row]
+            return among(wanted, rows)
+        found, last = [], -1
+        for owner in among(self._owners, rows):
             if owner != last:  # rows of one filter are neighbours
                 found.append(wanted[owner])
                 last = owner
@@ -109,12 +111,12 @@ def building(filters: Sequence[Sequence[Row]], held: Held) -> Steps:
 
 def walk(node: Node, obj: Json, rows: int) -> int:
     """Return those of *rows* that *obj* satisfies."""
-    for name, strings, default, numbers, table in node.fields:
+    for name, strings, default, unknown, numbers, table in node.fields:
         value = obj.get(name, MISSING)
         kind = value.__class__
         if kind is str:  # the common cases, without a call of ours
             found = strings.get(value, default)
-            rows &= found if found is not None else table.unknown(value)
+            rows &= found if found is not None else unknown(value)
         elif kind is int or kind is float:  # never bool: True would find what is known of 1
             found = numbers.get(value)
             rows &= found if found is not None else table.number(value)
@@ -136,32 +138,34 @@ def walk(node: Node, obj: Json, rows: int) -> int:
     return rows
 
 
-def bits(number: int) -> list[int]:
-    """Return which bits are set, lowest first."""
-    found = []
+def among(wanted: Sequence[T], number: int) -> list[T]:
+    """Return those of *wanted* whose bits are set in *number*, in order."""
+    found: list[T] = []
+    add = found.append
     if number.bit_count() <= FEW_BITS:
         while number:  # the highest first: what is left gets shorter
             highest = number.bit_length() - 1
-            found.append(highest)
+            add(wanted[highest])
             number ^= 1 << highest
         found.reverse()
         return found
     text = bin(number)[:1:-1]
     at = text.find("1")
     while at >= 0:
-        found.append(at)
+        add(wanted[at])
         at = text.find("1", at + 1)
     return found
 
 
 def _any_of(node: Node, values: list[Any], rows: int) -> int:
     """Return those of *rows* that one of the elements satisfies: each by one, for all it says."""
-    found = 0
+    wanting = rows & node.said  # the others are satisfied by whatever is there
     for value in elements(values):
-        found |= walk(node, value, rows) if value.__class__ is dict else rows & node.absent
-        if found == rows:
+        if not wanting:
             break
-    return found
+        found = walk(node, value, wanting) if value.__class__ is dict else wanting & node.absent
+        wanting ^= found
+    return rows ^ wanting
 
 
 class _Draft:
@@ -191,26 +195,29 @@ class _Draft:
         """Make the tables, one a step."""
         fields: list[tuple[int, Field]] = []
         children: list[tuple[int, tuple[str, Node]]] = []
-        absent = every
+        absent, said = every, 0
         for name, leaves in self.scalars.items():
             table = yield from Table.building(leaves, every)
             fields.append((len(leaves), _field(name, table)))
             absent &= table.missing
+            said |= table.said
             yield
         for name, leaves in self.places.items():
             places = Places(leaves, every, held)
             fields.append((len(leaves), _field(name, places)))
             absent &= places.missing
+            said |= places.said
             yield
         for name, draft in self.below.items():
             child = yield from draft.finish(every, held)
             children.append((draft.count, (name, child)))
             absent &= child.absent
-        return Node(_busiest_first(fields), _busiest_first(children), absent)
+            said |= child.said
+        return Node(_busiest_first(fields), _busiest_first(children), absent, said)
 
 
 def _field(name: str, table: Table | Places) -> Field:
-    return Field(name, table.strings, table.default, table.numbers, table)
+    return Field(name, table.strings, table.default, table.reader, table.numbers, table)
 
 
 def _busiest_first(counted: list[tuple[int, T]]) -> tuple[T, ...]:

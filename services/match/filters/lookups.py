@@ -47,7 +47,8 @@ class Exact(Generic[Key]):
 class Affixes:
     """Rows by what strings begin with: the longest that fits, which knows the shorter ones."""
 
-    def __init__(self, named: Mapping[str, int]) -> None:
+    def __init__(self, named: Mapping[str, int], base: int) -> None:
+        self._base = base
         self._texts = sorted(named)
         self._parents: list[int] = []
         self._masks: list[int] = []
@@ -57,7 +58,7 @@ class Affixes:
                 stack.pop()
             parent = stack[-1] if stack else -1
             self._parents.append(parent)
-            self._masks.append(named[text] | (self._masks[parent] if stack else 0))
+            self._masks.append(named[text] | (self._masks[parent] if stack else base))
             stack.append(n)
 
     def get(self, value: str) -> int:
@@ -68,7 +69,7 @@ class Affixes:
             if value.startswith(self._texts[n]):
                 return self._masks[n]
             n = self._parents[n]
-        return 0
+        return self._base
 
 
 class Intervals:
@@ -137,20 +138,20 @@ def mask(rows: Iterable[int]) -> int:
     return int.from_bytes(octets, "little")
 
 
-def affixes(named: Mapping[str, int]) -> Callable[[str], int]:
-    """Return what gives the rows of all that a string begins with."""
+def affixes(named: Mapping[str, int], base: int = 0) -> Callable[[str], int]:
+    """Return what gives the rows of all that a string begins with, and those of *base*."""
     if not are_few(named):
-        return Affixes(named).get
+        return Affixes(named, base).get
     of_length: dict[int, dict[str, int]] = defaultdict(dict)
     for text, bits in named.items():
-        of_length[len(text)][text] = bits
+        of_length[len(text)][text] = bits | base
     if len(of_length) == 1:
         ((length, masks),) = of_length.items()
-        return lambda text: masks.get(text[:length], 0)
+        return lambda text: masks.get(text[:length], base)
     by_length = list(of_length.items())
 
     def get(text: str) -> int:
-        found = 0
+        found = base
         for length, masks in by_length:
             found |= masks.get(text[:length], 0)
         return found

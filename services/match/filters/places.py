@@ -26,7 +26,8 @@ class Places:
 
     def __init__(self, leaves: Mapping[int, Leaf], every: int, held: Held) -> None:
         self._held = held
-        self.missing = every & ~mask(leaves)
+        self.said = mask(leaves)
+        self.missing = every & ~self.said
         self.strings: dict[str, int] = {}
         self.default: int | None = self.missing  # a string is no position
         self.numbers: dict[float, int] = {}
@@ -49,7 +50,7 @@ class Places:
         self._may_be_outside = 0
         self._tests: list[tuple[int, list[Any]]] = []
 
-    def unknown(self, _: str) -> int:
+    def reader(self, _: str) -> int:
         """Return the rows that a string satisfies: those that ask for no place."""
         return self.missing
 

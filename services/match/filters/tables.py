@@ -56,7 +56,9 @@ class Table:
 
     def __init__(self, said: "_Said", leaves: Mapping[int, Leaf], every: int) -> None:
         rows = every.bit_count()
-        free = every & ~mask(leaves)
+        self.said = mask(leaves)
+        """Rows that have a leaf here."""
+        free = every & ~self.said
         base = free | said.any_scalar
         self.missing = free | said.if_missing
         self._text_base = self._number_base = others = base
@@ -79,7 +81,7 @@ class Table:
         self._but_texts = Exact(said.but_texts, rows)
         self._has_texts, self._has_but_texts = bool(said.texts), bool(said.but_texts)
         self._readers = said.readers()
-        self._only_prefixes = said.only_prefixes
+        self._of_prefix = said.of_prefix(self._text_base)
         self.strings: dict[str, int] = {}
         """Masks of strings that are known; of others *default*, or where that is None `string`."""
         self.default: int | None = None
@@ -113,10 +115,15 @@ class Table:
         found = self.strings.get(text, self.default)
         return found if found is not None else self.unknown(text)
 
+    @property
+    def reader(self) -> Reader:
+        """What gives the rows that a string satisfies that `strings` doesn't know."""
+        return self.unknown if self._of_prefix is None else self._of_prefix
+
     def unknown(self, text: str) -> int:
         """Return the rows that a string satisfies that `strings` doesn't know."""
-        if self._only_prefixes is not None:  # found as fast as it would be remembered
-            return self._text_base | self._only_prefixes(text)
+        if self._of_prefix is not None:  # found as fast as it would be remembered
+            return self._of_prefix(text)
         found = self._work_out(text)
         if self._readers and len(text) <= CACHED_CHARACTERS:
             if len(self.strings) >= self._keep:
@@ -234,13 +241,12 @@ class _Said:
             case Text() | Exists() | Within() | Outside():
                 pass  # taken in by `add`, and by `Places`
 
-    @property
-    def only_prefixes(self) -> Reader | None:
-        """What gives the rows of a string, where prefixes of a few lengths are all there is."""
+    def of_prefix(self, base: int) -> Reader | None:
+        """Return what gives the rows of a string, where prefixes of a few lengths are all there is."""
         slow = self.suffixes or self.folded or self.tests or self.others
         if slow or self.texts or self.but_texts or not are_few(self.prefixes):
             return None
-        return affixes(self.prefixes) if self.prefixes else None
+        return affixes(self.prefixes, base) if self.prefixes else None
 
     def readers(self) -> list[Reader]:
         """Return what a string has to be tried with, beside a look-up of itself."""
