@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import structlog
 import typer
@@ -101,8 +101,13 @@ def run_role(console: Console, main: Callable[[Settings], object]) -> None:
         raise typer.Exit(NOBODY if isinstance(leaves[0], WebhooksError) else NO) from error
 
 
-def _terminated(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
+def _terminated(number: int, _: object) -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        sys.exit(128 + number)
+    # By itself: raised here, it would be the end of whichever task was interrupted, and told of as its.
+    loop.call_soon_threadsafe(sys.exit, 128 + number)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
