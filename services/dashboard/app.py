@@ -131,7 +131,7 @@ class Dashboard:
                 raise UnauthorizedError
             if route.method == "POST":
                 check_token(visit.session, visit.token)
-            elif visit.known is not None and ADMIN in visit.known.scopes:
+            if visit.known is not None and ADMIN in visit.known.scopes:
                 found = await visit.ask("GET /v1/projects", query={"limit": str(SWITCHER)})
                 visit.projects = found["data"]
             response = await route.page(visit)

@@ -34,8 +34,11 @@ async def test_a_delivery_day_goes_on_by_itself_until_it_is_over(
     owner: Visitor, unscripted: Visitor, site: Site
 ) -> None:
     id_ = await site.cluster.subscribe(
-        f"{site.receiver.url}/day", description="A day", types=["stop.report.*"]
+        f"{site.receiver.url}/bench-day", description="Bench", types=["stop.report.*"]
     )
+    await site.cluster.call(
+        "POST", f"/v1/subscriptions/{id_}/pause"
+    )  # others' events aren't for it
     page = await owner.goto(f"/test-bench?webhook={id_}")
     await page.get_by_label("Seed").fill("7")
     await page.get_by_role("button", name="Send a day").click()
@@ -44,8 +47,8 @@ async def test_a_delivery_day_goes_on_by_itself_until_it_is_over(
     text = await day.inner_text()
     assert "19 of 19 events" in text
     assert "19 answered with 2xx, 0 not. Seed 7." in text
-    assert len(site.receiver.ids("/day")) == 19
-    site.receiver.answers["/day"] = lambda _: 500
+    assert len(site.receiver.ids("/bench-day")) == 19
+    site.receiver.answers["/bench-day"] = lambda _: 500
     page = await unscripted.goto(f"/test-bench?webhook={id_}")
     await page.get_by_label("Seed").fill("7")
     await page.get_by_role("button", name="Send a day").click()

@@ -249,7 +249,8 @@ function addUp() {
   const perDay = chosen.reduce((all, box) => all + Number(box.dataset.perDay), 0);
   const bytes = chosen.reduce((all, box) => all + Number(box.dataset.bytes), 0);
   const shown = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-  sum.textContent = `≈ ${shown.format(perDay)} events a day, ${shown.format(bytes / 1e6)} MB`;
+  const size = bytes < 1e6 ? `${shown.format(bytes / 1e3)} kB` : `${shown.format(bytes / 1e6)} MB`;
+  sum.textContent = `≈ ${shown.format(perDay)} events a day, ${size}`;
   sum.hidden = ticked.length === 0;
 }
 
