@@ -240,10 +240,11 @@ class Outboxes:
         outbox = self._outboxes.get(id_)
         return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
 
-    def waits_for_probe(self, id_: SubscriptionId) -> bool:
-        """Tell whether a subscription's breaker is open, and more than the next probe waits."""
+    def rests_until(self, id_: SubscriptionId) -> float:
+        """Return when a broken outbox with enough for its probes sends the next, monotonic; else 0."""
         outbox = self._outboxes.get(id_)
-        return outbox is not None and outbox.is_broken and len(outbox.queue) >= PROBES
+        rests = outbox is not None and outbox.is_broken and len(outbox.queue) >= PROBES
+        return outbox.held_until if outbox is not None and rests else 0.0
 
     def is_probing(self, id_: SubscriptionId) -> bool:
         """Tell whether a subscription's breaker isn't closed."""

@@ -44,15 +44,15 @@ LINGER_SECONDS = 1.0
 """So long a scan waits for who fell off last, with what it has in hand."""
 LINGER_LOOK_SECONDS = 0.01
 """Between two looks meanwhile: a fast receiver takes half of what a lane holds in 20 ms."""
-IDLE_PER_LOOK = 20
-"""With very many lanes of which none can be read, to look at them takes a twentieth of the loop."""
+IDLE_PER_LOOK = 100
+"""With very many lanes of which none can be read, to look at them takes a hundredth of the loop."""
 LOOK_RECORDS = 20
 """Between two looks at the time."""
 RETRY_SECONDS = 1.0
 ATTACH_SECONDS = 1.0
 """Between two looks whether those that have caught up can be attached, but for whoever just came."""
-DOWN_SECONDS = 1.0
-"""So long a lane isn't read of whose receiver is down while enough waits to be the next probes."""
+DOWN_SECONDS, DOWN_MOST_SECONDS = 0.2, 5.0
+"""So long at least and at most a lane rests whose receiver is down while enough waits for its probes."""
 
 
 class Scanners:
@@ -219,10 +219,12 @@ class Scanners:
         return True
 
     def _is_down(self, lane: Lane, now: float) -> bool:
-        """Tell whether nothing more of *lane* could be sent now; let it rest then."""
-        if not self._outboxes.waits_for_probe(lane.subscription_id):
+        """Tell whether nothing more of *lane* could be sent now; let it rest till the next probe then."""
+        until = self._outboxes.rests_until(lane.subscription_id)
+        if not until:
             return False
-        lane.rests_until = max(lane.rests_until, now + DOWN_SECONDS)
+        until = max(now + DOWN_SECONDS, min(until, now + DOWN_MOST_SECONDS))
+        lane.rests_until = max(lane.rests_until, until)
         return True
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:

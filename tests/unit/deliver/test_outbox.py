@@ -282,6 +282,30 @@ def test_an_outbox_is_full_by_count_or_by_bytes(
     assert (Trouble.FULL in {t for _, _, t in bench.troubles}) == full
 
 
+def test_a_receiver_that_is_down_needs_no_more_than_two_events_until_its_next_probe(
+    bench: Bench,
+) -> None:
+    subscription = a_subscription()
+    bench.reply = lambda _, __: REFUSED
+
+    async def story() -> None:
+        for offset in range(6):
+            bench.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        assert not bench.outboxes.rests_until(subscription.id)
+        await bench.clock.sleep(0.5)  # all were tried
+        bench.outboxes.deliver(a_delivery(subscription.id, 6), subscription)
+        assert not bench.outboxes.rests_until(subscription.id), "there is one, and it may be poison"
+        bench.outboxes.deliver(a_delivery(subscription.id, 7), subscription)
+        until = bench.outboxes.rests_until(subscription.id)
+        sent = len(bench.sent)
+        await bench.clock.sleep(until - bench.clock.monotonic() - 0.01)
+        assert len(bench.sent) == sent
+        await bench.clock.sleep(0.2)
+        assert len(bench.sent) == sent + 1
+
+    bench.run(story)
+
+
 def test_probes_take_one_event_after_the_other_so_that_none_holds_the_breaker_open(
     bench: Bench,
 ) -> None:
