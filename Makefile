@@ -10,6 +10,9 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 3
 ARGS ?=
 
+# Tests start roles hundreds of times: what was compiled is kept, whatever the caller's shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup dev check lint unit test test-long audit bench screenshots freeze
 

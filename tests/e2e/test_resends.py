@@ -1,6 +1,7 @@
 """Thousands of dead letters sent again, with restarts in the middle: each arrives, and the job ends."""
 
 import os
+import time
 from typing import Any
 
 import orjson
@@ -104,6 +105,7 @@ async def test_a_rate_is_kept_and_a_cancelled_job_leaves_the_rest_where_it_was(
     await cluster.start()
     await dead(cluster, id_, 1_000)
     asked = {"subscription": id_, "rate": 20}
+    began = time.time()
     made = await cluster.call("POST", "/v1/resends", asked, status=202)
     await eventually(lambda: len(receiver.ids("/slowly")) >= 30, within=30)
     for _ in range(2):
@@ -112,7 +114,7 @@ async def test_a_rate_is_kept_and_a_cancelled_job_leaves_the_rest_where_it_was(
     (letters,) = await cluster.fetch("select count(*) as n from dead_letters")
     times = [seen.at for seen in receiver.seen if seen.path == "/slowly"]
     assert 0 < letters["n"] <= 1_000 - job["done"]
-    took = max(times) - min(times)
+    took = max(times) - began
     assert len(times) <= 20 * (took + 3)  # a batch, and up to two seconds until it is seen
     await eventually(lambda: len(receiver.ids("/slowly")) == 1_000 - letters["n"], within=30)
     assert job["total"] == 1_000
