@@ -41,7 +41,7 @@ async def test_a_paused_webhook_has_lanes_and_each_partition_its_owner(
     operator: Visitor, site: Site
 ) -> None:
     id_ = await site.cluster.subscribe(f"{site.receiver.url}/lane", description="Apart")
-    await site.cluster.fed_live()
+    await site.cluster.fed_live(id_)
     await site.cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
 
     async def is_apart() -> bool:

@@ -297,12 +297,17 @@ class Cluster:
 
         await eventually(done, within=60)
 
-    async def fed_live(self) -> None:
-        """Wait until new subscriptions have caught up: until then the group's offsets say nothing."""
+    async def fed_live(self, subscription_id: str | None = None) -> None:
+        """Wait until new subscriptions, or this one, have caught up: until then the group's offsets
+        say nothing."""
 
         async def done() -> bool:
-            waiting = "select from starts union all select from lanes where reason = 'new'"
-            return await self.fetch(waiting) == []
+            waiting = (
+                "select from starts where subscription_id = coalesce($1, subscription_id)"
+                " union all select from lanes"
+                " where reason = 'new' and subscription_id = coalesce($1, subscription_id)"
+            )
+            return await self.fetch(waiting, subscription_id) == []
 
         await eventually(done, within=30)
 
