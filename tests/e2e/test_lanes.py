@@ -114,6 +114,17 @@ async def test_kill_9_while_lanes_exist_loses_nothing(cluster: Cluster, receiver
     await eventually(accounted, within=30)
 
 
+async def produced_from_now_on(cluster: Cluster) -> set[str]:
+    """Return fifty events or more whose production begins after this call."""
+    since = time.time()
+
+    def after() -> set[str]:
+        return {id_ for id_, at in cluster.produced.items() if at > since}
+
+    await eventually(lambda: len(after()) > 50, within=30)
+    return after()
+
+
 async def test_a_new_subscription_misses_nothing_after_its_201(
     cluster: Cluster, receiver: Receiver
 ) -> None:
@@ -122,11 +133,8 @@ async def test_a_new_subscription_misses_nothing_after_its_201(
     await eventually(lambda: len(cluster.produced) > 100, within=30)
     for n in range(3):
         await cluster.subscribe(f"{receiver.url}/{n}")
-        answered = time.time()
-        await asyncio.sleep(0.5)
-        after = [id_ for id_, at in cluster.produced.items() if at > answered]
-        assert len(after) > 50
-        await eventually(lambda: set(after) <= set(receiver.ids(f"/{n}")), within=10)  # noqa: B023
+        after = await produced_from_now_on(cluster)
+        await eventually(lambda: after <= set(receiver.ids(f"/{n}")), within=10)  # noqa: B023
     cluster.stop_producing()
     await producing
     await cluster.all_committed()
@@ -194,12 +202,9 @@ async def test_types_that_are_added_miss_nothing_and_what_was_sent_repeats_not(
     for id_ in (had, lacked):
         types = ["route.started", "plan.created"]
         await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"types": types})
-    answered = time.time()
-    await asyncio.sleep(0.5)
+    after = await produced_from_now_on(cluster)
     cluster.stop_producing()
     await producing
-    after = {id_ for id_, at in cluster.produced.items() if at > answered}
-    assert len(after) > 50
     await eventually(lambda: after <= set(receiver.ids("/lacked")), within=10)
     await eventually(lambda: set(receiver.ids("/had")) == set(cluster.produced), within=10)
     assert repeats(receiver.ids("/had")) == repeats(receiver.ids("/lacked")) == {}
