@@ -1,13 +1,12 @@
 # Two commands matter: `make dev` and `make test`. Both set up .venv by themselves; nothing needs root.
-# `make test` runs JOBS files at a time, each job with a Kafka and a Postgres of its own: three for two
-# cores, since much of it waits for a timeout or for a process that starts.
+# `make test` runs JOBS files at a time, each job with a Kafka and a Postgres of its own.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-JOBS ?= 3
+JOBS ?= 2
 ARGS ?=
 
 # Tests start roles hundreds of times: what was compiled is kept, whatever the caller's shell says.

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.site import Site, Visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 async def test_a_receiver_that_takes_old_signatures_is_told_so_in_words(

@@ -5,7 +5,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 NARROWER = '{"data": {"report": {"type": ["service_report_canceled"]}}}'
 

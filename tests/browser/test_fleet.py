@@ -5,7 +5,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 async def test_a_vehicle_is_on_the_map_with_what_its_receiver_knows_and_its_routes_day(

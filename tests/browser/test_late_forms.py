@@ -5,7 +5,7 @@ import pytest
 from tests.browser.sound import violations
 from tests.support.site import Site, Visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 async def end_session(owner: Visitor) -> None:

@@ -6,7 +6,7 @@ from playwright.async_api import Page
 from tests.browser.sound import violations
 from tests.support.site import Site, Visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 async def second_step(visitor: Visitor, url: str) -> Page:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 from tests.browser.sound import MAX_SHIFT, SHIFT, violations
 from tests.support.site import Site, Visitor, a_visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 ACCENT = "#0b5d4e"
 PAGES = ("", "/settings", "/secrets", "/receiver", "/audit")

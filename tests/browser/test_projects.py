@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.site import Site, Visitor
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 async def test_a_project_and_its_key_are_made_used_and_revoked(

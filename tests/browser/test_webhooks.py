@@ -10,7 +10,7 @@ from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor, a_key
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 
 async def made(site: Site, name: str, **fields: object) -> str:

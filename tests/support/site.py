@@ -237,7 +237,7 @@ async def a_visitor(
 ) -> AsyncIterator[Visitor]:
     """Open a browser of its own; nothing may go wrong in it."""
     opened = await browser.new_context(**context)
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(30_000)
     visitor = Visitor(opened, await opened.new_page(), url)
     visitor.listen()
     try:
