@@ -173,7 +173,7 @@ async def test_a_hostile_filter_is_refused_at_once(owner: Caller, written: bytes
     assert response.status in (400, 422), problem
     if response.status == 422:
         assert any(fault["pointer"].startswith("/filter") for fault in problem["errors"])
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 2  # a coarse guard
 
 
 # The Planner-compatible API.
