@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
@@ -15,6 +17,7 @@ GONE = (KafkaError, OSError, TimeoutError, RuntimeError)
 
 The last is uvloop's: aiokafka may write to a connection in the instant in which it closes.
 """
+STOP_SECONDS = 1.0
 
 
 @value
@@ -76,3 +79,11 @@ async def stopped(consumer: AIOKafkaConsumer) -> None:
     """Stop *consumer*, its connections included. Unbounded in time."""
     if not await finished(consumer.stop()):
         await consumer._client.close()  # noqa: SLF001 - what it did not come to
+
+
+async def disconnect(consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+    """Close both, within a second or so."""
+    with suppress(*GONE):
+        async with asyncio.timeout(STOP_SECONDS):
+            await stopped(consumer)
+            await finished(admin.close())

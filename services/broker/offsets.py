@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from services.broker.connection import GONE, Connection, finished, stopped
+from services.broker.connection import GONE, Connection, disconnect
 from services.kernel.errors import BrokerGoneError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
 
 SECONDS = 10.0
-STOP_SECONDS = 1.0
 MOST_MS = 10**14
 """Some thousand years: what is longer is no `timedelta` any more."""
 KEPT = ("cleanup.policy", "retention.ms")
@@ -49,10 +47,7 @@ class KafkaOffsets:
 
     async def stop(self) -> None:
         """Disconnect, within a second or so."""
-        with suppress(*GONE):
-            async with asyncio.timeout(STOP_SECONDS):
-                await stopped(self._consumer)
-                await finished(self._admin.close())
+        await disconnect(self._consumer, self._admin)
 
     async def committed(
         self, partitions: Collection[Partition]

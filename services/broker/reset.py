@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, UnknownMemberIdError
 from aiokafka.structs import OffsetAndMetadata
 
-from services.broker.connection import GONE, Connection, finished, stopped
+from services.broker.connection import GONE, Connection, disconnect
 from services.kernel.errors import BrokerGoneError, Fault, FaultsError, GroupInUseError
 from services.kernel.event import Partition
 
@@ -76,8 +76,7 @@ async def reset(
     except GONE as error:
         raise BrokerGoneError(f"{type(error).__name__}: {error}") from error
     finally:
-        await stopped(consumer)
-        await finished(admin.close())
+        await disconnect(consumer, admin)
     return [
         Moved(Partition(*tp), _committed(before[tp].offset if tp in before else -1), *after[tp])
         for tp in tps

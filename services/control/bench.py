@@ -4,7 +4,7 @@ Each is sent like any test call, marked and counted nowhere. What shows in answe
 receiver does with it inside only its owner sees, and is told to look at. Pure.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -55,6 +55,10 @@ class Rule(NamedTuple):
     expects: str
     """Of a correct receiver."""
     requests: Sequence[Made]
+    taken: str = ""
+    """What is found where it takes them all, as it has to."""
+    refused: str = ""
+    """Where it doesn't take the last; *{how}* it ended."""
 
 
 class Finding(NamedTuple):
@@ -72,18 +76,24 @@ RULES: Mapping[Misbehaviour, Rule] = {
         "One event, sent twice under one webhook-id, as after an answer that was lost.",
         "Answers both with 2xx, and does the work once.",
         (Made(), Made()),
+        "It took both. That it did the work once, only its own records say: look there.",
+        "It took the first and not its repeat ({how}): a repeat would come again and again.",
     ),
     Misbehaviour.OUT_OF_ORDER: Rule(
         "Out of order",
         "Two events; the one that happened ten minutes earlier comes last.",
         "Answers both with 2xx, and keeps the state of the one with the later created_at.",
         (Made(), Made(event=1, happened_ago=EARLIER_SECONDS)),
+        "It took both. Which state it kept, only its own records say: the later one is right.",
+        "It didn't take the earlier event after the later one ({how}); it would come again.",
     ),
     Misbehaviour.LATE: Rule(
         "Late",
         "An event of six hours ago, signed now, as from a phone that was offline.",
         "Answers with 2xx: its tolerance is for webhook-timestamp, not for created_at.",
         (Made(happened_ago=LATE_SECONDS),),
+        "It took an event that happened six hours ago.",
+        "It didn't take an event of six hours ago ({how}): retries don't make it younger.",
     ),
     Misbehaviour.SLOW: Rule(
         "Slow",
@@ -127,9 +137,15 @@ def judge(
         how = _how(attempts[0])
         return _wrong(f"It didn't take even the first, which was as it should be: {how}.")
     last = attempts[-1]
-    if misbehaviour is Misbehaviour.SLOW:
-        return _of_slow(last, requests[-1].manner.body_seconds)
-    return _JUDGES[misbehaviour](last)
+    match misbehaviour:
+        case Misbehaviour.SLOW:
+            return _of_slow(last, requests[-1].manner.body_seconds)
+        case Misbehaviour.OLD_SIGNATURE:
+            return _of_old_signature(last)
+        case Misbehaviour.LARGE:
+            return _of_large(last)
+        case _:
+            return _of_the_last(RULES[misbehaviour], last)
 
 
 def _right(found: str) -> Finding:
@@ -150,35 +166,8 @@ def _how(attempt: Attempt) -> str:
     return attempt.error or f"the request ended as {attempt.outcome}"
 
 
-def _of_twice(last: Attempt) -> Finding:
-    if _took(last):
-        text = "It took both. That it did the work once, only its own records say: look there."
-        return _right(text)
-    text = (
-        f"It took the first and not its repeat ({_how(last)}): a repeat would come again and again."
-    )
-    return _wrong(text)
-
-
-def _of_out_of_order(last: Attempt) -> Finding:
-    if _took(last):
-        text = (
-            "It took both. Which state it kept, only its own records say: the later one is right."
-        )
-        return _right(text)
-    text = (
-        f"It didn't take the earlier event after the later one ({_how(last)}); it would come again."
-    )
-    return _wrong(text)
-
-
-def _of_late(last: Attempt) -> Finding:
-    if _took(last):
-        return _right("It took an event that happened six hours ago.")
-    text = (
-        f"It didn't take an event of six hours ago ({_how(last)}): retries don't make it younger."
-    )
-    return _wrong(text)
+def _of_the_last(rule: Rule, last: Attempt) -> Finding:
+    return _right(rule.taken) if _took(last) else _wrong(rule.refused.format(how=_how(last)))
 
 
 def _of_slow(last: Attempt, seconds: float) -> Finding:
@@ -209,12 +198,3 @@ def _of_large(last: Attempt) -> Finding:
     if last.status == TOO_LARGE:
         return _right("It refused it as too large, and nothing it gets by itself is.")
     return _wrong(f"It neither took it nor refused it with 413: {_how(last)}.")
-
-
-_JUDGES: Mapping[Misbehaviour, Callable[[Attempt], Finding]] = {
-    Misbehaviour.TWICE: _of_twice,
-    Misbehaviour.OUT_OF_ORDER: _of_out_of_order,
-    Misbehaviour.LATE: _of_late,
-    Misbehaviour.OLD_SIGNATURE: _of_old_signature,
-    Misbehaviour.LARGE: _of_large,
-}

@@ -145,9 +145,7 @@ def _envelope_fault(body: Any) -> Poison | None:  # noqa: ANN401 - JSON
     if not isinstance(body, dict):
         return _poison("", "an event is a JSON object")
     for field in ("type", "project_id", "created_at"):
-        name = body.get(field)
-        # `_is_name`, without a call: per event.
-        if name.__class__ is not str or not 0 < len(name) <= MAX_TEXT or not name.isprintable():
+        if not _is_name(body.get(field)):
             return _poison(f"/{field}", _no_name(field, body))
     if not isinstance(body.get("data"), dict):
         return _poison("/data", "data is missing" if "data" not in body else "data is no object")

@@ -6,6 +6,8 @@ SLICE_SECONDS = 0.005
 LAG_SECONDS = 0.02
 """When the loop comes back later than this, others have more than enough to do."""
 REST_SECONDS = 0.05
+MOST_SECONDS = 0.1
+"""A slice that seems longer was interrupted, by the machine or by a signal: that is no cost of it."""
 IDLE_SECONDS = 0.0002
 """A pass of the loop that was over so soon: nobody else had anything to do."""
 
@@ -24,7 +26,8 @@ class Share:
 
     def took(self, seconds: float, *, now: float) -> None:
         """Note a slice that is just over."""
-        self._free_at = max(self._free_at, now) + seconds * self._others_per_own
+        cost = min(seconds, MOST_SECONDS) * self._others_per_own
+        self._free_at = max(self._free_at, now) + cost
 
     def came_back(self, *, late: float, now: float, live: bool) -> float | None:
         """Note that the loop came back *late* seconds after it was to.

@@ -48,3 +48,9 @@ def test_a_loop_that_lags_is_left_alone() -> None:
     share.took(0.004, now=1.0)
     assert came_back(share, 1.03, live=False, late=LAG_SECONDS * 1.5) == REST_SECONDS
     assert came_back(share, 1.07, live=True, late=0.001) is not None
+
+
+def test_a_slice_in_which_the_process_was_stopped_is_not_paid_for() -> None:
+    share = Share()
+    share.took(600.0, now=601.0)
+    assert came_back(share, 602.0, live=True) is None
