@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from services.control.bench import RULES
+from services.control.test_days import MAX_EVENTS
 from services.dashboard import words
 from services.dashboard.forms import Form, number
 from services.dashboard.views.event_types import ONE, edited, pretty
@@ -67,10 +68,15 @@ async def day(visit: Visit) -> web.StreamResponse:
     except FaultsError as error:
         return await _draw(visit, Form(typed), day_form=Form(typed, error.faults))
     lately = [each for each in step["attempts"] if each["outcome"] != "ok"]
-    before = [int(typed.get(name, "").isdecimal() and typed[name]) for name in ("taken", "refused")]
-    taken = before[0] + len(step["attempts"]) - len(lately)
-    progress = Progress(step, taken, before[1] + len(lately), lately)
+    taken = _count(typed.get("taken", "")) + len(step["attempts"]) - len(lately)
+    refused = _count(typed.get("refused", "")) + len(lately)
+    progress = Progress(step, taken, refused, lately)
     return await _draw(visit, Form(typed), progress=progress)
+
+
+def _count(text: str) -> int:
+    """Return what the step before counted; what nobody can have counted is none."""
+    return int(text) if text.isdecimal() and len(text) < len(str(MAX_EVENTS)) else 0
 
 
 async def _draw(
