@@ -14,6 +14,7 @@ import typer
 from services.cli.client import Api, RefusedError, UnreachableError
 from services.cli.command import UsageError, command
 from services.cli.console import Console
+from services.dev.demo import WEBHOOKS, Webhook
 from services.dev.fleet import drive
 from services.dev.receiver import Receiver
 from services.kernel.clock import SystemClock
@@ -22,7 +23,7 @@ from services.observe.health import health_app, serving
 AGAIN_SECONDS = 1.0
 PACE_SECONDS = 0.4
 
-State = Annotated[Path, typer.Option(help="File with the demo's project, key and secret.")]
+State = Annotated[Path, typer.Option(help="File with the demo's project, key and secrets.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,9 +51,13 @@ async def receiver(
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"--listen {listen!r} is not HOST:PORT")
-    found = await _registered(console, state, url=f"http://{listen}/demo")
+    found = await _registered(console, state, at=f"http://{listen}")
+    ours = [(found["webhooks"][each.path], each) for each in WEBHOOKS]
     receiver = Receiver(
-        secrets={found["subscription_id"]: found["secret"]}, clock=SystemClock(), say=console.line
+        secrets={made["id"]: made["secret"] for made, _ in ours},
+        manners={made["id"]: each.answer for made, each in ours},
+        clock=SystemClock(),
+        say=console.line,
     )
     app = health_app(ready=lambda: None, alive=lambda: None)
     receiver.add_to(app)
@@ -92,39 +97,47 @@ async def _produced(console: Console, api: Api, event: dict[str, Any]) -> None:
             return
 
 
-def _load(state: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads(state.read_text())
+def _load(state: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(state.read_text())
     return found
 
 
-def _save(state: Path, found: dict[str, str]) -> None:
+def _save(state: Path, found: dict[str, Any]) -> None:
     fresh = state.with_suffix(".new")
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(found))
     fresh.replace(state)
 
 
-async def _registered(console: Console, state: Path, *, url: str) -> dict[str, str]:
-    """Return the demo's project, key and subscription; made at the first start."""
+async def _registered(console: Console, state: Path, *, at: str) -> dict[str, Any]:
+    """Return the demo's project, key, and webhooks by path; made at the first start."""
     async with console.api() as api:
         with suppress(OSError, ValueError, KeyError, RefusedError):
             found = _load(state)
-            await api.call("PATCH", f"/v1/subscriptions/{found['subscription_id']}", {"url": url})
+            for each in WEBHOOKS:
+                id_ = found["webhooks"][each.path]["id"]
+                await api.call("PATCH", f"/v1/subscriptions/{id_}", {"url": at + each.path})
             return found
         project = await api.call("POST", "/v1/projects", {"name": "demo"})
         keys = f"/v1/projects/{project['id']}/api-keys"
         key = await api.call("POST", keys, {"name": "demo", "scopes": ["ingest", "manage"]})
-        types = ["*", "vehicle.position"]
-        body = {"project_id": project["id"], "url": url, "types": types, "description": "demo"}
-        made = await api.call("POST", "/v1/subscriptions", body)
-    found = {
-        "project_id": str(project["id"]),
-        "key": str(key["key"]),
-        "subscription_id": str(made["id"]),
-        "secret": str(made["secret"]),
-    }
+        id_ = str(project["id"])
+        webhooks = {each.path: await _made(api, id_, each, at=at) for each in WEBHOOKS}
+    found = {"project_id": id_, "key": str(key["key"]), "webhooks": webhooks}
     _save(state, found)
     return found
+
+
+async def _made(api: Api, project: str, webhook: Webhook, *, at: str) -> dict[str, str]:
+    body = {
+        "project_id": project,
+        "url": at + webhook.path,
+        "types": webhook.types,
+        "description": webhook.description,
+        "retry_schedule": webhook.retry_schedule,
+    }
+    made = await api.call("POST", "/v1/subscriptions", body)
+    return {"id": str(made["id"]), "secret": str(made["secret"])}
 
 
 async def _stopped() -> None:

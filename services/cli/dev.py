@@ -12,6 +12,7 @@ import typer
 
 from services.cli.command import INTERRUPTED, NO, command
 from services.cli.console import Console
+from services.dev.demo import FAULTS
 from services.dev.process import ServerError
 from services.observe.logging import configure
 
@@ -69,10 +70,12 @@ def _greeting(plan: "Plan", running: "Running") -> list[str]:
     receiver = running.demo.get("receiver", "http://127.0.0.1:9000")
     lines = [
         "",
-        f"API       {running.api}   (its description: {running.api}/openapi.json)",
+        f"Dashboard {running.api}   (sign in with {running.admin_key})",
+        f"API       {running.api}/v1   (its description: {running.api}/openapi.json)",
         f"Kafka     {running.kafka}",
         f"Postgres  {running.postgres}",
         f"Logs      {plan.data / 'logs'}",
+        *([f"Demo      {FAULTS}"] if running.demo else []),
         "",
         "A first subscription:",
         "",

@@ -6,19 +6,29 @@ import orjson
 from aiohttp import web
 
 from services.deliver import verify as rules
+from services.dev.demo import OK, Answer, Manner
 from services.kernel.clock import Clock
 
-UNKNOWN = "not verified: its secret is not known here"
+UNVERIFIED = "not verified: its secret is not known here"
+WRONG = 401
 
 
 class Receiver:
-    """Answers 200 where the signature is valid or can't be checked, 401 where it is not valid."""
+    """Answers 401 where the signature is not valid, else as the webhook's manner says: 200 usually."""
 
     def __init__(
-        self, *, secrets: Mapping[str, str], clock: Clock, say: Callable[[str], None]
+        self,
+        *,
+        secrets: Mapping[str, str],
+        manners: Mapping[str, Manner],
+        clock: Clock,
+        say: Callable[[str], None],
     ) -> None:
+        """Know both by the webhook's id; who isn't there can't be verified, and is answered 200."""
         self._verifiers = {id_: rules.parse(secret) for id_, secret in secrets.items()}
+        self._manners = manners
         self._clock = clock
+        self._began = clock.monotonic()
         self._say = say
 
     def add_to(self, app: web.Application) -> None:
@@ -28,16 +38,21 @@ class Receiver:
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        status, judged = self._judge(headers, body)
+        answer, judged = self._judge(headers, body)
         self._say(_line(self._clock, headers, request.path, body, judged))
-        return web.Response(status=status)
+        return web.Response(status=answer.status, text=answer.text)
 
-    def _judge(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
-        verifier = self._verifiers.get(headers.get("planner-webhook-id", ""))
+    def _judge(self, headers: Mapping[str, str], body: bytes) -> tuple[Answer, str]:
+        id_ = headers.get("planner-webhook-id", "")
+        verifier = self._verifiers.get(id_)
         if verifier is None:
-            return 200, UNKNOWN
+            return Answer(), UNVERIFIED
         found = rules.verify(verifier, headers=headers, body=body, now=self._clock.time())
-        return (200, "valid") if found.valid else (401, f"NOT VALID: {found.message}")
+        if not found.valid:
+            return Answer(WRONG), f"NOT VALID: {found.message}"
+        answer = self._manners[id_](headers, self._clock.monotonic() - self._began)
+        refused = f", answered {answer.status}" if answer.status != OK else ""
+        return answer, f"valid{refused}"
 
 
 def _line(clock: Clock, headers: Mapping[str, str], path: str, body: bytes, judged: str) -> str:

@@ -51,7 +51,7 @@ class Running(NamedTuple):
     postgres: str
     admin_key: str
     demo: Mapping[str, str]
-    """Project, subscription and receiver of the demo; empty without one."""
+    """Project and receiver of the demo; empty without one."""
 
 
 Announce = Callable[[Running], None]
@@ -151,7 +151,8 @@ async def _demo(
     )
     fleet = ("demo", "fleet", "--state", str(state))
     await supervisor.start(("demo fleet", Role(*fleet, environment=environment, log=log)))
-    return {**json.loads(state.read_text()), "receiver": f"http://{_at(port)}"}
+    project = json.loads(state.read_text())["project_id"]
+    return {"project_id": project, "receiver": f"http://{_at(port)}"}
 
 
 def _observed(

@@ -183,7 +183,7 @@ async def test_the_demo_shows_verified_deliveries_and_a_curl_line_that_works(
     async with dev(tmp_path) as demo:
         curl = await demo.line(lambda line: line.startswith("  curl "))
         for type_ in ("plan.created", "customer.created", "stop.created", "vehicle.position"):
-            line = await demo.line(lambda line, type_=type_: f"  {type_}  " in line)
+            line = await demo.line(lambda line, type_=type_: f"  /demo  {type_}  " in line)
             assert line.endswith("  valid")
         process = await asyncio.create_subprocess_shell(
             curl + " --silent --show-error --fail-with-body", stdout=asyncio.subprocess.PIPE
@@ -192,6 +192,10 @@ async def test_the_demo_shows_verified_deliveries_and_a_curl_line_that_works(
         assert process.returncode == 0, out
         assert orjson.loads(out)["types"] == ["stop.report.*"]
         await demo.line(lambda line: "/mine" in line and "stop.report." in line)
+        assert [line.split()[0] for line in demo.out if "/erp" in line and "/wall" in line] == [
+            "Demo"
+        ]
+        await demo.line(lambda line: "  /wall  " in line and line.endswith("  valid, answered 500"))
         assert not [line for line in demo.out if "NOT VALID" in line]
         children = list(demo.children())
         assert await demo.interrupt() == 0
