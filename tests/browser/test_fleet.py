@@ -1,9 +1,12 @@
 """Vehicles on the map, a route's day, and the lanes of those who operate the service."""
 
+import orjson
 import pytest
 
+from services.catalogue import examples
+from tests.support.cluster import Put
 from tests.support.eventually import eventually
-from tests.support.site import Site, Visitor
+from tests.support.site import Site, Visitor, a_key
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -29,6 +32,36 @@ async def test_a_vehicle_is_on_the_map_with_what_its_receiver_knows_and_its_rout
         == await page.locator("tbody tr").count()
     )
     assert "stop.report.completed" in await page.inner_text("tbody")
+
+
+async def test_vehicles_that_are_close_are_one_with_their_number_and_lead_to_the_list(
+    visitor: Visitor, site: Site
+) -> None:
+    project = str((await site.cluster.call("POST", "/v1/projects", {"name": "Depot"}))["id"])
+    example = examples()["vehicle.position"]
+    for n, lat in enumerate((41.40, 41.40, 41.43)):
+        data = {**example["data"], "position": {**example["data"]["position"], "lat": lat}}
+        body = {**example, "id": f"depot-{n}", "project_id": project, "data": data}
+        await site.cluster.put(Put(orjson.dumps(body), key=f"van-000{n}".encode()))
+    await visitor.sign_in(await a_key(site.cluster, "read", project=project))
+
+    async def are_told() -> bool:
+        page = await visitor.goto("/map")
+        return await page.locator("tbody tr").count() == 3
+
+    await eventually(are_told, within=30, every=0.5)
+    page = visitor.page
+    spots = page.locator(".map a.spot")
+    assert await spots.count() == 2
+    together = page.get_by_role("link", name="2 vehicles: van-0000, van-0001")
+    assert await together.locator(".count").text_content() == "2"
+    name = together.locator(".vehicle-name")
+    assert await name.evaluate("e => getComputedStyle(e).opacity") == "0"
+    await together.focus()
+    assert await name.evaluate("e => getComputedStyle(e).opacity") == "1"
+    assert (await name.text_content() or "").split() == ["0000", "0001"]
+    await page.keyboard.press("Enter")
+    assert await page.locator("tr:target code").first.inner_text() == "van-0000"
 
 
 async def test_another_projects_map_is_empty(visitor: Visitor, site: Site) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from services.dashboard.maps import Frame, Place, rings_of
+from services.dashboard.spots import spots
 from services.dashboard.tiles import tiles_of
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
@@ -23,6 +24,8 @@ DAY = timedelta(hours=24)
 PAGES, READ = 4, "500"
 DELIVERIES = "200"
 FENCES = "200"
+LETTERS = 4
+"""Of a vehicle's id, its last ones, are its name on the map."""
 
 
 class Positions(NamedTuple):
@@ -71,9 +74,11 @@ async def index(visit: Visit) -> web.StreamResponse:
     shown = [place_of(each.last) for each in vehicles]
     shown += [place_of(each.acknowledged) for each in vehicles if each.acknowledged]
     frame = _frame(shown, fences)
+    drawn = [] if frame is None else [frame.at(place_of(each.last)) for each in vehicles]
     return visit.render(
         "map.html", vehicles=vehicles, positions=positions, fences=fences, frame=frame,
-        place_of=place_of, rings_of=rings_of, tiles=tiles_of(frame, visit.tiles),
+        spots=spots(drawn, letters=LETTERS), place_of=place_of, rings_of=rings_of,
+        tiles=tiles_of(frame, visit.tiles),
     )  # fmt: skip
 
 
