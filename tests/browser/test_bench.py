@@ -40,6 +40,9 @@ async def test_a_delivery_day_goes_on_by_itself_until_it_is_over(
         "POST", f"/v1/subscriptions/{id_}/pause"
     )  # others' events aren't for it
     page = await owner.goto(f"/test-bench?webhook={id_}")
+    await page.get_by_role("button", name="Send to Bench").click()
+    test = page.locator("#tested").get_by_text("Test event: 200")
+    await test.wait_for()
     await page.get_by_label("Seed").fill("7")
     await page.get_by_role("button", name="Send a day").click()
     day = page.locator("#day")
@@ -47,7 +50,12 @@ async def test_a_delivery_day_goes_on_by_itself_until_it_is_over(
     text = await day.inner_text()
     assert "19 of 19 events" in text
     assert "19 answered with 2xx, 0 not. Seed 7." in text
-    assert len(site.receiver.ids("/bench-day")) == 19
+    assert len(site.receiver.ids("/bench-day")) == 20, "those of the day, and the test before it"
+    assert await test.count() == 1, "what a test was answered stays beside the day"
+    site.receiver.answers["/bench-day"] = lambda _: 404
+    await page.get_by_role("button", name="Send to Bench").click()
+    await page.locator("#tested").get_by_text("Test event: 404").wait_for()
+    assert "19 of 19 events" in await day.inner_text(), "and the day beside the next test"
     site.receiver.answers["/bench-day"] = lambda _: 500
     page = await unscripted.goto(f"/test-bench?webhook={id_}")
     await page.get_by_label("Seed").fill("7")

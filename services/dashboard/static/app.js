@@ -50,10 +50,11 @@ async function copy(button) {
 
 let fetching = null;
 
-async function refresh(request = location.href, options = {}) {
-  const isAnswer = options.method === "POST";
+// `into`: what was sent is a form, and the region of this id shows its answer.
+async function refresh(request = location.href, options = {}, into = null) {
+  const isAnswer = into !== null;
   if (fetching?.isAnswer && !isAnswer) return; // what a form sent is not given up for a fresh copy
-  fetching?.stop.abort();
+  if (!fetching?.isAnswer) fetching?.stop.abort(); // nor for another form
   const mine = (fetching = { stop: new AbortController(), isAnswer });
   try {
     const answer = await fetch(request, { ...options, signal: mine.stop.signal, headers: { Accept: "text/html" } });
@@ -62,7 +63,7 @@ async function refresh(request = location.href, options = {}) {
       return;
     }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    swap(fresh, isAnswer);
+    swap(fresh, into);
     if (!isAnswer && answer.ok) stopWhereDone(fresh);
     return fresh;
   } finally {
@@ -70,14 +71,14 @@ async function refresh(request = location.href, options = {}) {
   }
 }
 
-// `isAnswer`: to a form, so that what was typed comes back with it; else nobody is disturbed while typing,
-// and what a form was answered (data-swap="answer") stays.
-function swap(fresh, isAnswer) {
+// With the answer to a form what was typed comes back; else nobody is disturbed while typing. What a form was
+// answered (data-swap="answer") stays until the same form is answered again.
+function swap(fresh, into) {
   for (const old of document.querySelectorAll("[data-swap]")) {
     const now = fresh.getElementById(old.id);
     const isTyping = old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-    const keeps = isTyping || old.dataset.swap === "answer";
-    if (now === null || keeps && !isAnswer) continue;
+    const keeps = old.dataset.swap === "answer" ? old.id !== into : isTyping && into === null;
+    if (now === null || keeps) continue;
     keepOpen(old, now);
     writeTimes(now);
     if (now.innerHTML === old.innerHTML) continue;
@@ -278,7 +279,7 @@ document.addEventListener("submit", async (event) => {
   const region = document.getElementById(into);
   region?.setAttribute("aria-busy", "true");
   const action = event.submitter?.getAttribute("formaction") ?? form.action;
-  await refresh(action, { method: "POST", body: new URLSearchParams(data) })
+  await refresh(action, { method: "POST", body: new URLSearchParams(data) }, into)
     .then((fresh) => answered(fresh, form, action))
     .catch(() => say("Not sent: no connection. Try again."));
   region?.removeAttribute("aria-busy");
