@@ -1,9 +1,12 @@
 """A customer sets up a webhook alone, in three steps, and sees its first event."""
 
+from pathlib import Path
+
 import pytest
 from playwright.async_api import Page
 
 from tests.browser.sound import violations
+from tests.support.certificates import Authority
 from tests.support.site import Site, Visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
@@ -81,9 +84,13 @@ async def test_what_was_typed_stays_and_the_api_says_what_is_wrong(
     assert "line 1" in await page.inner_text("#f-filter-wrong-1")
     await page.get_by_label("Event pattern").fill("")
     await page.get_by_label("At most, a second").fill("-1")
+    await page.get_by_text("The receiver asks who calls").click()
+    await page.locator("#f-certificate").fill("none")
     await page.get_by_role("button", name="Make the webhook").click()
     await page.locator("#f-types-wrong-1").wait_for()
     await page.locator("#f-rate_limit-wrong-1").wait_for()
+    await page.locator("#f-certificate_key-wrong-1").wait_for()
+    assert await page.locator("#f-certificate").is_visible(), "what is wrong is not folded away"
     assert await page.input_value("#f-rate_limit") == "-1"
     await page.get_by_role("button", name="Back").click()
     assert await page.input_value("#f-url") == f"{site.receiver.url}/typed"
@@ -91,9 +98,9 @@ async def test_what_was_typed_stays_and_the_api_says_what_is_wrong(
 
 
 async def test_without_javascript_a_receiver_that_nobody_reaches_is_no_obstacle(
-    unscripted: Visitor, site: Site
+    unscripted: Visitor, site: Site, tmp_path: Path
 ) -> None:
-    url = "http://127.0.0.1:9/nobody"
+    url = "https://127.0.0.1:9/nobody"
     page = await second_step(unscripted, url)
     assert "Not reached" in await page.inner_text("main")
     await page.get_by_role("checkbox", name="plan.created").check()
@@ -102,13 +109,18 @@ async def test_without_javascript_a_receiver_that_nobody_reaches_is_no_obstacle(
     await page.get_by_role("button", name="Try on the last 20 events").click()
     assert "of these types would be sent" in await page.inner_text("main")
     assert await page.get_by_role("checkbox", name="plan.created").is_checked()
+    certificate, key = Authority(tmp_path, "authority").pair("us.example")
+    await page.get_by_text("The receiver asks who calls").click()
+    await page.locator("#f-certificate").fill(certificate)
+    await page.locator("#f-certificate_key").fill(key)
     await page.get_by_role("button", name="Make the webhook").click()
     secret = await page.inner_text("#new-secret")
     # Reloading sends the form again: it is the same webhook, with the same secret.
     await page.reload()
     assert await page.inner_text("#new-secret") == secret
     found = await site.cluster.call("GET", "/v1/subscriptions?limit=500")
-    assert [each["url"] for each in found["data"]].count(url) == 1
+    (made,) = [each for each in found["data"] if each["url"] == url]
+    assert made["client_certificate"]["subject"] == "CN=us.example"
     await page.get_by_role("button", name="Send it").click()
     assert "Test event" in await page.inner_text("main")
     assert await page.inner_text("#new-secret") == secret

@@ -14,7 +14,7 @@ from aiohttp import web
 from services.dashboard import rows
 from services.dashboard.forms import Form, lines, number
 from services.dashboard.views.recent import recent
-from services.dashboard.views.webhook_form import filter_of
+from services.dashboard.views.webhook_form import certificate_of, filter_of
 from services.dashboard.visit import Visit
 from services.kernel.errors import Fault, FaultsError
 from services.match.types import selected
@@ -25,6 +25,7 @@ FIRST_STEP = ("/url", "/description", "/project_id")
 FIELDS = {
     "/types": "f-types", "/filter": "f-filter", "/url": "f-url", "/project_id": "project",
     "/delivery": "f-delivery", "/rate_limit": "f-rate_limit",
+    "/client_certificate/key": "f-certificate_key", "/client_certificate": "f-certificate",
 }  # fmt: skip
 """Where what is wrong with the body is mended."""
 ROWS = "rows"
@@ -125,6 +126,7 @@ def body_of(visit: Visit) -> tuple[dict[str, Any], list[Fault]]:
         body["delivery"] = {"mode": typed["delivery"]}
     if typed.get("rate_limit", "").strip():
         body["rate_limit"] = number(typed["rate_limit"])
+    body |= certificate_of(typed)
     body["types"] = list(dict.fromkeys(visit.several.get("types", ())))
     if typed.get("filter_as") == ROWS:
         body["filter"], faults = rows.filter_of(_rows(visit))

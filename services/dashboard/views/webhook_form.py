@@ -89,7 +89,7 @@ def body_of(
     if typed.get("headers", "").strip() or "drop_headers" in typed:
         gone = dict.fromkeys(webhook["headers"])  # what is typed replaces all of them
         found["headers"] = {**gone, **_headers(typed.get("headers", ""))}
-    return found | _certificate(typed), faults
+    return found | certificate_of(typed), faults
 
 
 def filter_of(text: str) -> tuple[Any, list[Fault]]:
@@ -103,7 +103,8 @@ def filter_of(text: str) -> tuple[Any, list[Fault]]:
         return None, [Fault("json", message, "/filter")]
 
 
-def _certificate(typed: Mapping[str, str]) -> dict[str, Any]:
+def certificate_of(typed: Mapping[str, str]) -> dict[str, Any]:
+    """Return the client certificate that was typed, as a part of a body; nothing where it stays."""
     pair = [typed.get(name, "").strip() for name in ("certificate", "certificate_key")]
     if any(pair):
         return {"client_certificate": dict(zip(("certificate", "key"), pair, strict=True))}
