@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from services.dashboard.words import OUTCOMES, State
+from services.kernel.about import about_data
 
 ABOUT = (
     ("stop_id", "Stop"),
     ("route_id", "Route"),
     ("plan_id", "Plan"),
     ("vehicle_id", "Vehicle"),
-    ("external_id", "Id of your own"),
+    ("external_id", "External id"),
     ("event_id", "Event"),
 )
 VERDICTS = (
@@ -66,6 +67,14 @@ REASONS = {
         State("Disabled", "bad"), "It gets this when it is resumed, as long as the log keeps it."
     ),
 }
+
+
+def about(event: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Return what an event is about, each as its parameter, its name and its id; nothing of none."""
+    if event is None:
+        return []
+    found = about_data(event["type"], event["data"])._asdict()
+    return [(name, noun, found[name]) for name, noun in ABOUT if found.get(name)]
 
 
 def answered(tried: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ body may have other names.
 
 from typing import NamedTuple
 
-from services.kernel.event import Event
+from services.kernel.event import Event, Json
 
 MAX_TEXT = 256
 """Of an id; a longer one is none of the Planner's, and is left out."""
@@ -29,12 +29,16 @@ NOTHING = About("")
 
 
 def about(event: Event) -> About:
-    """Return what *event* is about.
+    """Return what *event* is about."""
+    return about_data(event.type, event.body["data"])
+
+
+def about_data(type_: str, data: Json) -> About:
+    """Return what an event of this type with this `data` is about.
 
     `data` is the entity itself, or holds it under its name, or names it as `plan_id` and so on; the
     catalogue has all three. An entity's `id` is its own, of the family that the type begins with.
     """
-    type_, data = event.type, event.body["data"]
     family = type_.partition(".")[0]
     nested = data.get(family)
     entity = nested if nested.__class__ is dict else data

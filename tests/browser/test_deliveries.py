@@ -52,8 +52,11 @@ async def test_a_failed_delivery_is_found_from_a_stops_id_and_resent(
 ) -> None:
     _, stop = await failed(site, "lost-stop", 401)
     page = await owner.goto("/deliveries")
-    await page.get_by_label("Look for").select_option("stop_id")
+    await page.get_by_label("Look for").select_option("route_id")  # whoever asks may not know
     await page.get_by_label("Its id").fill(stop)
+    await page.get_by_role("button", name="Filter").click()
+    await page.locator(".empty").get_by_role("link", name="stop").click()
+    await page.wait_for_url(f"**/deliveries?stop_id={stop}")
     await page.get_by_label("State").select_option("parked")
     await page.get_by_role("button", name="Filter").click()
     await page.wait_for_url(f"**/deliveries?state=parked&stop_id={stop}")
@@ -61,6 +64,8 @@ async def test_a_failed_delivery_is_found_from_a_stops_id_and_resent(
     await row.get_by_role("link", name="stop.created").click()
     await page.get_by_text("It failed, after 1 attempt, and is tried again.").wait_for()
     assert "Was the secret rotated lately?" in await page.inner_text("#standing")
+    all_of_it = page.locator("dl.list").get_by_role("link", name=stop)
+    assert await all_of_it.get_attribute("href") == f"/deliveries?stop_id={stop}"
     site.receiver.answers.pop("/lost-stop")
     await page.get_by_role("button", name="Resend").click()
     await page.wait_for_url("**/resends/*")
