@@ -142,7 +142,10 @@ class Visit:
         """The project to act for; None: the operator, looking at all of them."""
         if self.caller.project_id is not None:
             return self.caller.project_id
-        return self.request.query.get("project_id") or self.session.project
+        chosen = self.request.query.get("project_id") or self.session.project
+        if chosen is None and len(self.projects) == 1:
+            return str(self.projects[0]["id"])  # nobody is asked for a choice that isn't one
+        return chosen
 
     @property
     def query(self) -> dict[str, str]:
