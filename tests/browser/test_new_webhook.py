@@ -85,12 +85,13 @@ async def test_what_was_typed_stays_and_the_api_says_what_is_wrong(
     await page.get_by_label("Event pattern").fill("")
     await page.get_by_label("At most, a second").fill("-1")
     await page.get_by_text("The receiver asks who calls").click()
-    await page.locator("#f-certificate").fill("none")
+    await page.locator("#f-certificate_key").fill("a key without its certificate")
     await page.get_by_role("button", name="Make the webhook").click()
     await page.locator("#f-types-wrong-1").wait_for()
     await page.locator("#f-rate_limit-wrong-1").wait_for()
-    await page.locator("#f-certificate_key-wrong-1").wait_for()
+    await page.locator("#f-certificate-wrong-1").wait_for()
     assert await page.locator("#f-certificate").is_visible(), "what is wrong is not folded away"
+    assert await page.locator("#f-certificate_key").input_value() == "", "a key is not sent back"
     assert await page.input_value("#f-rate_limit") == "-1"
     await page.get_by_role("button", name="Back").click()
     assert await page.input_value("#f-url") == f"{site.receiver.url}/typed"

@@ -182,6 +182,9 @@ async def _second(
     trying: bool = False,
 ) -> web.StreamResponse:
     visit.caller.require("manage")
+    form = form._replace(
+        values={name: text for name, text in form.values.items() if name != "certificate_key"}
+    )
     known = (await visit.ask("GET /v1/event-types", query=visit.scoped()))["data"]
     plain = [row for row in known if not row["stream"]]
     filled = _rows(visit)
