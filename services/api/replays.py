@@ -7,7 +7,7 @@ from services.kernel.clock import Clock, rfc3339
 from services.kernel.event import Json
 from services.kernel.replay import Replay
 
-FILTERS = ("project_id", "subscription_id")
+FILTERS = ("project_id", "subscription")
 
 
 class ReplayRoutes:
@@ -32,7 +32,7 @@ class ReplayRoutes:
         rows = await self._replays.page(
             call.caller,
             project_id=call.query.get("project_id"),
-            subscription_id=call.query.get("subscription_id"),
+            subscription_id=call.query.get("subscription"),
             page=page,
         )
         return call.listed(rows, page, self._shown, *FILTERS)

@@ -35,7 +35,7 @@ def pages(site: Site) -> Mapping[str, str]:
         "resend-new": f"/resends/new?subscription={site.dead}",
         "resend": f"/resends/{site.resend}",
         "replays": "/replays",
-        "replays-none": f"/replays?subscription_id={site.dead}",
+        "replays-none": f"/replays?subscription={site.dead}",
         "replay-new": "/replays/new?vehicle_id=61f0a446c97efa37d4831111",
         "replay": f"/replays/{site.replay}",
         "new-webhook": "/webhooks/new",

@@ -75,5 +75,5 @@ async def test_a_replay_is_cancelled(unscripted: Visitor, site: Site) -> None:
     await page.get_by_role("button", name="Start the replay").click()
     await page.get_by_role("button", name="Cancel").click()
     assert "Cancelled" in await page.inner_text("#job")
-    found = await site.cluster.call("GET", f"/v1/replays?subscription_id={id_}")
+    found = await site.cluster.call("GET", f"/v1/replays?subscription={id_}")
     assert found["data"][0]["state"] == "cancelled"

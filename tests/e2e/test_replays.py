@@ -82,7 +82,7 @@ async def test_a_replay_sends_what_was_asked_for_once_more_beside_what_is_live(
     job = await cluster.call("POST", path, {"from": began, "to": middle, "plan_id": ids[7]})
     await ended(cluster, job["id"])
     assert receiver.ids("/asked") == {ids[7]: 1}
-    listed = await cluster.call("GET", f"/v1/replays?subscription_id={id_}")
+    listed = await cluster.call("GET", f"/v1/replays?subscription={id_}")
     assert [row["state"] for row in listed["data"]] == ["done"] * 3
 
 

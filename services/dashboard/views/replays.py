@@ -16,7 +16,7 @@ from services.kernel.errors import ConflictError, Fault, FaultsError
 CREATE = "POST /v1/subscriptions/{id}/replays"
 ONE = "GET /v1/replays/{id}"
 ROWS = "25"
-FILTERS = ("subscription_id", "cursor", "project_id")
+FILTERS = ("subscription", "cursor", "project_id")
 FIELDS = ("from", "to", "plan_id", "route_id", "vehicle_id", "key")
 NUMBERS = ("rate", "speed")
 START = "start"

@@ -58,6 +58,17 @@ def test_each_parameter_of_a_path_is_described() -> None:
         assert described == re.findall(r"{(\w+)}", path)
 
 
+def test_lists_are_narrowed_to_a_subscription_by_one_name() -> None:
+    named = {
+        (path, parameter["name"])
+        for method, path, operation in OPERATIONS
+        for parameter in operation.get("parameters", [])
+        if method == "GET" and parameter["in"] == "query" and "subscription" in parameter["name"]
+    }
+    assert {name for _, name in named} == {"subscription"}
+    assert "/v1/replays" in {path for path, _ in named}
+
+
 def test_what_needs_no_key_says_so() -> None:
     described = {path for _, path, operation in OPERATIONS if operation.get("security") == []}
     assert described == {route.path for route in openapi.routes() if route.open}
