@@ -1,7 +1,6 @@
 """`dispatch`, `record`, `geofence`, `api`, `migrate`: one role, in the foreground; drains on SIGTERM."""
 
 import asyncio
-import errno
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from services.cli.command import NO, NOBODY, AnswerIsNoError, command
+from services.cli.command import NOBODY, AnswerIsNoError, command
 from services.cli.console import Console
 from services.kernel.errors import WebhooksError
 from services.observe.logging import configure
@@ -82,7 +81,11 @@ def migrate(
 
 
 def run_role(console: Console, main: Callable[[Settings], object]) -> None:
-    """Run *main* until it ends; what has a name becomes one sentence, a bug keeps its traceback."""
+    """Run *main* until it ends; what has a name becomes one sentence, a bug keeps its traceback.
+
+    Raises InvalidSettingsError, also for what is found wrong only when it is used: a file that isn't
+    there, a port that is taken.
+    """
     settings = load()
     configure(level=settings.observe.log_level, form=settings.observe.log_format)
     for sentence in unknown_variables(os.environ):
@@ -92,13 +95,13 @@ def run_role(console: Console, main: Callable[[Settings], object]) -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         main(settings)
-    except (WebhooksError, OSError, ExceptionGroup) as error:
+    except (WebhooksError, ExceptionGroup) as error:
         leaves = list(_leaves(error))
-        if not all(_is_named(leaf) for leaf in leaves):
+        if not all(isinstance(leaf, WebhooksError) for leaf in leaves):
             raise
         for leaf in leaves:
-            console.error(f"planner-webhooks: {_sentence(leaf, settings)}")
-        raise typer.Exit(NOBODY if isinstance(leaves[0], WebhooksError) else NO) from error
+            console.error(f"planner-webhooks: {leaf}")
+        raise typer.Exit(NOBODY) from error
 
 
 def _terminated(number: int, _: object) -> None:
@@ -116,17 +119,3 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
-
-
-def _is_named(error: BaseException) -> bool:
-    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-    return taken or isinstance(error, WebhooksError)
-
-
-def _sentence(error: BaseException, settings: Settings) -> str:
-    if isinstance(error, WebhooksError):
-        return str(error)
-    return (
-        f"a port is taken: WEBHOOKS_API__LISTEN is {settings.api.listen},"
-        f" WEBHOOKS_OBSERVE__LISTEN is {settings.observe.listen or 'not set'}"
-    )

@@ -43,7 +43,10 @@ GC_THRESHOLD = 50_000
 
 
 def main(settings: Settings) -> None:
-    """Deliver until SIGTERM or SIGINT. Raises StartError, or what no part could deal with."""
+    """Deliver until SIGTERM or SIGINT.
+
+    Raises InvalidSettingsError, StartError, or what no part could deal with.
+    """
     uvloop.run(_run(settings))
 
 

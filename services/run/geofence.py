@@ -27,7 +27,10 @@ log = structlog.get_logger()
 
 
 def main(settings: Settings) -> None:
-    """Judge positions until SIGTERM or SIGINT. Raises StartError, or what no part could deal with."""
+    """Judge positions until SIGTERM or SIGINT.
+
+    Raises InvalidSettingsError, StartError, or what no part could deal with.
+    """
     uvloop.run(_run(settings))
 
 

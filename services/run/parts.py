@@ -22,7 +22,7 @@ from services.kernel.ports.broker import Producer
 from services.kernel.ports.trace import Tracer
 from services.observe.health import Standing, health_app, serving
 from services.record.buffer import Attempts, Bounds
-from services.settings import Settings
+from services.settings import InvalidSettingsError, Settings
 from services.store.cipher import Cipher, parse_key
 from services.store.migrate import all_taken
 from services.store.pool import Pool
@@ -34,11 +34,14 @@ WAIT_SECONDS = 1.0
 
 
 class StartError(WebhooksError):
-    """The process can't start; the message says why and what to do."""
+    """The process can't start: what it needs isn't there; the message says what to do.
+
+    Settings that can't be used are an InvalidSettingsError, here as where they are read.
+    """
 
 
 def connection(settings: Settings) -> Connection:
-    """Return how to reach Kafka. Raises StartError where its files can't be used."""
+    """Return how to reach Kafka. Raises InvalidSettingsError where its files can't be used."""
     kafka = settings.kafka
     password = kafka.sasl_password
     found = Connection(
@@ -56,7 +59,7 @@ def connection(settings: Settings) -> Connection:
         found.options()
     except OSError as error:
         names = "WEBHOOKS_KAFKA__SSL_CAFILE, __SSL_CERTFILE or __SSL_KEYFILE"
-        raise StartError(f"{names} is no PEM file that can be read: {error}") from error
+        raise _no_pem(names, error) from error
     return found
 
 
@@ -90,12 +93,23 @@ def member_options(
 async def standing(settings: Settings, stack: AsyncExitStack) -> Standing:
     """Serve health, readiness and metrics from now on, so that a role that waits can say for what.
 
-    Raises OSError where the port is taken.
+    Raises InvalidSettingsError where the port is taken.
     """
     found = Standing()
     app = health_app(ready=found, alive=lambda: None)
-    await stack.enter_async_context(serving(app, settings.observe.listen))
+    listen = settings.observe.listen
+    try:
+        await stack.enter_async_context(serving(app, listen))
+    except OSError as error:
+        raise cannot_listen("WEBHOOKS_OBSERVE__LISTEN", listen, error) from error
     return found
+
+
+def cannot_listen(variable: str, address: str | None, error: OSError) -> InvalidSettingsError:
+    """Return what to say of an address that is taken, or not of this machine."""
+    return InvalidSettingsError(
+        [f"{variable}: can't listen on {address}: {error.strerror}; choose another"]
+    )
 
 
 async def pool(
@@ -165,19 +179,21 @@ def topics(settings: Settings) -> list[str]:
 
 
 def cipher(settings: Settings) -> Cipher:
-    """Return what reads and writes secrets. Raises StartError where its keys are missing."""
+    """Return what reads and writes secrets. Raises InvalidSettingsError where its key is missing."""
     secrets = settings.secrets
     if secrets.key is None:
-        raise StartError(
-            "WEBHOOKS_SECRETS__KEY is not set: signing secrets are encrypted with it."
-            " `planner-webhooks settings --new-key` prints one; keep it as you keep the database"
+        raise InvalidSettingsError(
+            [
+                "WEBHOOKS_SECRETS__KEY: not set; signing secrets are encrypted with it."
+                " `planner-webhooks settings --new-key` prints one; keep it as you keep the database"
+            ]
         )
     texts = [secrets.key.get_secret_value()]
     texts += secrets.previous_keys.get_secret_value().replace(",", " ").split()
     try:
         return Cipher(keys=[parse_key(text) for text in texts], entropy=os.urandom)
     except ValueError as error:
-        raise StartError(f"WEBHOOKS_SECRETS__KEY or __PREVIOUS_KEYS: {error}") from error
+        raise InvalidSettingsError([f"WEBHOOKS_SECRETS__KEY or __PREVIOUS_KEYS: {error}"]) from error
 
 
 def policy(settings: Settings) -> AddressPolicy:
@@ -188,14 +204,14 @@ def policy(settings: Settings) -> AddressPolicy:
 
 
 def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
-    """Return the door to the network; inside of the running loop. Raises StartError."""
+    """Return the door to the network; inside of the running loop. Raises InvalidSettingsError."""
     deliver = settings.deliver
     own = (deliver.client_cert_file, deliver.client_key_file)
     try:
         check_sources(deliver.source_addresses)
     except OSError as error:
-        raise StartError(
-            f"WEBHOOKS_DELIVER__SOURCE_ADDRESSES: not an address of this machine: {error}"
+        raise InvalidSettingsError(
+            [f"WEBHOOKS_DELIVER__SOURCE_ADDRESSES: not an address of this machine: {error}"]
         ) from error
     try:
         return GuardedClient(
@@ -209,13 +225,17 @@ def client(settings: Settings, policy: AddressPolicy) -> GuardedClient:
         )
     except OSError as error:
         names = "WEBHOOKS_DELIVER__CA_FILE, __CLIENT_CERT_FILE or __CLIENT_KEY_FILE"
-        raise StartError(f"{names} is no PEM file that can be read: {error}") from error
+        raise _no_pem(names, error) from error
+
+
+def _no_pem(names: str, error: OSError) -> InvalidSettingsError:
+    return InvalidSettingsError([f"{names}: no PEM file that can be read: {error}"])
 
 
 def tracer(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Tracer | None:
     """Return who is told of traces; None: nobody wants to know. *stack* sends what is left.
 
-    Raises StartError where the packages are missing.
+    Raises InvalidSettingsError where the packages are missing.
     """
     endpoint = settings.observe.otlp_endpoint
     if endpoint is None:
@@ -224,9 +244,11 @@ def tracer(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Trace
         # Part of the extra `otlp`; who wants no traces loads none of it.
         from services.observe.tracing import SpanTracer, batches, described  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise StartError(
-            f"WEBHOOKS_OBSERVE__OTLP_ENDPOINT is set, and {error.name} is not installed:"
-            " install planner-webhooks[otlp]"
+        raise InvalidSettingsError(
+            [
+                f"WEBHOOKS_OBSERVE__OTLP_ENDPOINT: {error.name} is not installed:"
+                " install planner-webhooks[otlp]"
+            ]
         ) from error
     ids = random.Random(os.urandom(16))  # noqa: S311 - ids of spans, no secrets
     found = SpanTracer(

@@ -24,7 +24,10 @@ MAX_RECORD_BYTES = 4 << 20
 
 
 def main(settings: Settings) -> None:
-    """Store attempts until SIGTERM or SIGINT. Raises StartError, or what no part could deal with."""
+    """Store attempts until SIGTERM or SIGINT.
+
+    Raises InvalidSettingsError, StartError, or what no part could deal with.
+    """
     uvloop.run(_run(settings))
 
 

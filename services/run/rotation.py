@@ -10,7 +10,7 @@ from services.store.rotation import Rotation
 async def main(settings: Settings) -> dict[str, int]:
     """Return how many rows of each kind were encrypted anew.
 
-    Raises StartError, CipherError, StoreGoneError.
+    Raises InvalidSettingsError, StartError, CipherError, StoreGoneError.
     """
     cipher = parts.cipher(settings)
     async with AsyncExitStack() as stack:
