@@ -1,7 +1,7 @@
 """How a command is made: options that all have, an example in its help, an exit code for each end.
 
-0 done · 1 it ran and the answer is no · 2 wrong usage, or settings that can't be used · 3 nobody answers ·
-4 refused by the API · 130 interrupted.
+0 done · 1 it ran and the answer is no · 2 wrong usage, or settings that can't be used ·
+3 nobody answers · 4 refused by the API · 130 interrupted.
 """
 
 import asyncio

@@ -55,7 +55,7 @@ def geofence(console: Console) -> None:
 
 def api(console: Console) -> None:
     """Serve the REST API. Drains on SIGTERM."""
-    from services.run.api import main  # noqa: PLC0415 - a command loads what it needs
+    from services.run.api.role import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
 

@@ -182,18 +182,19 @@ def cipher(settings: Settings) -> Cipher:
     """Return what reads and writes secrets. Raises InvalidSettingsError where its key is missing."""
     secrets = settings.secrets
     if secrets.key is None:
-        raise InvalidSettingsError(
-            [
-                "WEBHOOKS_SECRETS__KEY: not set; signing secrets are encrypted with it."
-                " `planner-webhooks settings --new-key` prints one; keep it as you keep the database"
-            ]
+        missing = (
+            "WEBHOOKS_SECRETS__KEY: not set; signing secrets are encrypted with it."
+            " `planner-webhooks settings --new-key` prints one; keep it as you keep the database"
         )
+        raise InvalidSettingsError([missing])
     texts = [secrets.key.get_secret_value()]
     texts += secrets.previous_keys.get_secret_value().replace(",", " ").split()
     try:
         return Cipher(keys=[parse_key(text) for text in texts], entropy=os.urandom)
     except ValueError as error:
-        raise InvalidSettingsError([f"WEBHOOKS_SECRETS__KEY or __PREVIOUS_KEYS: {error}"]) from error
+        raise InvalidSettingsError(
+            [f"WEBHOOKS_SECRETS__KEY or __PREVIOUS_KEYS: {error}"]
+        ) from error
 
 
 def policy(settings: Settings) -> AddressPolicy:
@@ -244,12 +245,8 @@ def tracer(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Trace
         # Part of the extra `otlp`; who wants no traces loads none of it.
         from services.observe.tracing import SpanTracer, batches, described  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise InvalidSettingsError(
-            [
-                f"WEBHOOKS_OBSERVE__OTLP_ENDPOINT: {error.name} is not installed:"
-                " install planner-webhooks[otlp]"
-            ]
-        ) from error
+        missing = f"{error.name} is not installed: install planner-webhooks[otlp]"
+        raise InvalidSettingsError([f"WEBHOOKS_OBSERVE__OTLP_ENDPOINT: {missing}"]) from error
     ids = random.Random(os.urandom(16))  # noqa: S311 - ids of spans, no secrets
     found = SpanTracer(
         processor=batches(endpoint),

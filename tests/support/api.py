@@ -10,7 +10,7 @@ import orjson
 from aiohttp import ClientSession, web
 
 from services.observe.health import Standing
-from services.run import api
+from services.run.api.role import build
 from services.settings import Api, Dashboard, Deliver, Kafka, Postgres, Secrets, Settings
 
 SECRETS_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -101,7 +101,7 @@ async def an_api(
         deliver=deliver or Deliver(allow_networks=("127.0.0.0/8",), allow_http=True),
     )
     async with AsyncExitStack() as stack:
-        app, _, _ = await api._build(chosen, stack, Standing())
+        app = (await build(chosen, stack, Standing())).app
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -29,7 +29,7 @@ from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.routes import Route, native
 from services.api.subscriptions import SubscriptionRoutes
-from services.run.api import asyncapi_document
+from services.run.api.serving import asyncapi_document
 
 FILE, TOPICS_FILE = "openapi.json", "asyncapi.json"
 

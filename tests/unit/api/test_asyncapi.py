@@ -7,7 +7,7 @@ import orjson
 
 from services import catalogue
 from services.broker.topics import TOPICS
-from services.run.api import asyncapi_document
+from services.run.api.serving import asyncapi_document
 from tests.support import openapi
 
 DOCUMENT: Any = orjson.loads(asyncapi_document())
