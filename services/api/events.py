@@ -11,7 +11,7 @@ from services.control.ingest import Ingest
 from services.control.volumes import Volumes, shown
 from services.kernel.errors import NotFoundError
 from services.kernel.event import Event, Json, Partition, Position
-from services.kernel.ports.store import Seen
+from services.kernel.ports.store.counts import Seen
 from services.kernel.subscription import Profile
 from services.match.types import own_name
 from services.render import render

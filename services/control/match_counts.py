@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from services.kernel.clock import Clock
 from services.kernel.event import Json
-from services.kernel.ports.store import FILTER, MatchCountStore
+from services.kernel.ports.store.counts import FILTER, MatchCountStore
 from services.kernel.registration import Registration
 from services.match.filters import clauses, stored
 from services.match.types import asked_name

@@ -7,7 +7,7 @@ from services.control.access import Caller
 from services.kernel.clock import Clock
 from services.kernel.event import Json
 from services.kernel.ids import ProjectId
-from services.kernel.ports.store import MatchCountStore, Seen
+from services.kernel.ports.store.counts import MatchCountStore, Seen
 
 DAY = timedelta(days=1)
 NONE = Seen(0, 0, 0)

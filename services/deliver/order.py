@@ -28,7 +28,7 @@ from services.deliver.paced import Queued
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import KeyRow, LineKey
+from services.kernel.ports.store.retries import KeyRow, LineKey
 
 
 class Line:

@@ -43,18 +43,14 @@ from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.broker import LogReader, Member, Offsets, Producer
 from services.kernel.ports.history import AttemptLog
 from services.kernel.ports.network import Sender
-from services.kernel.ports.store import (
-    GeofenceSource,
-    HealthStore,
-    LaneStore,
-    MatchCountStore,
-    OperationStore,
-    PartitionStore,
-    ReplayStore,
-    RetryStore,
-    SubscriptionSource,
-    TroubleStore,
-)
+from services.kernel.ports.store.counts import MatchCountStore
+from services.kernel.ports.store.health import HealthStore, TroubleStore
+from services.kernel.ports.store.lanes import LaneStore
+from services.kernel.ports.store.operations import OperationStore
+from services.kernel.ports.store.partitions import PartitionStore
+from services.kernel.ports.store.replays import ReplayStore
+from services.kernel.ports.store.retries import RetryStore
+from services.kernel.ports.store.sources import GeofenceSource, SubscriptionSource
 from services.kernel.ports.trace import Tracer
 from services.kernel.subscription import Subscription
 from services.kernel.value import value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Usage
+from services.kernel.ports.store.retries import Usage
 
 NONE = Usage(0, 0)
 KEPT_ROWS = 100

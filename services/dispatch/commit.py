@@ -11,7 +11,7 @@ from services.feed.settled_map import encode
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, CommitRefusedError, StoreGoneError
 from services.kernel.ports.broker import Commit, Member
-from services.kernel.ports.store import PartitionStore, Stand
+from services.kernel.ports.store.partitions import PartitionStore, Stand
 from services.observe import metrics
 
 log = structlog.get_logger()

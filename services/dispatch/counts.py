@@ -14,7 +14,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import MatchCountStore, Seen
+from services.kernel.ports.store.counts import MatchCountStore, Seen
 from services.match.index import Match
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ from services.dispatch.owned import Owned, OwnedPartitions
 from services.kernel.clock import Clock
 from services.kernel.errors import StoreGoneError
 from services.kernel.lane import Drop, Keep, LaneChange
-from services.kernel.ports.store import LaneStore
+from services.kernel.ports.store.lanes import LaneStore
 from services.lanes.transitions import State
 from services.observe import metrics
 

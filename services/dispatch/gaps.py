@@ -12,7 +12,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneGap, LaneGapReason
 from services.kernel.operation import About
 from services.kernel.operation import gap as gap_operation
-from services.kernel.ports.store import LaneStore
+from services.kernel.ports.store.lanes import LaneStore
 from services.kernel.subscription import Subscription
 from services.observe import metrics
 

@@ -9,7 +9,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import StoreGoneError
 from services.kernel.geofence import Geofence
 from services.kernel.ids import ProjectId
-from services.kernel.ports.store import GeofenceSource
+from services.kernel.ports.store.sources import GeofenceSource
 from services.match.fences import NO_FENCES, Fences
 
 log = structlog.get_logger()

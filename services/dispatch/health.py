@@ -6,7 +6,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import HealthRow, HealthStore
+from services.kernel.ports.store.health import HealthRow, HealthStore
 
 
 class Health:

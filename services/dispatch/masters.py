@@ -18,7 +18,7 @@ from services.kernel.errors import Fault, StoreGoneError
 from services.kernel.event import Event, Json
 from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId, SubscriptionId, is_id
-from services.kernel.ports.store import GeofenceSource
+from services.kernel.ports.store.sources import GeofenceSource
 from services.match import geofences
 from services.observe import metrics
 

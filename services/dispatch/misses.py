@@ -11,7 +11,7 @@ from typing import Protocol
 from services.kernel.clock import Clock
 from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import FILTER, Clause
+from services.kernel.ports.store.counts import FILTER, Clause
 from services.match.index import Refusal
 
 STRETCH_SECONDS = 0.001

@@ -16,7 +16,7 @@ from services.kernel.event import Json
 from services.kernel.ids import new_id
 from services.kernel.operation import OPS_TOPIC, Kept, Operation
 from services.kernel.ports.broker import Producer
-from services.kernel.ports.store import OperationStore
+from services.kernel.ports.store.operations import OperationStore
 
 log = structlog.get_logger()
 

@@ -13,7 +13,8 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Reason, StartKind
 from services.kernel.lane import Start as Promise
 from services.kernel.operation import OPERATIONAL
-from services.kernel.ports.store import Assignment, LineKey
+from services.kernel.ports.store.partitions import Assignment
+from services.kernel.ports.store.retries import LineKey
 from services.kernel.subscription import Subscription
 from services.lanes.transitions import State
 

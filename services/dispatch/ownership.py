@@ -32,7 +32,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit, Offsets
-from services.kernel.ports.store import Assignment, PartitionStore
+from services.kernel.ports.store.partitions import Assignment, PartitionStore
 from services.observe import metrics
 
 log = structlog.get_logger()

@@ -29,7 +29,7 @@ from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Bury, Park, Remove, RetryStore, RowChange, Waits
+from services.kernel.ports.store.retries import Bury, Park, Remove, RetryStore, RowChange, Waits
 from services.observe import metrics
 
 log = structlog.get_logger()

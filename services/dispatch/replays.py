@@ -31,7 +31,7 @@ from services.kernel.delivery import Delivery, Settlement, Trigger
 from services.kernel.errors import BrokerGoneError, OutOfLogError, StoreGoneError
 from services.kernel.event import Batch, Event, Partition, Poison
 from services.kernel.ports.broker import LogReader, Offsets
-from services.kernel.ports.store import Advance, ReplayStore
+from services.kernel.ports.store.replays import Advance, ReplayStore
 from services.kernel.replay import Range, Replay
 from services.kernel.subscription import Mode, Ordered, Status, Subscription
 from services.match.index import Match

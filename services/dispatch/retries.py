@@ -12,7 +12,7 @@ from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
 from services.kernel.errors import StoreGoneError
-from services.kernel.ports.store import RetryStore
+from services.kernel.ports.store.retries import RetryStore
 from services.kernel.subscription import Status
 
 log = structlog.get_logger()

@@ -27,7 +27,7 @@ from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneGapReason, Reason, Start, StartKind
-from services.kernel.ports.store import LaneStore
+from services.kernel.ports.store.lanes import LaneStore
 from services.kernel.subscription import Subscription
 
 log = structlog.get_logger()

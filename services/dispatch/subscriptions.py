@@ -12,7 +12,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import SubscriptionSource
+from services.kernel.ports.store.sources import SubscriptionSource
 from services.kernel.subscription import Status, Subscription
 from services.match.index import Match, Matcher
 

@@ -27,7 +27,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
 from services.kernel.operation import OPERATIONAL
-from services.kernel.ports.store import Troubled, TroubleStore
+from services.kernel.ports.store.health import Troubled, TroubleStore
 from services.kernel.subscription import Subscription
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode
 from services.kernel.errors import StoreWentBackError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
-from services.kernel.ports.store import Assignment, Floor
+from services.kernel.ports.store.partitions import Assignment, Floor
 
 
 class Why(StrEnum):

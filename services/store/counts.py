@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Clause, Seen, Tally
+from services.kernel.ports.store.counts import Clause, Seen, Tally
 from services.store.pool import Pool, queries
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.kernel.ports.store import HealthRow
+from services.kernel.ports.store.health import HealthRow
 from services.store.pool import Pool, queries
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Start
-from services.kernel.ports.store import Assignment, Floor, KeyRow, SettledRow, Stand, Usage
+from services.kernel.ports.store.partitions import Assignment, Floor, Stand
+from services.kernel.ports.store.retries import KeyRow, SettledRow, Usage
 from services.store.lanes import lane_of, start_of
 from services.store.pool import Pool, queries
 

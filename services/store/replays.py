@@ -9,7 +9,7 @@ import asyncpg
 from services.kernel.event import Partition
 from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.operation import replay_ended
-from services.kernel.ports.store import Advance
+from services.kernel.ports.store.replays import Advance
 from services.kernel.registration import Page
 from services.kernel.replay import Range, Replay, ReplayState, Wanted
 from services.store.operations import keep

@@ -12,7 +12,7 @@ from services.kernel.attempt import Attempt
 from services.kernel.delivery import Delivery, Member, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Bury, LineKey, Park, Remove, RowChange, Waits
+from services.kernel.ports.store.retries import Bury, LineKey, Park, Remove, RowChange, Waits
 from services.store.pool import Pool, queries
 
 

@@ -8,7 +8,7 @@ import asyncpg
 from services.kernel import operation
 from services.kernel.ids import SubscriptionId
 from services.kernel.operation import Operation
-from services.kernel.ports.store import Troubled, TroubleReport
+from services.kernel.ports.store.health import Troubled, TroubleReport
 from services.store.operations import about, keep
 from services.store.pool import Pool, queries
 

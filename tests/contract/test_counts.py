@@ -7,7 +7,7 @@ import pytest
 
 from services.kernel.clock import SystemClock
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import FILTER, Clause, MatchCountStore, Seen, Tally
+from services.kernel.ports.store.counts import FILTER, Clause, MatchCountStore, Seen, Tally
 from services.store.counts import PostgresMatchCounts
 from tests.support.fake_counts import FakeMatchCounts
 from tests.support.fake_store import FakeDatabase

@@ -9,7 +9,7 @@ import pytest
 from services.kernel.clock import SystemClock
 from services.kernel.geofence import Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId
-from services.kernel.ports.store import GeofenceSource
+from services.kernel.ports.store.sources import GeofenceSource
 from services.store.geofences import PostgresGeofenceSource
 from tests.support.eventually import eventually
 from tests.support.fake_geofences import FakeGeofences

@@ -22,7 +22,10 @@ from services.kernel.lane import (
     StartKind,
 )
 from services.kernel.operation import Operation
-from services.kernel.ports.store import Assignment, Bury, Floor, LaneStore, OperationStore, Park
+from services.kernel.ports.store.lanes import LaneStore
+from services.kernel.ports.store.operations import OperationStore
+from services.kernel.ports.store.partitions import Assignment, Floor
+from services.kernel.ports.store.retries import Bury, Park
 from services.store.lanes import PostgresLanes
 from services.store.operations import PostgresOperations
 from services.store.registrations import PostgresRegistrations

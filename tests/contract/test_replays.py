@@ -9,7 +9,9 @@ import pytest
 from services.kernel.clock import SystemClock
 from services.kernel.ids import ProjectId, SubscriptionId
 from services.kernel.operation import replay_ended
-from services.kernel.ports.store import Advance, Floor, OperationStore, PartitionStore
+from services.kernel.ports.store.operations import OperationStore
+from services.kernel.ports.store.partitions import Floor, PartitionStore
+from services.kernel.ports.store.replays import Advance
 from services.kernel.replay import Range, Replay, ReplayState, Wanted
 from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions

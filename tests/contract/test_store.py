@@ -14,22 +14,20 @@ from services.kernel.clock import SystemClock
 from services.kernel.delivery import Delivery, Member, Trigger
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import (
-    Assignment,
+from services.kernel.ports.store.partitions import Assignment, Floor, PartitionStore
+from services.kernel.ports.store.retries import (
     Bury,
-    Floor,
     KeyRow,
     LineKey,
     Park,
-    PartitionStore,
     Remove,
     RetryStore,
     RowChange,
     SettledRow,
-    SubscriptionSource,
     Usage,
     Waits,
 )
+from services.kernel.ports.store.sources import SubscriptionSource
 from services.kernel.subscription import Ordered, Status
 from services.store.changes import PostgresSubscriptionSource
 from services.store.keys import PostgresKeys

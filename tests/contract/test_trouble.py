@@ -10,17 +10,11 @@ import pytest
 from services.kernel.clock import SystemClock, rfc3339
 from services.kernel.ids import SubscriptionId, is_id
 from services.kernel.operation import Operation
-from services.kernel.ports.store import (
-    Floor,
-    OperationStore,
-    Park,
-    PartitionStore,
-    Remove,
-    RetryStore,
-    SubscriptionSource,
-    Troubled,
-    TroubleStore,
-)
+from services.kernel.ports.store.health import Troubled, TroubleStore
+from services.kernel.ports.store.operations import OperationStore
+from services.kernel.ports.store.partitions import Floor, PartitionStore
+from services.kernel.ports.store.retries import Park, Remove, RetryStore
+from services.kernel.ports.store.sources import SubscriptionSource
 from services.store.changes import PostgresSubscriptionSource
 from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions

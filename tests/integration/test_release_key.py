@@ -7,7 +7,8 @@ import pytest
 from aiohttp import ClientSession
 
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Floor, Park, Waits
+from services.kernel.ports.store.partitions import Floor
+from services.kernel.ports.store.retries import Park, Waits
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool
 from services.store.retries import PostgresRetries

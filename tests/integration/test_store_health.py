@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import HealthRow
+from services.kernel.ports.store.health import HealthRow
 from services.store.health import PostgresHealth
 from services.store.pool import Pool
 from tests.support.databases import connected

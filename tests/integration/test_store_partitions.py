@@ -8,15 +8,8 @@ import pytest
 
 from services.kernel.clock import SystemClock
 from services.kernel.event import Partition
-from services.kernel.ports.store import (
-    Assignment,
-    Bury,
-    Floor,
-    Park,
-    PartitionStore,
-    SettledRow,
-    Usage,
-)
+from services.kernel.ports.store.partitions import Assignment, Floor, PartitionStore
+from services.kernel.ports.store.retries import Bury, Park, SettledRow, Usage
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool, queries
 from services.store.retries import PostgresRetries

@@ -9,7 +9,9 @@ import pytest
 
 from services.kernel.clock import SystemClock
 from services.kernel.ids import ApiKeyId, ProjectId, SubscriptionId
-from services.kernel.ports.store import Floor, HealthRow, Park
+from services.kernel.ports.store.health import HealthRow
+from services.kernel.ports.store.partitions import Floor
+from services.kernel.ports.store.retries import Park
 from services.kernel.registration import ApiKey, Page, Project, Secret
 from services.kernel.subscription import (
     Grouping,

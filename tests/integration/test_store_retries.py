@@ -12,7 +12,8 @@ from services.kernel.clock import SystemClock
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Bury, Floor, Park, Remove, RowChange
+from services.kernel.ports.store.partitions import Floor
+from services.kernel.ports.store.retries import Bury, Park, Remove, RowChange
 from services.kernel.subscription import Status
 from services.store.changes import PostgresSubscriptionSource
 from services.store.partitions import PostgresPartitions

@@ -27,7 +27,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Keep, LaneChange, LaneRow, Start, StartKind
 from services.kernel.operation import OPS_TOPIC, Kept
 from services.kernel.ports.broker import Commit
-from services.kernel.ports.store import Bury, RowChange
+from services.kernel.ports.store.retries import Bury, RowChange
 from services.kernel.subscription import Status, Subscription
 from tests.support.fake_kafka import CommitWatcher, FakeKafka
 from tests.support.fake_receivers import Seen

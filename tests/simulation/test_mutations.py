@@ -26,7 +26,8 @@ from services.kernel.delivery import Delivery, Settlement
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start
-from services.kernel.ports.store import Floor, Park, RowChange
+from services.kernel.ports.store.partitions import Floor
+from services.kernel.ports.store.retries import Park, RowChange
 from services.lanes.transitions import Input, State
 from tests.simulation.conftest import Stories
 from tests.simulation.oracle import BrokenPromiseError

@@ -24,7 +24,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Start, StartKind
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.network import Sender
-from services.kernel.ports.store import Waits
+from services.kernel.ports.store.retries import Waits
 from services.kernel.subscription import (
     EACH,
     Grouping,

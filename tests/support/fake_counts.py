@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import Clause, Seen, Tally
+from services.kernel.ports.store.counts import Clause, Seen, Tally
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import GoneError
 

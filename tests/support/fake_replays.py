@@ -8,7 +8,7 @@ from typing import TypeVar
 from services.kernel.errors import StoreGoneError
 from services.kernel.event import Partition
 from services.kernel.operation import replay_ended
-from services.kernel.ports.store import Advance
+from services.kernel.ports.store.replays import Advance
 from services.kernel.replay import ENDED, Replay, ReplayState
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import State

@@ -25,17 +25,15 @@ from services.kernel.lane import (
 )
 from services.kernel.operation import About, Kept, Operation, disabled
 from services.kernel.operation import gap as gap_operation
-from services.kernel.ports.store import (
-    Assignment,
+from services.kernel.ports.store.health import HealthRow
+from services.kernel.ports.store.partitions import Assignment, Floor, Stand
+from services.kernel.ports.store.retries import (
     Bury,
-    Floor,
-    HealthRow,
     KeyRow,
     LineKey,
     Park,
     RowChange,
     SettledRow,
-    Stand,
     Usage,
     Waits,
 )

@@ -8,7 +8,7 @@ from typing import TypeVar
 from services.kernel import operation
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import Troubled, TroubleReport
+from services.kernel.ports.store.health import Troubled, TroubleReport
 from services.kernel.subscription import Status
 from tests.support.fake_store import FakeDatabase
 from tests.support.server import GoneError

@@ -10,7 +10,7 @@ from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
-from services.kernel.ports.store import Stand
+from services.kernel.ports.store.partitions import Stand
 from services.kernel.registration import NewSecret, Project, Registration
 from services.kernel.subscription import ClientCertificate, SignatureScheme, SigningKey
 from services.store.cipher import Cipher

@@ -9,7 +9,7 @@ from services.deliver.paced import Load, Queued
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import KeyRow, LineKey
+from services.kernel.ports.store.retries import KeyRow, LineKey
 
 PARTITION = Partition("planner.events", 0)
 ID = SubscriptionId("5e208446c97efa37d4830b0c")

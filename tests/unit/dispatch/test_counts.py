@@ -12,7 +12,7 @@ from services.dispatch.misses import Misses
 from services.kernel.clock import SystemClock
 from services.kernel.errors import StoreGoneError
 from services.kernel.ids import ProjectId, SubscriptionId
-from services.kernel.ports.store import FILTER, Clause, Seen, Tally
+from services.kernel.ports.store.counts import FILTER, Clause, Seen, Tally
 from services.match.index import Matcher
 from tests.support.factories import PROJECT, a_subscription, an_event
 

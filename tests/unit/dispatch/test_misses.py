@@ -10,7 +10,7 @@ from services.dispatch.misses import MAX_EVENT_BYTES, SHARE, STRETCH_SECONDS, Mi
 from services.kernel.clock import SystemClock
 from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
-from services.kernel.ports.store import FILTER, Clause
+from services.kernel.ports.store.counts import FILTER, Clause
 from services.kernel.subscription import Subscription
 from services.match.index import Matcher
 from tests.support.factories import a_subscription, an_event

@@ -7,7 +7,7 @@ from services.feed.start import Gap, Start, Why, begin
 from services.kernel.errors import StoreWentBackError
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds, Commit
-from services.kernel.ports.store import Assignment
+from services.kernel.ports.store.partitions import Assignment
 
 P = Partition("planner.events", 3)
 
