@@ -21,6 +21,7 @@ from services.kernel.lane import (
     StartKind,
 )
 from services.kernel.operation import Operation
+from services.store.fence import over, standing
 from services.store.operations import about, keep
 from services.store.pool import Pool, queries
 
@@ -34,22 +35,14 @@ class PostgresLanes:
         self._pool = pool
 
     async def change(
-        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] = {}
+        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] | None = None
     ) -> Collection[Partition]:
         """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
-        epochs = {(_lane(change)[0], change.epoch) for change in changes}
-        asked = sorted(epochs)
+        asked = {(_lane(change)[0], change.epoch) for change in changes}
         sql = queries()
         async with self._pool.transaction() as connection:
-            rows = await connection.fetch(
-                sql["count_writes"],
-                [p.topic for p, _ in asked],
-                [p.number for p, _ in asked],
-                [epoch for _, epoch in asked],
-                [known.get(p, 0) for p, _ in asked],
-            )
-            standing = {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}
-            valid = [c for c in changes if (_lane(c)[0], c.epoch) in standing]
+            stood = await standing(connection, asked, known or {})
+            valid = [c for c in changes if (_lane(c)[0], c.epoch) in stood]
             keeps = [c for c in valid if isinstance(c, Keep)]
             drops = [_key(c) for c in valid if isinstance(c, Drop)]
             taken = [(*_key(c), c.takes_start) for c in valid if c.takes_start is not None]
@@ -61,7 +54,7 @@ class PostgresLanes:
                 await connection.execute(sql["drop_starts"], *_columns(taken, tuple))
             if passed := [_passed(change) for change in valid]:
                 await _end_gaps(connection, passed)
-        return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
+        return over(asked, stood)
 
     async def below(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Return how many lanes stand below these offsets, by partition."""

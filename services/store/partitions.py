@@ -1,12 +1,12 @@
 """Table `partitions`: the fencing numbers of the workers."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+import asyncpg
+
 from services.kernel.event import Partition
-from services.kernel.ids import SubscriptionId
-from services.kernel.lane import LaneRow, Start
 from services.kernel.ports.store.partitions import Assignment, Floor, Stand
 from services.kernel.ports.store.retries import KeyRow, SettledRow, Usage
 from services.store.lanes import lane_of, start_of
@@ -37,54 +37,15 @@ class PostgresPartitions:
                 worker,
             )
             await connection.execute(sql["wake_in_flight"], topics, numbers)
-            settled_rows = await connection.fetch(
-                sql["settled_rows"], topics, numbers, [floors[p].offset for p in asked]
-            )
-            usage_rows = await connection.fetch(sql["retry_usage"], topics, numbers)
-            key_rows = await connection.fetch(sql["key_rows"], topics, numbers)
-            lane_rows = await connection.fetch(sql["lanes_of"], topics, numbers)
-            start_rows = await connection.fetch(sql["starts_of"], topics, numbers, None)
-        settled: dict[Partition, list[SettledRow]] = defaultdict(list)
-        for row in settled_rows:
-            found_rows = settled[Partition(row["topic"], row["partition"])]
-            id_, dead = row["subscription_id"], row["dead"]
-            if row["members"] is None:
-                found_rows.append(SettledRow(row["offset"], id_, row["event_id"], dead))
-            else:
-                found_rows += [
-                    SettledRow(int(offset), id_, None, dead) for offset in row["members"].split(",")
-                ]
-        usage: dict[Partition, dict[SubscriptionId, Usage]] = defaultdict(dict)
-        for row in usage_rows:
-            usage[Partition(row["topic"], row["partition"])][row["subscription_id"]] = Usage(
-                row["rows"], row["bytes"]
-            )
-        lanes: dict[Partition, list[LaneRow]] = defaultdict(list)
-        for lane in map(lane_of, lane_rows):
-            lanes[lane.partition].append(lane)
-        starts: dict[Partition, list[Start]] = defaultdict(list)
-        for start in map(start_of, start_rows):
-            starts[start.partition].append(start)
-        keys: dict[Partition, list[KeyRow]] = defaultdict(list)
-        for row in key_rows:
-            keys[Partition(row["topic"], row["partition"])].append(
-                KeyRow(row["subscription_id"], row["order_key"], row["offset"], row["behind"])
-            )
-        found = {}
-        for row in epochs:
-            partition = Partition(row["topic"], row["partition"])
-            found[partition] = Assignment(
-                epoch=row["epoch"],
-                committed=row["committed"],
-                committed_epoch=row["epoch"] if row["went_back"] else row["epoch"] - 1,
-                writes=row["writes"],
-                settled=settled[partition],
-                usage=usage[partition],
-                keys=keys[partition],
-                lanes=lanes[partition],
-                starts=starts[partition],
-            )
-        return found
+            offsets = [floors[p].offset for p in asked]
+            settled = await connection.fetch(sql["settled_rows"], topics, numbers, offsets)
+            usage = await connection.fetch(sql["retry_usage"], topics, numbers)
+            keys = await connection.fetch(sql["key_rows"], topics, numbers)
+            lanes = await connection.fetch(sql["lanes_of"], topics, numbers)
+            starts = await connection.fetch(sql["starts_of"], topics, numbers, None)
+        return _assignments(
+            epochs, settled=settled, usage=usage, keys=keys, lanes=lanes, starts=starts
+        )
 
     async def release(self, epochs: Mapping[Partition, int]) -> None:
         """End these epochs."""
@@ -124,3 +85,54 @@ class PostgresPartitions:
         await self._pool.execute(
             "record_gap", partition.topic, partition.number, from_offset, to_offset, reason, at
         )
+
+
+def _assignments(
+    epochs: Sequence[asyncpg.Record],
+    *,
+    settled: Sequence[asyncpg.Record],
+    usage: Sequence[asyncpg.Record],
+    keys: Sequence[asyncpg.Record],
+    lanes: Sequence[asyncpg.Record],
+    starts: Sequence[asyncpg.Record],
+) -> Mapping[Partition, Assignment]:
+    """Return what was read of many partitions, by partition."""
+    settled_in, usage_in, keys_in = map(_by_partition, (settled, usage, keys))
+    lanes_in, starts_in = map(_by_partition, (lanes, starts))
+    return {
+        partition: Assignment(
+            epoch=row["epoch"],
+            committed=row["committed"],
+            committed_epoch=row["epoch"] if row["went_back"] else row["epoch"] - 1,
+            writes=row["writes"],
+            settled=[one for each in settled_in[partition] for one in _settled(each)],
+            usage={each["subscription_id"]: _usage(each) for each in usage_in[partition]},
+            keys=[_key_row(each) for each in keys_in[partition]],
+            lanes=[lane_of(each) for each in lanes_in[partition]],
+            starts=[start_of(each) for each in starts_in[partition]],
+        )
+        for partition, (row,) in _by_partition(epochs).items()
+    }
+
+
+def _by_partition(rows: Sequence[asyncpg.Record]) -> Mapping[Partition, list[asyncpg.Record]]:
+    found: dict[Partition, list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        found[Partition(row["topic"], row["partition"])].append(row)
+    return found
+
+
+def _settled(row: asyncpg.Record) -> Sequence[SettledRow]:
+    """Return what a row stands for: its own offset, or those of all events of a batch."""
+    id_, dead = row["subscription_id"], row["dead"]
+    if row["members"] is None:
+        return [SettledRow(row["offset"], id_, row["event_id"], dead)]
+    return [SettledRow(int(offset), id_, None, dead) for offset in row["members"].split(",")]
+
+
+def _usage(row: asyncpg.Record) -> Usage:
+    return Usage(row["rows"], row["bytes"])
+
+
+def _key_row(row: asyncpg.Record) -> KeyRow:
+    return KeyRow(row["subscription_id"], row["order_key"], row["offset"], row["behind"])

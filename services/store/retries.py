@@ -13,6 +13,7 @@ from services.kernel.delivery import Delivery, Member, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store.retries import Bury, LineKey, Park, Remove, RowChange, Waits
+from services.store.fence import over, standing
 from services.store.pool import Pool, queries
 
 
@@ -23,27 +24,18 @@ class PostgresRetries:
         self._pool = pool
 
     async def write(
-        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] = {}
+        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None
     ) -> Collection[Partition]:
         """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
-        epochs = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
-        asked = sorted(epochs)
+        asked = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
         sql = queries()
         async with self._pool.transaction() as connection:
-            rows = await connection.fetch(
-                sql["count_writes"],
-                [p.topic for p, _ in asked],
-                [p.number for p, _ in asked],
-                [epoch for _, epoch in asked],
-                [known.get(p, 0) for p, _ in asked],
-            )
-            # By epoch: a partition that came back may be in one batch with what it left behind.
-            standing = {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}
+            stood = await standing(connection, asked, known or {})
             # The last change of a pair wins: a dict keeps it, in one place.
             newest = {
                 (c.delivery.pair, c.delivery.event_id): c
                 for c in changes
-                if (c.delivery.position.partition, c.delivery.epoch) in standing
+                if (c.delivery.position.partition, c.delivery.epoch) in stood
             }
             parks = [c for c in newest.values() if isinstance(c, Park)]
             buries = [c for c in newest.values() if isinstance(c, Bury)]
@@ -54,7 +46,7 @@ class PostgresRetries:
                 await connection.execute(sql["bury_rows"], *columns(buries, _bury_row))
             if gone:
                 await connection.execute(sql["remove_rows"], *columns(gone, _key))
-        return {partition for partition, _ in epochs} - {partition for partition, _ in standing}
+        return over(asked, stood)
 
     async def due(
         self,

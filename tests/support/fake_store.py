@@ -648,11 +648,11 @@ class FakeStore:
         await self._ask(lambda: self._database.tables.gaps.append(gap))
 
     async def write(
-        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] = {}
+        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None
     ) -> Collection[Partition]:
         """Make *changes* durable; return the partitions whose epoch is over."""
         process = current_process()
-        return await self._ask(lambda: self._database.write(process, changes, known))
+        return await self._ask(lambda: self._database.write(process, changes, known or {}))
 
     async def due(
         self,
@@ -667,11 +667,11 @@ class FakeStore:
         return await self._ask(lambda: self._database.due(epochs, now, limit, skip, busy))
 
     async def change(
-        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] = {}
+        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] | None = None
     ) -> Collection[Partition]:
         """Make *changes* durable; return the partitions whose epoch is over."""
         process = current_process()
-        return await self._ask(lambda: self._database.change_lanes(process, changes, known))
+        return await self._ask(lambda: self._database.change_lanes(process, changes, known or {}))
 
     async def starts(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]

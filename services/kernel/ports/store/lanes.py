@@ -13,7 +13,7 @@ class LaneStore(Protocol):
     """Tables `lanes` and `starts`, and the gaps of single subscriptions."""
 
     async def change(
-        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] = {}
+        self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] | None = None
     ) -> Collection[Partition]:
         """Make *changes* durable in one transaction, at most one of each lane.
 

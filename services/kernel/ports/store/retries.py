@@ -88,13 +88,14 @@ class RetryStore(Protocol):
     """Tables `retries` and `dead_letters`."""
 
     async def write(
-        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] = {}
+        self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None
     ) -> Collection[Partition]:
         """Make *changes* durable in one transaction, then return; order within a pair is kept.
 
         What was decided under an epoch that is over is left out. Returns the partitions of which
         nothing was written for that reason. Counted for each partition as one of its `writes`, of
         which so many are *known*: a store that has fewer went back in time, and its epoch is over.
+        None: nobody counts.
         """
 
     async def due(
