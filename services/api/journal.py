@@ -8,8 +8,9 @@ import orjson
 from services.api.call import Answer, Call, Streamed
 from services.api.history import attempt_shown
 from services.control.checks import parse_moment
-from services.control.journal import Asked, Entry, Gap, Journal
+from services.control.journal import Gap, Journal
 from services.control.tail import DELIVERIES, EVENTS, Message, Tail, Wanted
+from services.control.view import Asked, Entry
 from services.kernel.attempt import Outcome
 from services.kernel.clock import rfc3339_ms
 from services.kernel.errors import Fault

@@ -20,6 +20,7 @@
     resending      works on those jobs; from_log makes deliveries anew of what the log still has
     log_begins     from when on the log can be read again
     journal        the log, read forward by pointer or time
+    view           which events are shown to whom, and as what; readers of the log, a few for all
     tail           events and deliveries as they happen
     backlog        where a subscription is: how far behind, why, how near to the edge of the log
     lanes          for operators: all lanes, and all partitions with their owners

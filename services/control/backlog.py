@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from services.control.access import Caller
-from services.control.journal import Readers
+from services.control.readers import Readers
 from services.control.subscriptions import Subscriptions
 from services.kernel.backlog import InShort, Waiting
 from services.kernel.clock import Clock

@@ -8,7 +8,8 @@ gets other bytes, or other events: where the length isn't that of the request, n
 
 from contextlib import aclosing
 
-from services.control.journal import Journal, as_matched
+from services.control.journal import Journal
+from services.control.view import as_matched
 from services.control.written import written
 from services.deliver.batch import batch_id, joined
 from services.kernel.delivery import Delivery, Trigger

@@ -15,7 +15,7 @@ from services import catalogue
 from services.control.access import Caller
 from services.control.checks import Checker, parse_moment
 from services.control.filters import INVALID, Filters
-from services.control.journal import Readers
+from services.control.readers import Readers
 from services.control.rehearsal import Rehearsal, Wish
 from services.control.subscriptions import Subscriptions
 from services.feed.decode import Decoder

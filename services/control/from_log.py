@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from services.control.batches import Batches
-from services.control.journal import Readers
+from services.control.readers import Readers
 from services.control.written import written
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock

@@ -5,11 +5,9 @@ stands: together the pages are the log, none of it twice, whatever was filtered 
 retention took between two pages is named in `gaps`.
 """
 
-import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,21 +15,20 @@ import orjson
 
 from services.control.access import Caller
 from services.control.checks import near
+from services.control.readers import Readers
 from services.control.subscriptions import Subscriptions
+from services.control.view import Asked, Entry, View, as_matched, sees
 from services.feed.decode import Decoder
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError, Fault, FaultsError, NotFoundError, OutOfLogError
+from services.kernel.errors import Fault, FaultsError, NotFoundError, OutOfLogError
 from services.kernel.event import Event, Partition, Position, Record
-from services.kernel.operation import is_about
-from services.kernel.ports.broker import Bounds, LogReader, Offsets
+from services.kernel.ports.broker import Bounds, Offsets
 from services.kernel.ports.control import GeofenceStore
 from services.kernel.registration import Registration
-from services.kernel.subscription import Subscription
 from services.kernel.value import value
 from services.match import types
 from services.match.fences import Fences
 from services.match.index import Matcher
-from services.render import render
 
 QUERY = "The query is not valid"
 MAX_SCANNED = 20_000
@@ -39,8 +36,6 @@ MAX_SCANNED = 20_000
 MAX_SECONDS = 5.0
 READ = 500
 WAIT = timedelta(milliseconds=500)
-READERS = 4
-READER_SECONDS = 5.0
 
 
 class OutsideError(NotFoundError):
@@ -50,32 +45,6 @@ class OutsideError(NotFoundError):
         super().__init__("event", where)
         holds = f"offsets {held.start} to {held.end - 1}" if held.end > held.start else "nothing"
         self.args = (f"no event at {where}: the log holds {holds}",)
-
-
-class Asked(NamedTuple):
-    """What is asked for; None: any."""
-
-    topic: str | None = None
-    type: str | None = None
-    key: str | None = None
-    time: datetime | None = None
-    after: str | None = None
-    subscription: str | None = None
-    project_id: str | None = None
-
-    @property
-    def belongs(self) -> str:
-        """Return what a pointer belongs to: with other filters it would skip or repeat."""
-        return orjson.dumps([self.topic, self.type, self.key, self.subscription]).decode()
-
-
-class Entry(NamedTuple):
-    """An event where it stands; with a subscription, as it was or would have been sent to it."""
-
-    event: Event
-    type: str
-    body: bytes | None
-    """None: as it is in the log."""
 
 
 class Gap(NamedTuple):
@@ -96,35 +65,6 @@ class JournalPage:
     ended: bool
     """Whether all that was there has been read."""
     gaps: Sequence[Gap]
-
-
-class Readers:
-    """A few readers of the log, each used by one request at a time."""
-
-    def __init__(self, make: Callable[[], LogReader]) -> None:
-        self._make = make
-        self._idle: list[LogReader] = []
-        self._free = asyncio.Semaphore(READERS)
-
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[LogReader]:
-        """Hold one. Raises BrokerGoneError where all are busy for too long."""
-        try:
-            async with asyncio.timeout(READER_SECONDS):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise BrokerGoneError("all readers of the log are busy") from error
-        reader = self._idle.pop() if self._idle else self._make()
-        try:
-            yield reader
-        finally:
-            self._idle.append(reader)
-            self._free.release()
-
-    async def stop(self) -> None:
-        """Close those that are open."""
-        for reader in self._idle:
-            await reader.stop()
 
 
 class Journal:
@@ -187,7 +127,7 @@ class Journal:
                 raise NotFoundError("event", where) from error
         records = found[of].records if of in found else ()
         event = self.event(records[0]) if records else None
-        if event is None or event.position.offset != number or not _sees(caller, event):
+        if event is None or event.position.offset != number or not sees(caller, event):
             raise NotFoundError("event", where)
         if caller.webhooks is not None and not await self._is_for(caller, event):
             raise NotFoundError("event", where)
@@ -238,7 +178,7 @@ class Journal:
             found.append(Fault("conflict", message, parameter="time"))
         return found
 
-    async def view(self, caller: Caller, asked: Asked) -> "View":
+    async def view(self, caller: Caller, asked: Asked) -> View:
         """Return which events are shown, and how. Raises NotFoundError."""
         matcher = None
         if asked.subscription is not None:
@@ -305,7 +245,7 @@ class Journal:
         self,
         at: dict[Partition, int],
         bounds: Mapping[Partition, Bounds],
-        view: "View",
+        view: View,
         *,
         asked: Asked,
         gaps: Sequence[Gap],
@@ -337,66 +277,6 @@ class Journal:
         return JournalPage(
             entries=entries, after=_pointer(at, asked.belongs), ended=ended, gaps=gaps
         )
-
-
-class View:
-    """Which events are shown, and how."""
-
-    def __init__(
-        self,
-        caller: Caller,
-        asked: Asked,
-        pattern: types.Pattern | None,
-        matcher: Matcher | None,
-        max_body_bytes: int,
-    ) -> None:
-        self._caller = caller
-        self._asked = asked
-        self._pattern = pattern
-        self._matcher = matcher
-        self._max_body_bytes = max_body_bytes
-
-    def entry(self, event: Event) -> Entry | None:
-        """Return the event as it is shown; None: it isn't."""
-        asked = self._asked
-        if not _sees(self._caller, event) or asked.project_id not in (None, event.project_id):
-            return None
-        if self._pattern is not None and not self._pattern.matches(event.type):
-            return None
-        if asked.key is not None and event.key != asked.key:
-            return None
-        if self._matcher is None:
-            return Entry(event, event.type, None)
-        for subscription, name in self._matcher.match(event):
-            if not is_about(event, subscription.id):
-                body, _ = render(
-                    event,
-                    profile=subscription.profile,
-                    asked=name,
-                    expand=subscription.expand,
-                    max_bytes=self._max_body_bytes,
-                )
-                return Entry(event, name, body)
-        return None
-
-
-def _sees(caller: Caller, event: Event) -> bool:
-    return caller.project_id in (None, event.project_id)
-
-
-def as_matched(registration: Registration) -> Subscription:
-    """Return what of a subscription says which events it gets, and how."""
-    return Subscription(
-        id=registration.id,
-        project_id=registration.project_id,
-        url=registration.url,
-        types=registration.types,
-        keys=(),
-        profile=registration.profile,
-        expand=registration.expand,
-        filter=registration.filter,
-        ordered=registration.ordered,
-    )
 
 
 def _pointer(at: Mapping[Partition, int], belongs: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.control.backlog import written_at
-from services.control.journal import Readers
+from services.control.readers import Readers
 from services.kernel.backlog import LaneKey, LaneSeen, OwnedSeen
 from services.kernel.clock import Clock
 from services.kernel.event import Partition

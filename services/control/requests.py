@@ -7,8 +7,9 @@ from typing import NamedTuple
 from services.control.access import Caller
 from services.control.batches import Batches
 from services.control.fields import mask
-from services.control.journal import Asked, Journal
+from services.control.journal import Journal
 from services.control.subscriptions import Subscriptions
+from services.control.view import Asked
 from services.control.written import written
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.errors import NotFoundError

@@ -17,7 +17,8 @@ import orjson
 import structlog
 
 from services.control.access import Caller
-from services.control.journal import Asked, Entry, Gap, Journal, View
+from services.control.journal import Gap, Journal
+from services.control.view import Asked, Entry, View
 from services.kernel.clock import Clock
 from services.kernel.errors import (
     BrokerGoneError,

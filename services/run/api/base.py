@@ -12,7 +12,7 @@ from services.broker.offsets import KafkaOffsets
 from services.broker.producer import KafkaProducer
 from services.broker.reader import KafkaLogReader, ReaderOptions
 from services.control.access import weakness
-from services.control.journal import Readers
+from services.control.readers import Readers
 from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient
 from services.deliver.send import SigningSender

@@ -7,8 +7,10 @@ from typing import Any, cast
 import orjson
 
 from services.control.access import SCOPES, Caller
-from services.control.journal import Asked, Entry, Gap, Journal, Readers
+from services.control.journal import Gap, Journal
+from services.control.readers import Readers
 from services.control.tail import EVENTS, HEARTBEAT_SECONDS, Message, Tail, Wanted
+from services.control.view import Asked, Entry
 from services.feed.decode import Decoder
 from services.kernel.event import Partition
 from services.record import codec

@@ -1,0 +1,102 @@
+"""Which events of the log are shown to whom, and as what: the log itself knows no subscriptions."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import orjson
+
+from services.control.access import Caller
+from services.kernel.event import Event
+from services.kernel.operation import is_about
+from services.kernel.registration import Registration
+from services.kernel.subscription import Subscription
+from services.match import types
+from services.match.index import Matcher
+from services.render import render
+
+
+class Asked(NamedTuple):
+    """What is asked for; None: any."""
+
+    topic: str | None = None
+    type: str | None = None
+    key: str | None = None
+    time: datetime | None = None
+    after: str | None = None
+    subscription: str | None = None
+    project_id: str | None = None
+
+    @property
+    def belongs(self) -> str:
+        """Return what a pointer belongs to: with other filters it would skip or repeat."""
+        return orjson.dumps([self.topic, self.type, self.key, self.subscription]).decode()
+
+
+class Entry(NamedTuple):
+    """An event where it stands; with a subscription, as it was or would have been sent to it."""
+
+    event: Event
+    type: str
+    body: bytes | None
+    """None: as it is in the log."""
+
+
+class View:
+    """Which events are shown, and how."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        asked: Asked,
+        pattern: types.Pattern | None,
+        matcher: Matcher | None,
+        max_body_bytes: int,
+    ) -> None:
+        self._caller = caller
+        self._asked = asked
+        self._pattern = pattern
+        self._matcher = matcher
+        self._max_body_bytes = max_body_bytes
+
+    def entry(self, event: Event) -> Entry | None:
+        """Return the event as it is shown; None: it isn't."""
+        asked = self._asked
+        if not sees(self._caller, event) or asked.project_id not in (None, event.project_id):
+            return None
+        if self._pattern is not None and not self._pattern.matches(event.type):
+            return None
+        if asked.key is not None and event.key != asked.key:
+            return None
+        if self._matcher is None:
+            return Entry(event, event.type, None)
+        for subscription, name in self._matcher.match(event):
+            if not is_about(event, subscription.id):
+                body, _ = render(
+                    event,
+                    profile=subscription.profile,
+                    asked=name,
+                    expand=subscription.expand,
+                    max_bytes=self._max_body_bytes,
+                )
+                return Entry(event, name, body)
+        return None
+
+
+def sees(caller: Caller, event: Event) -> bool:
+    """Tell whether an event is of a project of the caller's."""
+    return caller.project_id in (None, event.project_id)
+
+
+def as_matched(registration: Registration) -> Subscription:
+    """Return what of a subscription says which events it gets, and how."""
+    return Subscription(
+        id=registration.id,
+        project_id=registration.project_id,
+        url=registration.url,
+        types=registration.types,
+        keys=(),
+        profile=registration.profile,
+        expand=registration.expand,
+        filter=registration.filter,
+        ordered=registration.ordered,
+    )
