@@ -17,6 +17,7 @@ from services.api.lanes import LaneRoutes
 from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
+from services.api.secrets import SecretRoutes
 from services.api.subscriptions import SubscriptionRoutes
 from services.control.access import Caller, ForbiddenError
 
@@ -72,6 +73,7 @@ def native(
     *,
     projects: ProjectRoutes,
     subscriptions: SubscriptionRoutes,
+    secrets: SecretRoutes,
     events: EventRoutes,
     audit: AuditRoutes,
     again: AgainRoutes,
@@ -112,12 +114,12 @@ def native(
             subscriptions.release_key,
             reach=ANY,
         ),
-        Route("GET", "/v1/subscriptions/{id}/secrets", subscriptions.secrets, reach=ANY),
-        Route("POST", "/v1/subscriptions/{id}/secrets/rotate", subscriptions.rotate, reach=ANY),
+        Route("GET", "/v1/subscriptions/{id}/secrets", secrets.list, reach=ANY),
+        Route("POST", "/v1/subscriptions/{id}/secrets/rotate", secrets.rotate, reach=ANY),
         Route(
             "DELETE",
             "/v1/subscriptions/{id}/secrets/{secret_id}",
-            subscriptions.end_secret,
+            secrets.end,
             reach=ANY,
         ),
         Route("POST", "/v1/subscriptions/{id}/replays", replays.create, reach=ANY),
@@ -161,5 +163,5 @@ def native(
         Route("GET", "/v1/egress", egress.get, reach=ANY),
         Route("GET", "/v1/lanes", lanes.list),
         Route("GET", "/v1/partitions", lanes.partitions),
-        Route("GET", "/.well-known/webhook-keys.json", subscriptions.public_keys, open=True),
+        Route("GET", "/.well-known/webhook-keys.json", secrets.public_keys, open=True),
     ]

@@ -1,7 +1,4 @@
-"""`/v1/subscriptions`: make, list, change, pause, resume, secrets, test calls, probes."""
-
-import base64
-from datetime import datetime
+"""`/v1/subscriptions`: make, list, change, pause, resume, test calls, probes."""
 
 from services.api.call import Answer, Call
 from services.api.history import phases
@@ -10,7 +7,6 @@ from services.control.backlog import Backlogs, Short
 from services.control.bench import RULES
 from services.control.checks import Checker
 from services.control.fields import shown
-from services.control.history import History
 from services.control.keys import Keys
 from services.control.match_counts import MatchCounts
 from services.control.subscriptions import Subscriptions
@@ -19,7 +15,7 @@ from services.control.test_days import TestDays
 from services.kernel.clock import rfc3339, rfc3339_ms
 from services.kernel.event import Json
 from services.kernel.ids import delivery_id
-from services.kernel.registration import Registration, Secret
+from services.kernel.registration import Registration
 from services.kernel.subscription import Status
 
 FILTERS = ("project_id", "status", "url", "type", "backlog")
@@ -37,9 +33,7 @@ class SubscriptionRoutes:
         backlogs: Backlogs,
         *,
         test_days: TestDays,
-        history: History,
     ) -> None:
-        self._history = history
         self._backlogs = backlogs
         self._subscriptions = subscriptions
         self._counts = counts
@@ -107,37 +101,6 @@ class SubscriptionRoutes:
         id_, key = call.path["id"], call.path["key"]
         return Answer(200, await self._keys.release(call.caller, id_, key, call.body))
 
-    async def secrets(self, call: Call) -> Answer:
-        """List secrets by id, end and last use, never their values."""
-        call.caller.require("read")
-        id_ = call.path["id"]
-        rows = await self._subscriptions.secrets(call.caller, id_)
-        registration = await self._subscriptions.get(call.caller, id_)
-        spans = [(row.created_at, row.expires_at) for row in rows]
-        used = await self._history.last_attempts(registration, spans)
-        listed = [_secret(row, at) for row, at in zip(rows, used, strict=True)]
-        return Answer(200, {"data": listed, "next": None})
-
-    async def rotate(self, call: Call) -> Answer:
-        """Make a new secret; the one before signs as well until the overlap ends."""
-        call.caller.require("manage")
-        rotated = await self._subscriptions.rotate(call.caller, call.path["id"], call.body)
-        name = "public_key" if rotated.secret.startswith("whpk_") else "secret"
-        return Answer(
-            200,
-            {
-                "id": rotated.id,
-                name: rotated.secret,
-                "previous_expires_at": rfc3339(rotated.previous_expires_at),
-            },
-        )
-
-    async def end_secret(self, call: Call) -> Answer:
-        """End one secret now."""
-        call.caller.require("manage")
-        await self._subscriptions.end_secret(call.caller, call.path["id"], call.path["secret_id"])
-        return Answer(204)
-
     async def test(self, call: Call) -> Answer:
         """Send one example event now, on demand as it should not be; counts nowhere."""
         call.caller.require("manage")
@@ -182,19 +145,6 @@ class SubscriptionRoutes:
         }
         return Answer(status, body, {"ETag": f'"{registration.version}"'})
 
-    async def public_keys(self, _: Call) -> Answer:
-        """Return the public keys of v1a subscriptions."""
-        rows = await self._subscriptions.public_keys()
-        keys = [
-            {
-                "subscription_id": subscription_id,
-                "id": id_,
-                "public_key": "whpk_" + base64.b64encode(key).decode(),
-            }
-            for subscription_id, id_, key in rows
-        ]
-        return Answer(200, {"keys": keys})
-
 
 def _shown(registration: Registration) -> Json:
     return {
@@ -207,20 +157,6 @@ def _shown(registration: Registration) -> Json:
 def _short(short: Short) -> Json:
     oldest_at = None if short.oldest_at is None else rfc3339(short.oldest_at)
     return {"lag": short.lag, "retries": short.retries, "oldest_at": oldest_at}
-
-
-def _secret(secret: Secret, used_at: datetime | None) -> Json:
-    """Return a secret by all but its value; it signed each attempt while it lasted."""
-    return {
-        "id": secret.id,
-        "signature": secret.scheme.value,
-        "public_key": "whpk_" + base64.b64encode(secret.public_key).decode()
-        if secret.public_key
-        else None,
-        "created_at": rfc3339(secret.created_at),
-        "expires_at": rfc3339(secret.expires_at) if secret.expires_at else None,
-        "last_used_at": None if used_at is None else rfc3339(used_at),
-    }
 
 
 def _bench(tested: Tested) -> Json:

@@ -4,7 +4,9 @@
     projects       tenants and their API keys
     fields         what a subscription may say: every rule with its sentence
     certificates   what a subscription shows a receiver who asks who calls; its key is never shown
-    subscriptions  make, change, pause, resume, delete; secrets
+    drafts         what a body asks for, judged by all rules; nothing is stored
+    subscriptions  make, change, pause, resume, delete
+    secrets        what they are signed with: rotate, end, list
     portal         links that show one customer their webhooks
     keys           of ordered subscriptions: what holds one is tried again or given up
     test_calls     requests made at once that count nowhere

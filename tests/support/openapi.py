@@ -28,6 +28,7 @@ from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.routes import Route, native
+from services.api.secrets import SecretRoutes
 from services.api.subscriptions import SubscriptionRoutes
 from services.run.api.serving import asyncapi_document
 
@@ -39,7 +40,8 @@ def routes() -> list[Route]:
     nothing = cast("Any", None)
     return native(
         projects=ProjectRoutes(nothing),
-        subscriptions=SubscriptionRoutes(*[nothing] * 5, test_days=nothing, history=nothing),
+        subscriptions=SubscriptionRoutes(*[nothing] * 5, test_days=nothing),
+        secrets=SecretRoutes(*[nothing] * 3),
         events=EventRoutes(nothing, nothing),
         audit=AuditRoutes(nothing),
         again=AgainRoutes(nothing, nothing),

@@ -25,6 +25,7 @@ from services.api.portal import PortalRoutes
 from services.api.projects import ProjectRoutes
 from services.api.replays import ReplayRoutes
 from services.api.routes import Route, native
+from services.api.secrets import SecretRoutes
 from services.api.subscriptions import SubscriptionRoutes
 from services.broker.topics import DAY_MS, TOPICS
 from services.control.answers import Answers
@@ -88,8 +89,8 @@ def table(base: Base, of: Parts) -> list[Route]:
             insight.match_counts,
             insight.backlogs,
             test_days=insight.test_days,
-            history=insight.history,
         ),
+        secrets=SecretRoutes(webhooks.secrets, webhooks.subscriptions, insight.history),
         events=EventRoutes(events.ingest, insight.volumes),
         audit=AuditRoutes(people.audit),
         again=AgainRoutes(again.dead_letters, again.resends),

@@ -3,11 +3,13 @@
 import os
 from typing import NamedTuple
 
+from services.control.drafts import Drafts
 from services.control.fields import Bounds, Fields
 from services.control.filters import Filters
 from services.control.geofences import Geofences
 from services.control.keys import Keys
 from services.control.portal import PortalLinks
+from services.control.secrets import Secrets
 from services.control.starts import Starts
 from services.control.subscriptions import Subscriptions
 from services.control.test_calls import TestCalls
@@ -24,6 +26,7 @@ class Webhooks(NamedTuple):
     """What owners do with their subscriptions."""
 
     subscriptions: Subscriptions
+    secrets: Secrets
     filters: Filters
     geofences: Geofences
     keys: Keys
@@ -37,18 +40,31 @@ def webhooks_of(base: Base, people: People) -> Webhooks:
     access, audit = people.access, people.audit
     fields = _fields(base)
     filters = Filters(access=access, geofences=stores.geofences)
-    subscriptions = Subscriptions(
+    drafts = Drafts(
         store=stores.registrations,
         access=access,
         fields=fields,
         filters=filters,
-        starts=Starts(offsets=base.offsets, topics=base.topics),
-        audit=audit,
         clock=clock,
         entropy=os.urandom,
     )
+    subscriptions = Subscriptions(
+        store=stores.registrations,
+        drafts=drafts,
+        filters=filters,
+        starts=Starts(offsets=base.offsets, topics=base.topics),
+        audit=audit,
+        clock=clock,
+    )
     return Webhooks(
         subscriptions=subscriptions,
+        secrets=Secrets(
+            store=stores.registrations,
+            subscriptions=subscriptions,
+            audit=audit,
+            clock=clock,
+            entropy=os.urandom,
+        ),
         filters=filters,
         geofences=Geofences(
             store=stores.geofences, access=access, audit=audit, clock=clock, entropy=os.urandom
