@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from services.cli.command import command
 from services.cli.console import Console
-from services.settings import KEY_BYTES, Settings, load, unknown_variables, variables
+from services.settings import Settings, load, unknown_variables, variables
+from services.settings.values import KEY_BYTES
 
 HIDDEN = "***"
 _PASSWORD = re.compile(r"(://[^:/@]*):.*@")  # up to the last @: a password may have one

@@ -25,7 +25,8 @@ from services.dev.role import Role
 from services.dev.supervisor import Supervisor
 from services.run.migrate import main as migrate
 from services.run.probes import kafka_answers, postgres_answers
-from services.settings import KEY_BYTES, Settings, load
+from services.settings import Settings, load
+from services.settings.values import KEY_BYTES
 
 LOOPBACK = "127.0.0.0/8 ::1/128"
 KAFKA, POSTGRES = "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS", "WEBHOOKS_POSTGRES__DSN"

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from services.api.edge import HEADERS, MAX_LINE_BYTES, read_body
-from services.settings import Deliver
+from services.settings.working import Deliver
 from tests.support import openapi
 from tests.support.api import ServedApi, an_api
 

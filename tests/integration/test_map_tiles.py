@@ -1,6 +1,6 @@
 """Tiles of a server of one's choice lie under the map, and no other page may ask for them."""
 
-from services.settings import Dashboard
+from services.settings.serving import Dashboard
 from tests.support.api import an_api
 
 TILES = "https://tiles.example.com/{z}/{x}/{y}.png"

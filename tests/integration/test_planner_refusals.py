@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.settings import Deliver
+from services.settings.working import Deliver
 from tests.support.api import ADMIN_KEY, ServedApi, an_api
 from tests.support.planner import BASES, FIELDS, URL_, Client
 

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from services.settings import Dashboard
+from services.settings.serving import Dashboard
 from tests.support.api import ServedApi, an_api
 
 HEADER = "X-Forwarded-User"

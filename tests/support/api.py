@@ -11,7 +11,10 @@ from aiohttp import ClientSession, web
 
 from services.observe.health import Standing
 from services.run.api.role import build
-from services.settings import Api, Dashboard, Deliver, Kafka, Postgres, Secrets, Settings
+from services.settings import Settings
+from services.settings.serving import Api, Dashboard
+from services.settings.shared import Kafka, Postgres, Secrets
+from services.settings.working import Deliver
 
 SECRETS_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 ADMIN_KEY = "priv_admin_for_tests_only_0123456789abcdef"

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from services.dashboard.app import policy
 from services.dashboard.maps import HEIGHT, WIDTH, Frame
 from services.dashboard.tiles import MOST, Source, tiles_of
-from services.settings import Dashboard
+from services.settings.serving import Dashboard
 
 SOURCE = Source("https://tiles.example.com:8443/{z}/{x}/{y}.png?key=1")
 PLACES = {
