@@ -7,48 +7,34 @@ subscriptions no index does: a day is read in spans, from its end on, each twice
 before, so that few rows too many are put in order, and a day that has none is read in a few steps.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
 from services.kernel.history import STATES, DeliveryState, HistoryFilter
-from services.kernel.ids import half
 from services.kernel.recorded import Recorded
 from services.kernel.rollup import ALL, UNCOUNTED, Step, Sums
 from services.store.attempt_rows import (
-    ENTITIES,
-    FRACTIONS,
     WORDS,
     edge,
     event_number,
     first_at,
-    packed,
     recorded,
     started,
 )
 from services.store.attempts import DAY, day_table, sums_of
+from services.store.history_search import (
+    HIGHEST,
+    HIGHEST_TAIL,
+    LOWEST,
+    Search,
+    Span,
+    day_of,
+    spans_of,
+)
 from services.store.pool import Pool
-
-Edge: TypeAlias = tuple[int, bytes]
-"""Above an attempt: `at` and `tail`."""
-HIGHEST: Edge = ((1 << 56) - 1, b"")
-LOWEST: Edge = (-1, b"")
-HIGHEST_TAIL = b"\xff" * 6
-MANY_SOURCES = 200
-"""Subscriptions whose newest attempts are looked up one by one; for more, the day is read in order."""
-
-
-SPAN = "at >= $1 and (at, tail) < ($2, $3)"
-
-
-class Span(NamedTuple):
-    """From *edge*, which isn't in it, to *bound*: downwards from the newest, or rising."""
-
-    bound: int
-    edge: Edge
-    is_rising: bool
 
 
 class _Found(NamedTuple):
@@ -108,7 +94,7 @@ class PostgresHistory:
         search.is_rising = span.is_rising
         found: list[_Found] = []
         for table in await self._days(span):
-            found = await self._with_day(found, search, table, span, limit)
+            found = await self._withday_of(found, search, table, span, limit)
             if len(found) >= limit:
                 break
         return await self._recorded([each.row for each in await self._newest(found)])
@@ -124,7 +110,7 @@ class PostgresHistory:
         count, size = 0, 0
         for table in await self._days(Span(bottom, top, is_rising=False)):
             async with self._pool.connection() as connection:
-                midnight = first_at(_day(table) + DAY)
+                midnight = first_at(day_of(table) + DAY)
                 found = await connection.fetchrow(
                     search.count_sql(table), bottom, *top, midnight, *search.arguments
                 )
@@ -141,12 +127,12 @@ class PostgresHistory:
         days = [row["relname"] for row in rows if first <= row["relname"] <= last]
         return days[::-1] if span.is_rising else days
 
-    async def _with_day(
-        self, found: "list[_Found]", search: "_Search", table: str, span: Span, limit: int
-    ) -> "list[_Found]":
+    async def _withday_of(
+        self, found: list[_Found], search: Search, table: str, span: Span, limit: int
+    ) -> list[_Found]:
         """Return *found* with rows of a day, up to *limit*: then all are known to be the newest."""
-        spans = _spans(table, span) if search.is_wide else iter([span])
-        ends = first_at(_day(table) + DAY) if search.deliveries else None
+        spans = spans_of(table, span) if search.is_wide else iter([span])
+        ends = first_at(day_of(table) + DAY) if search.deliveries else None
         for bound, begin, _ in spans:
             beyond, is_more = begin, True
             while len(found) < limit and is_more:
@@ -162,7 +148,7 @@ class PostgresHistory:
                     beyond = (rows[-1]["at"], rows[-1]["tail"])
         return found
 
-    async def _newest(self, found: "list[_Found]") -> "list[_Found]":
+    async def _newest(self, found: list[_Found]) -> list[_Found]:
         """Return those whose deliveries have no attempt on a later day.
 
         Asked for all of them at once: each time the tables of all days are looked into.
@@ -178,9 +164,9 @@ class PostgresHistory:
         last = {(row["event"], row["source"]): row["at"] for row in rows}
         return [each.sure() for each in found if each.is_last(last)]
 
-    async def _search(self, asked: HistoryFilter) -> "_Search":
+    async def _search(self, asked: HistoryFilter) -> Search:
         """Return how to look. Raises _Nothing where a name that is asked for is in no row."""
-        search = _Search(deliveries=asked.deliveries)
+        search = Search(deliveries=asked.deliveries)
         if asked.project_id is not None or asked.subscription_id is not None:
             rows = await self._pool.fetch(
                 "attempt_sources_of", asked.project_id, asked.subscription_id, None
@@ -192,7 +178,7 @@ class PostgresHistory:
         search.narrow(asked)
         return search
 
-    async def _named(self, search: "_Search", asked: HistoryFilter) -> None:
+    async def _named(self, search: Search, asked: HistoryFilter) -> None:
         """Take in what is stored as numbers of words."""
         for column in ("type", "outcome", "verdict"):
             wanted = getattr(asked, column)
@@ -284,129 +270,6 @@ class PostgresHistory:
         return [recorded(row, self._words, self._sources[row["source"]]) for row in rows]
 
 
-class _Search:
-    """A statement over the table of a day: $1 to $3 say from where to where, $4 how many."""
-
-    def __init__(self, *, deliveries: bool) -> None:
-        self.deliveries = deliveries
-        self.is_rising = False
-        self.sources: list[int] | None = None
-        self.where: list[str] = []
-        self.few: list[str] = []
-        """What so few rows fit that all are found first."""
-        self.arguments: list[Any] = []
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether no index gives what fits, or gives it in order."""
-        return self.sources is None and not self.few
-
-    def argument(self, value: object) -> str:
-        """Take in a value; return what stands for it."""
-        self.arguments.append(value)
-        return f"${len(self.arguments) + 4}"
-
-    def narrow(self, asked: HistoryFilter) -> None:
-        """Take in what columns say as it is; last the subscriptions."""
-        if asked.status is not None:
-            self.where.append(f"status = {self.argument(asked.status)}")
-        if asked.status_class is not None:
-            first = asked.status_class * 100
-            self.where.append(
-                f"status between {self.argument(first)} and {self.argument(first + 99)}"
-            )
-        if asked.text is not None:
-            text = self.argument(asked.text)
-            self.where.append(f"position(lower({text}::text) in lower(excerpt)) > 0")
-        self._find_few(asked)
-        if self.sources is not None and (self.few or len(self.sources) > MANY_SOURCES):
-            self.where.append(f"source = any({self.argument(self.sources)})")
-            self.sources = None
-        elif self.sources is not None:
-            self.arguments.append(self.sources)
-
-    def _find_few(self, asked: HistoryFilter) -> None:
-        """Take in what is looked for by an index of its own."""
-        if asked.event_id is not None:
-            number = event_number(half(asked.event_id))
-            self.few.append(f"event = {self.argument(number)}")
-            self.where.append(f"event_id = {self.argument(packed(asked.event_id))}")
-        for name in ENTITIES:
-            text = getattr(asked, name)
-            if text is not None:
-                self.few.append(f"{name} = {self.argument(packed(text))}")
-        if asked.external_id is not None:
-            self.few.append(f"external_id = {self.argument(asked.external_id)}")
-
-    def sql(self, table: str) -> str:
-        """Return the statement for one day: names of ours, values as arguments."""
-        clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
-        if self.is_rising:
-            span, outer = "at < $1 and (at, tail) > ($2, $3)", "order by at, tail limit $4"
-        else:
-            span, outer = SPAN, "order by at desc, tail desc limit $4"
-        order = f"{span}{clauses} {outer}"
-        if self.few:
-            few = " and ".join(self.few)
-            found = f"with few as materialized (select * from {table} where {few})"  # noqa: S608
-            return f"{found} select * from few a where {order}"  # noqa: S608
-        if self.sources is not None:
-            number = len(self.arguments) + 4
-            each = f"select * from {table} a where source = s.source_id and {order}"  # noqa: S608
-            found = f"select found.* from unnest(${number}::integer[]) as s (source_id)"  # noqa: S608
-            return f"{found}, lateral ({each}) found {outer}"
-        return f"select * from {table} a where {order}"  # noqa: S608
-
-    def count_sql(self, table: str) -> str:
-        """Return the statement that counts those of one day, but for what a later day, $4, has again."""
-        clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
-        for clause in self.few:
-            clauses += f" and {clause}"
-        if self.sources is not None:
-            clauses += f" and source = any(${len(self.arguments) + 4})"
-        later = (
-            "not exists (select from attempts n where n.event = a.event and n.source = a.source"
-            " and n.at >= $4)"
-            if self.deliveries
-            else "$4::bigint > 0"
-        )
-        counted = "count(*) as count, coalesce(sum(size), 0)::bigint as bytes"
-        return f"select {counted} from {table} a where {SPAN}{clauses} and {later}"  # noqa: S608
-
-    def _newest(self, table: str) -> str:
-        if not self.deliveries:
-            return ""
-        return (
-            f" and not exists (select from {table} n where n.event = a.event"
-            " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
-        )
-
-
 def _among(sources: Sequence[asyncpg.Record], among: Collection[str] | None) -> list[int]:
     """Return the numbers of sources, of some subscriptions alone where *among* names them."""
     return [row["id"] for row in sources if among is None or row["subscription_id"] in among]
-
-
-def _spans(table: str, span: Span) -> Iterator[Span]:
-    """Yield spans of a day that follow each other."""
-    first, end = first_at(_day(table)), first_at(_day(table) + DAY)
-    length = FRACTIONS
-    bound, begin, is_rising = span
-    if is_rising:
-        bound, begin = min(bound, end), max(begin, (first - 1, HIGHEST_TAIL))
-        while begin[0] < bound - 1 or (begin[0] == bound - 1 and begin[1] < HIGHEST_TAIL):
-            high = min(bound, begin[0] + 1 + length)
-            yield Span(high, begin, is_rising)
-            begin = (high - 1, HIGHEST_TAIL)
-            length *= 2
-        return
-    bound, begin = max(bound, first), min(begin, (end, b""))
-    while begin > (bound, b""):
-        low = max(bound, begin[0] - length)
-        yield Span(low, begin, is_rising)
-        begin = (low, b"")
-        length *= 2
-
-
-def _day(table: str) -> datetime:
-    return datetime.strptime(table[-8:], "%Y%m%d").replace(tzinfo=UTC)

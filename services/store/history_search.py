@@ -1,0 +1,151 @@
+"""Statements over the table of a day: what is asked for becomes clauses and arguments. Reads nothing."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from services.kernel.history import HistoryFilter
+from services.kernel.ids import half
+from services.store.attempt_rows import ENTITIES, FRACTIONS, event_number, first_at, packed
+from services.store.attempts import DAY
+
+Edge: TypeAlias = tuple[int, bytes]
+"""Above an attempt: `at` and `tail`."""
+HIGHEST: Edge = ((1 << 56) - 1, b"")
+LOWEST: Edge = (-1, b"")
+HIGHEST_TAIL = b"\xff" * 6
+MANY_SOURCES = 200
+"""Subscriptions whose newest attempts are looked up one by one; for more, the day is read in order."""
+SPAN = "at >= $1 and (at, tail) < ($2, $3)"
+
+
+class Span(NamedTuple):
+    """From *edge*, which isn't in it, to *bound*: downwards from the newest, or rising."""
+
+    bound: int
+    edge: Edge
+    is_rising: bool
+
+
+class Search:
+    """A statement over the table of a day: $1 to $3 say from where to where, $4 how many."""
+
+    def __init__(self, *, deliveries: bool) -> None:
+        self.deliveries = deliveries
+        self.is_rising = False
+        self.sources: list[int] | None = None
+        self.where: list[str] = []
+        self.few: list[str] = []
+        """What so few rows fit that all are found first."""
+        self.arguments: list[Any] = []
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether no index gives what fits, or gives it in order."""
+        return self.sources is None and not self.few
+
+    def argument(self, value: object) -> str:
+        """Take in a value; return what stands for it."""
+        self.arguments.append(value)
+        return f"${len(self.arguments) + 4}"
+
+    def narrow(self, asked: HistoryFilter) -> None:
+        """Take in what columns say as it is; last the subscriptions."""
+        if asked.status is not None:
+            self.where.append(f"status = {self.argument(asked.status)}")
+        if asked.status_class is not None:
+            first = asked.status_class * 100
+            self.where.append(
+                f"status between {self.argument(first)} and {self.argument(first + 99)}"
+            )
+        if asked.text is not None:
+            text = self.argument(asked.text)
+            self.where.append(f"position(lower({text}::text) in lower(excerpt)) > 0")
+        self._find_few(asked)
+        if self.sources is not None and (self.few or len(self.sources) > MANY_SOURCES):
+            self.where.append(f"source = any({self.argument(self.sources)})")
+            self.sources = None
+        elif self.sources is not None:
+            self.arguments.append(self.sources)
+
+    def _find_few(self, asked: HistoryFilter) -> None:
+        """Take in what is looked for by an index of its own."""
+        if asked.event_id is not None:
+            number = event_number(half(asked.event_id))
+            self.few.append(f"event = {self.argument(number)}")
+            self.where.append(f"event_id = {self.argument(packed(asked.event_id))}")
+        for name in ENTITIES:
+            text = getattr(asked, name)
+            if text is not None:
+                self.few.append(f"{name} = {self.argument(packed(text))}")
+        if asked.external_id is not None:
+            self.few.append(f"external_id = {self.argument(asked.external_id)}")
+
+    def sql(self, table: str) -> str:
+        """Return the statement for one day: names of ours, values as arguments."""
+        clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
+        if self.is_rising:
+            span, outer = "at < $1 and (at, tail) > ($2, $3)", "order by at, tail limit $4"
+        else:
+            span, outer = SPAN, "order by at desc, tail desc limit $4"
+        order = f"{span}{clauses} {outer}"
+        if self.few:
+            few = " and ".join(self.few)
+            found = f"with few as materialized (select * from {table} where {few})"  # noqa: S608
+            return f"{found} select * from few a where {order}"  # noqa: S608
+        if self.sources is not None:
+            number = len(self.arguments) + 4
+            each = f"select * from {table} a where source = s.source_id and {order}"  # noqa: S608
+            found = f"select found.* from unnest(${number}::integer[]) as s (source_id)"  # noqa: S608
+            return f"{found}, lateral ({each}) found {outer}"
+        return f"select * from {table} a where {order}"  # noqa: S608
+
+    def count_sql(self, table: str) -> str:
+        """Return the statement that counts those of one day, but for what a later day, $4, has again."""
+        clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
+        for clause in self.few:
+            clauses += f" and {clause}"
+        if self.sources is not None:
+            clauses += f" and source = any(${len(self.arguments) + 4})"
+        later = (
+            "not exists (select from attempts n where n.event = a.event and n.source = a.source"
+            " and n.at >= $4)"
+            if self.deliveries
+            else "$4::bigint > 0"
+        )
+        counted = "count(*) as count, coalesce(sum(size), 0)::bigint as bytes"
+        return f"select {counted} from {table} a where {SPAN}{clauses} and {later}"  # noqa: S608
+
+    def _newest(self, table: str) -> str:
+        if not self.deliveries:
+            return ""
+        return (
+            f" and not exists (select from {table} n where n.event = a.event"
+            " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
+        )
+
+
+def spans_of(table: str, span: Span) -> Iterator[Span]:
+    """Yield spans of a day that follow each other."""
+    first, end = first_at(day_of(table)), first_at(day_of(table) + DAY)
+    length = FRACTIONS
+    bound, begin, is_rising = span
+    if is_rising:
+        bound, begin = min(bound, end), max(begin, (first - 1, HIGHEST_TAIL))
+        while begin[0] < bound - 1 or (begin[0] == bound - 1 and begin[1] < HIGHEST_TAIL):
+            high = min(bound, begin[0] + 1 + length)
+            yield Span(high, begin, is_rising)
+            begin = (high - 1, HIGHEST_TAIL)
+            length *= 2
+        return
+    bound, begin = max(bound, first), min(begin, (end, b""))
+    while begin > (bound, b""):
+        low = max(bound, begin[0] - length)
+        yield Span(low, begin, is_rising)
+        begin = (low, b"")
+        length *= 2
+
+
+def day_of(table: str) -> datetime:
+    """Return the midnight that the table of a day begins at."""
+    return datetime.strptime(table[-8:], "%Y%m%d").replace(tzinfo=UTC)
