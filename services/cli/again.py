@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from services.cli.command import AnswerIsNoError, UsageError, command
+from services.cli.client import Api
+from services.cli.command import AnswerIsNoError, UsageError, command, given
 from services.cli.console import Console
 from services.kernel.event import Json
 
 STEP_SECONDS = 0.5
-OVER = ("done", "cancelled", "failed")
+ENDED = ("done", "cancelled", "failed")
 Type = Annotated[str | None, typer.Option("--type", help="Only this event type or pattern.")]
 Topic = Annotated[str | None, typer.Option(help="Only this topic.")]
 
@@ -38,9 +39,8 @@ async def tail(
     ] = False,
 ) -> None:
     """Show events, or deliveries, as they happen; Ctrl-C ends it."""
-    asked = {"type": type_, "topic": topic, "key": vehicle}
-    query = {name: value for name, value in asked.items() if value is not None}
-    query["of"] = "deliveries" if deliveries else "events"
+    of = "deliveries" if deliveries else "events"
+    query = given(of=of, type=type_, topic=topic, key=vehicle)
     console.hint("listening; Ctrl-C ends it")
     async with console.api() as api:
         async for name, data in api.follow("/v1/stream", query):
@@ -91,17 +91,16 @@ async def resend(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, send none.")] = False,
 ) -> None:
     """Send deliveries again: what was given up, unless said; waits until each was tried."""
-    asked = {
-        "state": state,
-        "subscription": subscription,
-        "outcome": outcome,
-        "status": status,
-        "type": type_,
-        "from": since,
-        "to": until,
-        "rate": rate,
-    }
-    body = {name: value for name, value in asked.items() if value is not None}
+    body = given(
+        state=state,
+        subscription=subscription,
+        outcome=outcome,
+        status=status,
+        type=type_,
+        **{"from": since},
+        to=until,
+        rate=rate,
+    )
     if id_ is not None and (body or dry_run):
         raise UsageError("name one by its id, or many by a filter")
     if id_ is None and webhook is not None:
@@ -115,16 +114,22 @@ async def resend(
         if dry_run:
             console.record(job)
             return
-        shown = None
-        while job["state"] not in OVER:
-            if job["done"] != shown:
-                shown = job["done"]
-                console.hint(f"{shown} of {job['total']}")
-            await asyncio.sleep(STEP_SECONDS)
-            job = await api.call("GET", f"/v1/resends/{job['id']}")
+        job = await _ended(console, api, job)
     console.record(job)
     if job["state"] != "done" or job["delivered"] < job["total"]:
         raise AnswerIsNoError
+
+
+async def _ended(console: Console, api: Api, job: Json) -> Json:
+    """Return the job once it is over; say how far it is meanwhile."""
+    shown = None
+    while job["state"] not in ENDED:
+        if job["done"] != shown:
+            shown = job["done"]
+            console.hint(f"{shown} of {job['total']}")
+        await asyncio.sleep(STEP_SECONDS)
+        job = await api.call("GET", f"/v1/resends/{job['id']}")
+    return job
 
 
 def _line(name: str, data: Json) -> str:

@@ -15,6 +15,7 @@ import typer
 from services.cli.client import RefusedError, UnreachableError
 from services.cli.console import Console
 from services.kernel.errors import WebhooksError
+from services.kernel.event import Json
 from services.settings import InvalidSettingsError
 
 NO, USAGE, NOBODY, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -97,6 +98,11 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
             ),
         ]
     )
+
+
+def given(**options: object) -> Json:
+    """Return the options that were given: what wasn't is left to the API."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, Progress, TextColumn
 
 from services.cli.client import Api
-from services.cli.command import AnswerIsNoError, command
+from services.cli.command import AnswerIsNoError, command, given
 from services.cli.console import Console
 from services.kernel.event import Json
 
@@ -52,19 +52,18 @@ async def replay(
     ] = False,
 ) -> None:
     """Send part of the log once more, beside live traffic. Ctrl-C asks whether to cancel it."""
-    asked = {
-        "from": since,
-        "to": until,
-        "types": types or None,
-        "key": order_key,
-        "plan_id": plan,
-        "route_id": route,
-        "vehicle_id": vehicle,
-        "rate": rate,
-        "speed": speed,
-        "dry_run": dry_run or None,
-    }
-    body = {name: value for name, value in asked.items() if value is not None}
+    body = given(
+        **{"from": since},
+        to=until,
+        types=types or None,
+        key=order_key,
+        plan_id=plan,
+        route_id=route,
+        vehicle_id=vehicle,
+        rate=rate,
+        speed=speed,
+        dry_run=dry_run or None,
+    )
     async with console.api() as api:
         job = await api.call("POST", f"/v1/subscriptions/{subscription}/replays", body)
         if not dry_run:

@@ -1,6 +1,8 @@
 """`reset-offsets`: the whole group from another place, without Java."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -55,7 +57,7 @@ async def reset_offsets(
     at = None if to_datetime is None else _milliseconds(to_datetime)
     # It says of each partition that the group has members; below that is one sentence.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
+    with _sentences(console):
         moved, lanes = await main(
             load(),
             topics=topic,
@@ -63,13 +65,7 @@ async def reset_offsets(
             with_lanes=with_lanes,
             dry_run=dry_run,
         )
-    except GroupInUseError as error:
-        console.error(str(error))
-        raise AnswerIsNoError from error
-    except BrokerGoneError as error:
-        raise UnreachableError(f"Kafka does not answer: {error}") from error
-    except WebhooksError as error:
-        raise UsageError(str(error)) from error
+    counted = ["lanes"] if with_lanes else []
     rows = [
         {
             "topic": row.partition.topic,
@@ -81,10 +77,23 @@ async def reset_offsets(
         }
         for row in moved
     ]
-    counted = ["lanes"] if with_lanes else []
     console.rows(rows, ["topic", "partition", "before", "after", *counted, "note"])
     if dry_run:
         console.hint("nothing was changed")
+
+
+@contextmanager
+def _sentences(console: Console) -> Iterator[None]:
+    """Turn what can go wrong with a group into the exit code that it has everywhere."""
+    try:
+        yield
+    except GroupInUseError as error:
+        console.error(str(error))
+        raise AnswerIsNoError from error
+    except BrokerGoneError as error:
+        raise UnreachableError(f"Kafka does not answer: {error}") from error
+    except WebhooksError as error:
+        raise UsageError(str(error)) from error
 
 
 def _milliseconds(text: str) -> int:

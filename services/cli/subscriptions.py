@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli.apply import apply
-from services.cli.command import UsageError, command
+from services.cli.command import UsageError, command, given
 from services.cli.console import Console
 from services.kernel.event import Json
 
@@ -63,9 +63,8 @@ async def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1_000,
 ) -> None:
     """List subscriptions, newest first."""
-    asked = {"project_id": project, "status": status, "url": url, "type": type_}
-    query = {name: value for name, value in asked.items() if value is not None}
-    query["limit"] = str(min(limit, 500))
+    page = str(min(limit, 500))
+    query = given(project_id=project, status=status, url=url, type=type_, limit=page)
     async with console.api() as api:
         found = [row async for row in api.pages(PATH, query)]
     console.rows(islice(found, limit), COLUMNS)
@@ -107,7 +106,7 @@ async def create(
         header=header,
         max_in_flight=max_in_flight,
         timeout_seconds=timeout_seconds,
-    ) | _given(project_id=project, signature=signature)
+    ) | given(project_id=project, signature=signature)
     async with console.api() as api:
         console.record(await api.call("POST", PATH, body))
     console.hint("keep the secret: it is not shown again")
@@ -157,7 +156,7 @@ async def resume(
     ] = None,
 ) -> None:
     """Send again, from where it stopped; enables a disabled one too."""
-    body = _given(**{"from": from_})
+    body = given(**{"from": from_})
     async with console.api() as api:
         console.record(await api.call("POST", f"{PATH}/{id_}/resume", body))
 
@@ -192,11 +191,7 @@ async def delete(
 
 def _fields(*, types: list[str] | None, header: list[str] | None, **others: object) -> Json:
     headers = dict(map(_header, header)) if header else None
-    return _given(types=types or None, headers=headers, **others)
-
-
-def _given(**fields: object) -> Json:
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(types=types or None, headers=headers, **others)
 
 
 def _header(text: str) -> tuple[str, str]:
