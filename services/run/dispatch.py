@@ -1,10 +1,8 @@
 """`planner-webhooks dispatch`: builds a worker on real Kafka, real Postgres and the real network."""
 
-import asyncio
 import gc
 import os
 import random
-import signal
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -12,10 +10,7 @@ import structlog
 import uvloop
 
 from services.broker.member import KafkaMember
-from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
-from services.broker.topics import all_exist
-from services.deliver.send import SigningSender
 from services.dispatch.assemble import Options, Ports, assemble
 from services.dispatch.limits import Limits
 from services.dispatch.worker import Worker
@@ -23,7 +18,7 @@ from services.kernel.clock import SystemClock
 from services.kernel.ports.history import Unrecorded
 from services.observe.attempts import SaidAttempts
 from services.observe.health import Standing
-from services.run import parts
+from services.run import parts, starting
 from services.settings import Settings
 from services.store.changes import PostgresSubscriptionSource
 from services.store.counts import PostgresMatchCounts
@@ -52,11 +47,9 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        standing = await parts.standing(settings, stack)
+        standing = await starting.standing(settings, stack)
         worker = await _build(settings, stack, standing)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop)
+        starting.on_signals(worker.stop)
         standing.started(lambda: worker.ready)
         # What is there now stays: it needn't be looked at again by each collection.
         gc.freeze()
@@ -70,20 +63,12 @@ async def _run(settings: Settings) -> None:
 
 async def _build(settings: Settings, stack: AsyncExitStack, standing: Standing) -> Worker:
     clock = SystemClock()
-    seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     cipher = parts.cipher(settings)
     pool = await parts.pool(settings, stack, standing=standing)
     producer = await parts.producer(settings, stack, standing=standing)
-    await parts.waited_for(
-        "topics",
-        lambda: all_exist(connection, _needed(settings)),
-        seconds=seconds,
-        standing=standing,
-    )
-    offsets = KafkaOffsets(connection=connection, group=settings.kafka.group)
-    await parts.waited_for("Kafka", offsets.start, seconds=seconds, standing=standing)
-    stack.push_async_callback(offsets.stop)
+    await parts.topics_made(settings, _needed(settings), standing=standing)
+    offsets = await parts.offsets(settings, stack, group=settings.kafka.group, standing=standing)
     client = await stack.enter_async_context(parts.client(settings, parts.policy(settings)))
     options = parts.member_options(
         settings, group=settings.kafka.group, topics=parts.topics(settings)
@@ -104,12 +89,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, standing: Standing) 
         trouble=PostgresTrouble(pool=pool),
         operations=PostgresOperations(pool=pool),
         counts=PostgresMatchCounts(pool=pool),
-        sender=SigningSender(
-            client=client,
-            clock=clock,
-            user_agent=parts.user_agent(settings),
-            randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
-        ),
+        sender=parts.sender(settings, client, clock=clock),
         attempts=SaidAttempts(
             attempts or Unrecorded(),
             share=settings.observe.log_share,

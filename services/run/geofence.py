@@ -1,7 +1,6 @@
 """`planner-webhooks geofence`: builds a geofencer on real Kafka and real Postgres."""
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 
 import structlog
@@ -10,7 +9,6 @@ import uvloop
 from services.broker.member import KafkaMember
 from services.broker.offsets import KafkaOffsets
 from services.broker.reader import KafkaLogReader
-from services.broker.topics import all_exist
 from services.dispatch.geofences import Geofences
 from services.feed.decode import Decoder
 from services.geofence.consume import Geofencer
@@ -19,7 +17,7 @@ from services.kernel.clock import SystemClock
 from services.kernel.ids import ProjectId
 from services.match.fences import NO_FENCES, Fences
 from services.observe.health import Standing
-from services.run import parts
+from services.run import parts, starting
 from services.settings import Settings
 from services.store.geofences import PostgresGeofenceSource
 
@@ -36,12 +34,11 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        standing = await parts.standing(settings, stack)
+        standing = await starting.standing(settings, stack)
         fences: dict[ProjectId, Fences] = {}
         geofences = await _geofences(settings, stack, standing, fences)
         geofencer = await _build(settings, stack, standing, fences)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, geofencer.stop)
+        starting.on_signals(geofencer.stop)
         standing.started(lambda: geofencer.trouble)
         log.info("geofence_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
@@ -80,19 +77,11 @@ async def _build(
     standing: Standing,
     fences: dict[ProjectId, Fences],
 ) -> Geofencer:
-    seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     topic, state_topic = settings.geofence.topic, settings.geofence.state_topic
     producer = await parts.producer(settings, stack, standing=standing)
-    await parts.waited_for(
-        "topics",
-        lambda: all_exist(connection, [topic, state_topic]),
-        seconds=seconds,
-        standing=standing,
-    )
-    offsets = KafkaOffsets(connection=connection, group=group(settings))
-    await parts.waited_for("Kafka", offsets.start, seconds=seconds, standing=standing)
-    stack.push_async_callback(offsets.stop)
+    await parts.topics_made(settings, [topic, state_topic], standing=standing)
+    offsets = await parts.offsets(settings, stack, group=group(settings), standing=standing)
     await _check_partitions(offsets, topic, state_topic)
     options = parts.member_options(settings, group=group(settings), topics=[topic])
     return Geofencer(
@@ -116,7 +105,7 @@ async def _check_partitions(offsets: KafkaOffsets, topic: str, state_topic: str)
     count = len(await offsets.partitions([topic]))
     states = len(await offsets.partitions([state_topic]))
     if states < count:
-        raise parts.StartError(
+        raise starting.StartError(
             f"{topic} has {count} partitions and {state_topic} {states}: give it {count},"
             f" `kafka-topics --alter --topic {state_topic} --partitions {count}`"
         )

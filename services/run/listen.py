@@ -1,7 +1,5 @@
 """What `listen` sends with: the sender of the workers, to any address that the person names."""
 
-import os
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,9 +15,4 @@ async def local_sender(settings: Settings) -> AsyncIterator[SigningSender]:
     """Return a sender for the time of a command: this machine's own addresses are what it is for."""
     policy = AddressPolicy(allow_networks=("0.0.0.0/0", "::/0"), allow_http=True)
     async with parts.client(settings, policy) as client:
-        yield SigningSender(
-            client=client,
-            clock=SystemClock(),
-            user_agent=parts.user_agent(settings),
-            randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans
-        )
+        yield parts.sender(settings, client, clock=SystemClock())

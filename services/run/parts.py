@@ -4,24 +4,27 @@ import asyncio
 import os
 import random
 import socket
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import structlog
 
 from services.broker.connection import Connection
 from services.broker.member import MemberOptions
+from services.broker.offsets import KafkaOffsets
 from services.broker.producer import KafkaProducer
+from services.broker.topics import all_exist
 from services.deliver.addresses import AddressPolicy
 from services.deliver.http import GuardedClient, check_sources
+from services.deliver.send import SigningSender
 from services.kernel.clock import Clock
-from services.kernel.errors import BrokerGoneError, StoreGoneError, WebhooksError
+from services.kernel.errors import BrokerGoneError
 from services.kernel.operation import OPS_TOPIC
 from services.kernel.ports.broker import Producer
 from services.kernel.ports.trace import Tracer
-from services.observe.health import Standing, health_app, serving
+from services.observe.health import Standing
 from services.record.buffer import Attempts, Bounds
+from services.run.starting import waited_for
 from services.settings import InvalidSettingsError, Settings
 from services.store.cipher import Cipher, parse_key
 from services.store.migrate import all_taken
@@ -29,15 +32,6 @@ from services.store.pool import Pool
 from services.version import VERSION
 
 log = structlog.get_logger()
-
-WAIT_SECONDS = 1.0
-
-
-class StartError(WebhooksError):
-    """The process can't start: what it needs isn't there; the message says what to do.
-
-    Settings that can't be used are an InvalidSettingsError, here as where they are read.
-    """
 
 
 def connection(settings: Settings) -> Connection:
@@ -90,28 +84,6 @@ def member_options(
     )
 
 
-async def standing(settings: Settings, stack: AsyncExitStack) -> Standing:
-    """Serve health, readiness and metrics from now on, so that a role that waits can say for what.
-
-    Raises InvalidSettingsError where the port is taken.
-    """
-    found = Standing()
-    app = health_app(ready=found, alive=lambda: None)
-    listen = settings.observe.listen
-    try:
-        await stack.enter_async_context(serving(app, listen))
-    except OSError as error:
-        raise cannot_listen("WEBHOOKS_OBSERVE__LISTEN", listen, error) from error
-    return found
-
-
-def cannot_listen(variable: str, address: str | None, error: OSError) -> InvalidSettingsError:
-    """Return what to say of an address that is taken, or not of this machine."""
-    return InvalidSettingsError(
-        [f"{variable}: can't listen on {address}: {error.strerror}; choose another"]
-    )
-
-
 async def pool(
     settings: Settings, stack: AsyncExitStack, *, standing: Standing | None = None
 ) -> Pool:
@@ -141,6 +113,28 @@ async def producer(
     seconds = settings.dispatch.start_timeout_seconds
     await waited_for("Kafka", found.start, seconds=seconds, standing=standing)
     return found
+
+
+async def offsets(
+    settings: Settings, stack: AsyncExitStack, *, group: str, standing: Standing
+) -> KafkaOffsets:
+    """Return what knows where *group* stands, connected; *stack* stops it. Raises StartError."""
+    found = KafkaOffsets(connection=connection(settings), group=group)
+    stack.push_async_callback(found.stop)
+    seconds = settings.dispatch.start_timeout_seconds
+    await waited_for("Kafka", found.start, seconds=seconds, standing=standing)
+    return found
+
+
+async def topics_made(settings: Settings, names: Sequence[str], *, standing: Standing) -> None:
+    """Wait until `migrate` has made the topics *names*. Raises StartError."""
+    reached = connection(settings)
+    await waited_for(
+        "topics",
+        lambda: all_exist(reached, names),
+        seconds=settings.dispatch.start_timeout_seconds,
+        standing=standing,
+    )
 
 
 async def _stop(producer: KafkaProducer) -> None:
@@ -233,6 +227,16 @@ def _no_pem(names: str, error: OSError) -> InvalidSettingsError:
     return InvalidSettingsError([f"{names}: no PEM file that can be read: {error}"])
 
 
+def sender(settings: Settings, client: GuardedClient, *, clock: Clock) -> SigningSender:
+    """Return what signs requests and makes them."""
+    return SigningSender(
+        client=client,
+        clock=clock,
+        user_agent=user_agent(settings),
+        randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
+    )
+
+
 def tracer(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Tracer | None:
     """Return who is told of traces; None: nobody wants to know. *stack* sends what is left.
 
@@ -262,28 +266,3 @@ def tracer(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Trace
 def user_agent(settings: Settings) -> str:
     """Return what receivers see us as."""
     return f"Planner-Webhooks/{VERSION} (+{settings.deliver.user_agent_url})"
-
-
-async def waited_for(
-    what: str,
-    start: Callable[[], Awaitable[None]],
-    *,
-    seconds: float,
-    standing: Standing | None = None,
-) -> None:
-    """Call *start* until it works, and have *standing* say so. Raises StartError after *seconds*."""
-    if standing is not None:
-        standing.waits_for(what)
-    until = time.perf_counter() + seconds
-    while True:
-        try:
-            await start()
-        except (BrokerGoneError, StoreGoneError) as error:
-            if time.perf_counter() > until:
-                raise StartError(
-                    f"gave up waiting for {what} after {seconds:g} s: {error}"
-                ) from error
-            log.info("waiting", what=what, error=str(error))
-            await asyncio.sleep(WAIT_SECONDS)
-        else:
-            return

@@ -1,19 +1,16 @@
 """`planner-webhooks record`: builds a recorder on real Kafka and real Postgres."""
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 
 import structlog
 import uvloop
 
 from services.broker.member import KafkaMember
-from services.broker.offsets import KafkaOffsets
-from services.broker.topics import all_exist
 from services.kernel.clock import SystemClock
 from services.observe.health import Standing
 from services.record.consume import Recorder
-from services.run import parts
+from services.run import parts, starting
 from services.settings import Settings
 from services.store.attempts import PostgresAttempts
 
@@ -33,10 +30,9 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        standing = await parts.standing(settings, stack)
+        standing = await starting.standing(settings, stack)
         recorder = await _build(settings, stack, standing)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, recorder.stop)
+        starting.on_signals(recorder.stop)
         standing.started(lambda: recorder.trouble)
         log.info("record_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
@@ -47,16 +43,11 @@ async def _run(settings: Settings) -> None:
 
 
 async def _build(settings: Settings, stack: AsyncExitStack, standing: Standing) -> Recorder:
-    seconds = settings.dispatch.start_timeout_seconds
     connection = parts.connection(settings)
     topic = settings.record.topic
     pool = await parts.pool(settings, stack, standing=standing)
-    await parts.waited_for(
-        "topics", lambda: all_exist(connection, [topic]), seconds=seconds, standing=standing
-    )
-    offsets = KafkaOffsets(connection=connection, group=group(settings))
-    await parts.waited_for("Kafka", offsets.start, seconds=seconds, standing=standing)
-    stack.push_async_callback(offsets.stop)
+    await parts.topics_made(settings, [topic], standing=standing)
+    offsets = await parts.offsets(settings, stack, group=group(settings), standing=standing)
     options = parts.member_options(
         settings, group=group(settings), topics=[topic], partition_bytes=MAX_RECORD_BYTES
     )

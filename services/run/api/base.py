@@ -1,7 +1,6 @@
 """What all parts of the API stand on: connections that are there, readers of the log, the sender."""
 
 import os
-import random
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -103,16 +102,11 @@ async def connected(settings: Settings, stack: AsyncExitStack, standing: Standin
         pool=pool,
         stores=kept,
         producer=producer,
-        offsets=await _offsets(settings, stack, standing),
+        offsets=await parts.offsets(settings, stack, group=settings.kafka.group, standing=standing),
         readers=_readers(settings, stack),
         policy=policy,
         client=client,
-        sender=SigningSender(
-            client=client,
-            clock=clock,
-            user_agent=parts.user_agent(settings),
-            randbytes=random.Random(os.urandom(16)).randbytes,  # noqa: S311 - ids of spans, no secrets
-        ),
+        sender=parts.sender(settings, client, clock=clock),
         attempts=parts.attempts(
             settings, producer, worker=f"api/{socket.gethostname()}", clock=clock
         ),
@@ -128,14 +122,6 @@ def _admin_key(settings: Settings) -> str | None:
     if weak is not None:
         raise InvalidSettingsError([f"WEBHOOKS_API__ADMIN_KEY: {weak}"])
     return key
-
-
-async def _offsets(settings: Settings, stack: AsyncExitStack, standing: Standing) -> KafkaOffsets:
-    found = KafkaOffsets(connection=parts.connection(settings), group=settings.kafka.group)
-    stack.push_async_callback(found.stop)
-    seconds = settings.dispatch.start_timeout_seconds
-    await parts.waited_for("Kafka", found.start, seconds=seconds, standing=standing)
-    return found
 
 
 def _readers(settings: Settings, stack: AsyncExitStack) -> LogReaders:

@@ -1,7 +1,6 @@
 """The role as a whole: built, listened with, drained."""
 
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES
 from services.observe.health import Check, Standing
-from services.run import parts
+from services.run import starting
 from services.run.api.again import again_of
 from services.run.api.base import connected
 from services.run.api.chores import Pings, chores, clean, evict
@@ -46,11 +45,10 @@ def main(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        standing = await parts.standing(settings, stack)
+        standing = await starting.standing(settings, stack)
         built = await build(settings, stack, standing)
         stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        starting.on_signals(stopping.set)
         await _listen(built.app, settings.api.listen, stack)
         standing.started(built.ready)
         log.info("api_starts", listen=settings.api.listen)
@@ -100,4 +98,4 @@ async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> N
     try:
         await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
     except OSError as error:
-        raise parts.cannot_listen("WEBHOOKS_API__LISTEN", listen, error) from error
+        raise starting.cannot_listen("WEBHOOKS_API__LISTEN", listen, error) from error

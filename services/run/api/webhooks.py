@@ -40,22 +40,7 @@ def webhooks_of(base: Base, people: People) -> Webhooks:
     access, audit = people.access, people.audit
     fields = _fields(base)
     filters = Filters(access=access, geofences=stores.geofences)
-    drafts = Drafts(
-        store=stores.registrations,
-        access=access,
-        fields=fields,
-        filters=filters,
-        clock=clock,
-        entropy=os.urandom,
-    )
-    subscriptions = Subscriptions(
-        store=stores.registrations,
-        drafts=drafts,
-        filters=filters,
-        starts=Starts(offsets=base.offsets, topics=base.topics),
-        audit=audit,
-        clock=clock,
-    )
+    subscriptions = _subscriptions(base, people, fields, filters)
     return Webhooks(
         subscriptions=subscriptions,
         secrets=Secrets(
@@ -89,6 +74,25 @@ def webhooks_of(base: Base, people: People) -> Webhooks:
             max_body_bytes=base.max_body_bytes,
             user_agent=parts.user_agent(base.settings),
         ),
+    )
+
+
+def _subscriptions(base: Base, people: People, fields: Fields, filters: Filters) -> Subscriptions:
+    store, clock = base.stores.registrations, base.clock
+    return Subscriptions(
+        store=store,
+        drafts=Drafts(
+            store=store,
+            access=people.access,
+            fields=fields,
+            filters=filters,
+            clock=clock,
+            entropy=os.urandom,
+        ),
+        filters=filters,
+        starts=Starts(offsets=base.offsets, topics=base.topics),
+        audit=people.audit,
+        clock=clock,
     )
 
 
