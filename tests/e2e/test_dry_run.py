@@ -1,7 +1,5 @@
 """A filter tried on the real log, and for one event who gets it and why others don't."""
 
-import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,7 @@ import orjson
 import pytest
 
 from tests.support.cluster import ADMIN_KEY, Cluster, Put, a_cluster
+from tests.support.commands import planner_webhooks
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -130,14 +129,10 @@ async def test_the_command_line_says_what_a_filter_would_have_sent(
     file = tmp_path / "filter.json"
     file.write_bytes(orjson.dumps(FINISHED))
     arguments = ("--types", "plan.*", "--from", FROM, "--project", cluster.project)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "filter", "dry-run", str(file), *arguments,
-        "--api", cluster.api, "--key", ADMIN_KEY,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert (process.returncode, err) == (0, b"")
-    said = out.decode().splitlines()
+    words = ("filter", "dry-run", file, *arguments, "--api", cluster.api, "--key", ADMIN_KEY)
+    code, out, err = await planner_webhooks(*words, environment=cluster.environment)
+    assert (code, err) == (0, "")
+    said = out.splitlines()
     assert said[0].startswith("would have sent 10 of 30 events, ")
     assert "  plan.created: 10 of 30" in said
     assert f"  {file}:1:19: 20 of 20 stopped at data.status" in said

@@ -12,6 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.support.cluster import ADMIN_KEY, Cluster, Put, Receiver, an_event
+from tests.support.commands import planner_webhooks
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(90)
@@ -84,11 +85,7 @@ async def test_what_is_wrong_is_said_before_anything_is_sent(
         (["--forward-to", "localhost:3000"], 2),
         (["--filter", str(rules)], 1),
     ):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services", "listen", *words),
-            *("--project", cluster.project, "--api", cluster.api, "--key", ADMIN_KEY),
-            stdout=PIPE, stderr=PIPE, env=cluster.environment,
-        )  # fmt: skip
-        _, said = await process.communicate()
-        assert process.returncode == code, said
-        assert said.strip()
+        options = ("--project", cluster.project, "--api", cluster.api, "--key", ADMIN_KEY)
+        ended = await planner_webhooks("listen", *words, *options, environment=cluster.environment)
+        assert ended.code == code, ended.err
+        assert ended.err.strip()

@@ -141,7 +141,7 @@ async def fleet(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Fleet]:
 async def migrated(settings: dict[str, str]) -> None:
     """Take the migration's step as the chart does, through TLS."""
     nobody = Cluster("", "", "", Path(), {"PATH": "", **settings})
-    code, out, said = await planner_webhooks(nobody, "migrate")
+    code, out, said = await planner_webhooks("migrate", environment=nobody.environment)
     assert code == 0, said
     assert "0001_initial" in out
 
@@ -173,7 +173,9 @@ async def rotate_encryption_key(fleet: Fleet) -> None:
         fleet.keys = keys
         await fleet.roll(DISPATCHERS)
         await fleet.restart_api()
-    code, _, said = await planner_webhooks(fleet.cluster, "rotate-secrets-key", **fleet.keys)
+    code, _, said = await planner_webhooks(
+        "rotate-secrets-key", environment={**fleet.cluster.environment, **fleet.keys}
+    )
     assert code == 0, said
     fleet.keys = {KEY: NEW_KEY}
     await fleet.roll(DISPATCHERS)

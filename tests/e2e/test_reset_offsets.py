@@ -1,28 +1,18 @@
 """Sending everything again: the group's offsets moved by hand, from the command line."""
 
-import asyncio
-import sys
-from pathlib import Path
-
 import orjson
 import pytest
 
 from tests.support.cluster import Cluster, receiving
+from tests.support.commands import Ended, planner_webhooks
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
-SCRIPT = Path(sys.executable).with_name("planner-webhooks")
 
 
-async def reset(cluster: Cluster, *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(str(SCRIPT), "reset-offsets", "--json", *arguments),
-        env=cluster.environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+async def reset(cluster: Cluster, *arguments: str) -> Ended:
+    words = ("reset-offsets", "--json", *arguments)
+    return await planner_webhooks(*words, environment=cluster.environment)
 
 
 async def test_what_was_sent_is_sent_again_and_says_that_it_is_a_replay(cluster: Cluster) -> None:

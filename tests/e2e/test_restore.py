@@ -37,7 +37,9 @@ async def whole_again(cluster: Cluster, command: list[str]) -> None:
     """Run the *command* that was named, once the group has let go of its members."""
 
     async def done() -> bool:
-        code, _, said = await planner_webhooks(cluster, *command, "2000-01-01T00:00:00Z")
+        code, _, said = await planner_webhooks(
+            *command, "2000-01-01T00:00:00Z", environment=cluster.environment
+        )
         assert code == 0 or "has members" in said, said
         return code == 0
 

@@ -1,8 +1,6 @@
 """The key that encrypts secrets is rotated while dispatchers deliver; receivers notice nothing."""
 
-import asyncio
 import base64
-import sys
 from pathlib import Path
 
 import orjson
@@ -11,10 +9,10 @@ import pytest
 from services.deliver.verify import parse, verify
 from tests.support.certificates import Authority
 from tests.support.cluster import SECRETS_KEY, Receiver, a_cluster, receiving
+from tests.support.commands import planner_webhooks
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
-SCRIPT = Path(sys.executable).with_name("planner-webhooks")
 NEW = base64.b64encode(b"n" * 32).decode()
 
 
@@ -50,13 +48,10 @@ async def test_the_encryption_key_is_rotated_without_a_pause(
         await eventually(lambda: receiver.ids().keys() >= set(ids), within=30)
 
         swapped = {"WEBHOOKS_SECRETS__KEY": NEW, "WEBHOOKS_SECRETS__PREVIOUS_KEYS": SECRETS_KEY}
-        process = await asyncio.create_subprocess_exec(
-            *(str(SCRIPT), "rotate-secrets-key", "--json"),
-            env={**cluster.environment, **swapped},
-            stdout=asyncio.subprocess.PIPE,
+        code, out, said = await planner_webhooks(
+            "rotate-secrets-key", "--json", environment={**cluster.environment, **swapped}
         )
-        out, _ = await process.communicate()
-        assert process.returncode == 0
+        assert code == 0, said
         rows = [orjson.loads(line) for line in out.splitlines()]
         done = {row["what"]: row["encrypted anew"] for row in rows}
         assert (done["secrets"], done["headers"], done["certificates"]) == (1, 1, 1)

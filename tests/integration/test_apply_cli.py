@@ -1,15 +1,15 @@
 """`subscriptions apply` and `simulate`: what they change, what they say, and how they end."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pytest
 
 from services.broker.topics import TOPICS, create_missing
+from tests.support import commands
 from tests.support.api import ADMIN_KEY, ServedApi, an_api
 from tests.support.group import a_connection
 
@@ -20,12 +20,8 @@ URLS = ["https://example.com/a", "https://example.com/b"]
 FAST = {"data": {"position": {"speed": [{"numeric": [">", 30]}]}}}
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int | None
-    out: str
-    err: str
+class Ended(commands.Ended):
+    """How it ended."""
 
     @property
     def rows(self) -> list[Any]:
@@ -40,13 +36,8 @@ async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
 
 
 async def run(api: ServedApi, *arguments: object, key: str | None = None) -> Ended:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", *map(str, arguments),
-        "--api", api.url, "--key", key or api.key, "--json",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
+    options = ("--api", api.url, "--key", key or api.key, "--json")
+    return Ended(*await commands.planner_webhooks(*arguments, *options))
 
 
 async def there(api: ServedApi) -> dict[str, Any]:

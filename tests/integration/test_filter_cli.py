@@ -1,10 +1,8 @@
 """`planner-webhooks filter`: what it says of a file, and how it ends."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 import pytest
@@ -12,19 +10,12 @@ import pytest
 from services import catalogue
 from tests.support.api import ServedApi, an_api
 from tests.support.cluster import free_port
+from tests.support.commands import Ended, planner_webhooks
 
 pytestmark = pytest.mark.timeout(60)
 
 NO, USAGE, NOBODY, REFUSED = 1, 2, 3, 4
 FAST = '{\n  "data": {\n    "position": {"speed": [{"numeric": [">", 100]}]}\n  }\n}\n'
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int | None
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -34,13 +25,8 @@ async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
 
 
 async def run(*arguments: object, key: str, url: str) -> Ended:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "filter", *map(str, arguments),
-        "--api", url, "--key", key,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
+    words = ("filter", *arguments, "--api", url, "--key", key)
+    return await planner_webhooks(*words)
 
 
 async def test_a_filter_is_checked_with_line_and_column_of_its_file(

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -26,6 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
 from tests.support.eventually import eventually
+from tests.support.forked import Forked
 
 PROJECT = "5e208446c97efa37d4830b01"
 SECRETS_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -102,7 +102,7 @@ class Process:
     """One role in a process of its own."""
 
     name: str
-    process: asyncio.subprocess.Process
+    process: Forked
     log: Path
 
     def signal(self, number: signal.Signals) -> None:
@@ -164,16 +164,8 @@ class Cluster:
     async def start(self, name: str = "w0", role: str = "dispatch", **extra: str) -> Process:
         """Start a process; the same *name* is the same member of the group."""
         log = self.folder / f"{name}-{len(self.processes)}.log"
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "services",
-                role,
-                stdout=out,
-                stderr=out,
-                env={**self.environment, "WEBHOOKS_DISPATCH__INSTANCE": name, **extra},
-            )
+        environment = {**self.environment, "WEBHOOKS_DISPATCH__INSTANCE": name, **extra}
+        process = Forked([role], environment=environment, out=log, err=log)
         started = Process(name, process, log)
         self.processes.append(started)
         return started

@@ -1,21 +1,33 @@
-"""The command line as people call it, on a test's own cluster."""
+"""The command line as people call it."""
 
-import asyncio
-import sys
+import os
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.support.cluster import Cluster
-
-SCRIPT = Path(sys.executable).with_name("planner-webhooks")
+from tests.support.forked import Forked
 
 
-async def planner_webhooks(cluster: Cluster, *arguments: str, **extra: str) -> tuple[int, str, str]:
-    """Run a command; return its exit code, what it answers and what it says beside that."""
-    process = await asyncio.create_subprocess_exec(
-        *(str(SCRIPT), *arguments),
-        env={**cluster.environment, **extra},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    """What it answered."""
+    err: str
+    """What it said beside that."""
+
+
+async def planner_webhooks(
+    *arguments: object, environment: Mapping[str, str] = os.environ
+) -> Ended:
+    """Run a command to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = (Path(folder, name) for name in ("out", "err"))
+        process = Forked([*map(str, arguments)], environment=environment, out=out, err=err)
+        try:
+            code = await process.wait()
+        finally:
+            process.kill()
+        return Ended(code, *(file.read_text() for file in (out, err)))
