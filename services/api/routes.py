@@ -87,7 +87,7 @@ def native(
     egress: EgressRoutes,
     portal: PortalRoutes,
 ) -> list[Route]:
-    """Return the routes of `/v1`."""
+    """Return the routes of `/v1`: one table, however long, since whoever looks for a path looks here."""
     return [
         Route("POST", "/v1/projects", projects.create),
         Route("GET", "/v1/projects", projects.list),

@@ -14,6 +14,14 @@ STEP_SECONDS = 0.5
 ENDED = ("done", "cancelled", "failed")
 Type = Annotated[str | None, typer.Option("--type", help="Only this event type or pattern.")]
 Topic = Annotated[str | None, typer.Option(help="Only this topic.")]
+One = Annotated[
+    str | None,
+    typer.Argument(metavar="ID", help="One delivery, or dead letter; else all that fit."),
+]
+Webhook = Annotated[
+    str | None, typer.Option("--webhook", metavar="ID", help="Send the one to this instead.")
+]
+State = Annotated[str | None, typer.Option(help="dead (unless said), parked or acknowledged.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -67,16 +75,9 @@ async def get(
 async def resend(
     console: Console,
     *,
-    id_: Annotated[
-        str | None,
-        typer.Argument(metavar="ID", help="One delivery, or dead letter; else all that fit."),
-    ] = None,
-    webhook: Annotated[
-        str | None, typer.Option("--webhook", metavar="ID", help="Send the one to this instead.")
-    ] = None,
-    state: Annotated[
-        str | None, typer.Option(help="dead (unless said), parked or acknowledged.")
-    ] = None,
+    id_: One = None,
+    webhook: Webhook = None,
+    state: State = None,
     subscription: Annotated[str | None, typer.Option(help="Of this subscription.")] = None,
     outcome: Annotated[str | None, typer.Option(help="That ended so: http, timeout …")] = None,
     status: Annotated[str | None, typer.Option(help="With this status, or class: 5xx.")] = None,

@@ -14,6 +14,29 @@ from services.cli.console import Console
 from services.kernel.errors import BrokerGoneError, GroupInUseError, WebhooksError
 from services.settings import load
 
+Time = Annotated[
+    str | None, typer.Option(metavar="TIME", help="The first record from then on; RFC 3339.")
+]
+Offset = Annotated[int | None, typer.Option(min=0, help="This offset.")]
+Earliest = Annotated[bool, typer.Option("--to-earliest", help="The oldest record that is left.")]
+Topics = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:0,2]",
+        help="Only this topic, or some of its partitions; repeat for more. Default: all read.",
+    ),
+]
+WithLanes = Annotated[
+    bool,
+    typer.Option(
+        "--with-lanes",
+        help="Subscriptions that are behind leave out what lies before, too: a gap each.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show before and after, and change nothing.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -24,30 +47,12 @@ def register(app: typer.Typer) -> None:
 async def reset_offsets(
     console: Console,
     *,
-    to_datetime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The first record from then on; RFC 3339.")
-    ] = None,
-    to_offset: Annotated[int | None, typer.Option(min=0, help="This offset.")] = None,
-    to_earliest: Annotated[
-        bool, typer.Option("--to-earliest", help="The oldest record that is left.")
-    ] = False,
-    topic: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:0,2]",
-            help="Only this topic, or some of its partitions; repeat for more. Default: all read.",
-        ),
-    ] = None,
-    with_lanes: Annotated[
-        bool,
-        typer.Option(
-            "--with-lanes",
-            help="Subscriptions that are behind leave out what lies before, too: a gap each.",
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show before and after, and change nothing.")
-    ] = False,
+    to_datetime: Time = None,
+    to_offset: Offset = None,
+    to_earliest: Earliest = False,
+    topic: Topics = None,
+    with_lanes: WithLanes = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Let all dispatchers go on from elsewhere. They must be stopped; what was sent is sent again."""
     from services.run.reset import Target, main  # noqa: PLC0415 - a command loads what it needs
