@@ -32,5 +32,5 @@ Read next: `dispatch/__init__.py` (the worker), `dispatch/flow.py` (the way of a
     lanes      who is behind, where, what next        record   attempts: from the worker to Postgres
     replay     part of the log once more: a plan      geofence entered and exited, from positions
     dashboard  pages, over api's routes               dev      everything on one machine
-    cli, run   commands, composition roots
+    cli, run   commands, composition roots            settings everything configurable
 """

@@ -6,6 +6,8 @@
     offsets     the group's offsets with their metadata; where each log starts and ends, and stood when
     producer    idempotent, acks=all
     topics      what must exist, with partitions and retention
+    records     what aiokafka read, as the stages see it
+    reset       the group's offsets, moved by hand
 
 What aiokafka does to its callers is dealt with here and nowhere else: a poll is never cancelled,
 every other call has a time limit, an exception in a rebalance callback isn't lost, and what the

@@ -10,6 +10,7 @@
     templates   Jinja2: one environment, always escaping; filters for numbers, times, sizes
     charts      numbers become the geometry of an SVG; pure
     maps        places on earth become the geometry of an SVG; pure
+    spots       vehicles as a map draws them, with names where there is room; pure
     tiles       pictures of a tile server under a map, where one is configured; pure
     rows        a filter as rows, and as the pattern that the API takes; pure
     words       states and reasons in sentences; pure

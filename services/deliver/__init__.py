@@ -7,11 +7,14 @@
     breaker     whether a receiver is there: probes, until it is
     answers     what the last answers tell: their median, the share of successes
     send        signs and sends one delivery
+    batch       several events in one request
     signing     Standard Webhooks: v1 (HMAC-SHA256) and v1a (ed25519)
     http        the door to the network: checks addresses, bounds time and size, follows nothing
+    exchange    one exchange on a pooled connection, and nothing else around it
     tls         one SSL context for all, and one per certificate that a subscription shows
     certificates  such a certificate, as it is written: read, and all that is wrong with it
     addresses   which addresses may be called, and which URLs accepted
+    verify      what a receiver does with a request: is it ours, whole and fresh?
     outcome     how a request ended, from what the client raised or the server answered
 
 `outbox.deliver` never blocks and never raises; an answer comes back through `on_attempt`. What a

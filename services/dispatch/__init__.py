@@ -36,7 +36,11 @@
     health         failures in a row, for the API to show
     replays        part of the log once more for one subscription, beside what is live
     watchdog       a consumer that is alive and reads nothing ends the process
-    worker         all of the above as tasks of one group
+    changes        a subscription changed: what that means for what is queued for it
+    turns          scanners give way, so that others have their share of the loop
+    standing       how far behind the worker is, as metrics; traced, as spans where somebody asked
+    limits, wake   bounds as plain values; a bell that plain code rings
+    worker         all of the above as tasks of one group; assemble makes one from its ports
 
 Guarantees, by the numbers of the invariants in the design:
 

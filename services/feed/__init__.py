@@ -4,6 +4,7 @@
     conform     does an event's `data` hold to its type's schema? Counted, delivered all the same
     quarantine  what is no event is kept beside the log, with its reason in headers
     tracker     which offsets of a partition are open; the lowest of them is what is committed
+    ages        how old the oldest open record of a partition is
     settled_map what is settled above it, packed into the commit's metadata
     start       where a new owner begins: committed, expired, reset by a person, recreated
 

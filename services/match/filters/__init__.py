@@ -11,7 +11,8 @@ value of a leaf suffices. It is data, never code: it can be checked, shown, stor
     tree        what a filter is, and its rows: conjunctions, once every `$or` is expanded
     holds       what each matcher means, once for all that follow
     closures    one filter at a time, readable; few subscriptions, explanations, the reference
-    bitmap      many filters in one walk over the event; says what closures say
+    bitmap      many filters in one walk over the event; says what closures say. Below it tables, what
+                many say about one field, with lookups; places, what they say about one position
     explain     the clauses that failed, with what was there instead
     normal      how a filter is stored and shown
 
