@@ -17,12 +17,6 @@ HOUR, DAY = NOW - timedelta(hours=1), NOW - timedelta(days=1)
 SLOT = timedelta(minutes=5)
 
 
-@pytest.fixture(params=["fake", "postgres"])
-def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
-    """None for the fake."""
-    return None if request.param == "fake" else request.getfixturevalue("database")
-
-
 @pytest.fixture
 async def store(dsn: str | None) -> AsyncIterator[MatchCountStore]:
     if dsn is None:

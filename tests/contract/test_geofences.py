@@ -27,12 +27,6 @@ SQUARE = {
 }
 
 
-@pytest.fixture(params=["fake", "postgres"])
-def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
-    """None for the fake."""
-    return None if request.param == "fake" else request.getfixturevalue("database")
-
-
 @pytest.fixture
 async def store(dsn: str | None) -> AsyncIterator[GeofenceSource]:
     clock = SystemClock()

@@ -57,12 +57,6 @@ class Lanes:
         return list((await self.assigned()).lanes)
 
 
-@pytest.fixture(params=["fake", "postgres"])
-def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
-    """None for the fake."""
-    return None if request.param == "fake" else request.getfixturevalue("database")
-
-
 @pytest.fixture
 async def store(dsn: str | None) -> AsyncIterator[Lanes]:
     if dsn is None:

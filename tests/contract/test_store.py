@@ -1,11 +1,8 @@
 """What workers rely on in Postgres; the store of the simulation is held to the same."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -51,6 +48,7 @@ from tests.support.rows import (
     an_attempt,
     an_id,
 )
+from tests.support.tasks import running
 
 OTHER = Partition("planner.events", 1)
 START = Floor(offset=0, epoch=0)
@@ -89,12 +87,6 @@ class Store:
     ) -> list[Delivery]:
         pairs = [delivery.pair for delivery in skip]
         return list(await self.retries.due(epochs, now=now, limit=limit, skip=pairs, busy=busy))
-
-
-@pytest.fixture(params=["fake", "postgres"])
-def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
-    """None for the fake."""
-    return None if request.param == "fake" else request.getfixturevalue("database")
 
 
 @pytest.fixture
@@ -633,18 +625,6 @@ async def test_only_an_active_subscription_is_disabled_and_once(store: Store) ->
     assert found == {active: Status.DISABLED, paused: Status.PAUSED}
 
 
-@asynccontextmanager
-async def running(main: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run *main* until the block ends."""
-    task = asyncio.create_task(main())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def test_a_change_is_heard_of_and_raises_the_version(store: Store) -> None:
     heard: list[Collection[SubscriptionId] | None] = []
 
@@ -652,7 +632,7 @@ async def test_a_change_is_heard_of_and_raises_the_version(store: Store) -> None
         async for ids in store.source.changes():
             heard.append(ids)  # noqa: PERF401 - it never ends
 
-    async with running(listen):
+    async with running(listen()):
         await eventually(lambda: heard == [None])
         id_ = await store.subscribe()
         await eventually(lambda: heard == [None, [id_]])

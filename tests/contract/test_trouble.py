@@ -78,12 +78,6 @@ class Store:
         return set((await self.trouble.report_trouble([], {}, now=NOW)).troubled)
 
 
-@pytest.fixture(params=["fake", "postgres"])
-def dsn(request: pytest.FixtureRequest, template_database: str) -> str | None:  # noqa: ARG001 - started before the guards
-    """None for the fake."""
-    return None if request.param == "fake" else request.getfixturevalue("database")
-
-
 @pytest.fixture
 async def store(dsn: str | None) -> AsyncIterator[Store]:
     if dsn is None:

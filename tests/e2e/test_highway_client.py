@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import pytest
 
 from tests.support.cluster import Cluster, Receiver, free_port
 from tests.support.eventually import eventually
-from tests.support.tools import missing, tool
+from tests.support.npm import installed
+from tests.support.tools import tool
 
 PACKAGES = ("highway-api@2.6.4", "dotenv@8")
 CACHE = Path.home() / ".cache" / "planner-webhooks" / "highway-api-2.6.4"
@@ -21,30 +20,6 @@ HOOK = "https://203.0.114.7/hook"
 Results = list[dict[str, Any]]
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-async def installed() -> Path:
-    """The folder with the client; outside of the repository, installed once."""
-    if not (CACHE / "node_modules").is_dir():
-        npm = tool("npm")
-        CACHE.parent.mkdir(parents=True, exist_ok=True)
-        fresh = CACHE.with_name(f"{CACHE.name}.{uuid.uuid4().hex[:8]}")
-        fresh.mkdir()
-        (fresh / "package.json").write_text('{"private": true}')
-        process = await asyncio.create_subprocess_exec(
-            npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *PACKAGES,
-            cwd=fresh, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        out, _ = await asyncio.wait_for(process.communicate(), 180)
-        if process.returncode != 0:
-            shutil.rmtree(fresh)
-            missing(f"npm can't install {' '.join(PACKAGES)}: {out.decode()[-300:]}")
-        try:
-            fresh.rename(CACHE)  # only complete folders get the name
-        except OSError:
-            shutil.rmtree(fresh)  # another run was faster
-    return CACHE
 
 
 class Highway:
@@ -81,9 +56,9 @@ def call(name: str, *args: object, **more: object) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def highway(cluster: Cluster, installed: Path) -> Highway:
+async def highway(cluster: Cluster) -> Highway:
     made = await cluster.call("POST", f"/v1/projects/{cluster.project}/api-keys", {"name": "hw"})
-    return Highway(installed, cluster.api, str(made["key"]))
+    return Highway(await installed(CACHE, PACKAGES), cluster.api, str(made["key"]))
 
 
 async def test_the_public_client_makes_reads_changes_tests_and_deletes_webhooks(

@@ -1,19 +1,16 @@
 """`subscriptions apply` and `simulate`: what they change, what they say, and how they end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from services.broker.topics import TOPICS, create_missing
 from tests.support import commands
-from tests.support.api import ADMIN_KEY, ServedApi, an_api
-from tests.support.group import a_connection
+from tests.support.api import ADMIN_KEY, ServedApi
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("topics")]
 
 NO, USAGE = 1, 2
 URLS = ["https://example.com/a", "https://example.com/b"]
@@ -26,13 +23,6 @@ class Ended(commands.Ended):
     @property
     def rows(self) -> list[Any]:
         return [orjson.loads(line) for line in self.out.splitlines()]
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
-    async with an_api(kafka, database) as api:
-        yield api
 
 
 async def run(api: ServedApi, *arguments: object, key: str | None = None) -> Ended:

@@ -16,19 +16,13 @@ from services.kernel.registration import Project
 from services.store.audit import PostgresAudit
 from services.store.pool import Pool
 from services.store.projects import PostgresProjects
-from tests.support.api import ServedApi, an_api
+from tests.support.api import ServedApi
 from tests.support.native import Caller
 from tests.support.planner import BASES, Client
 from tests.support.rows import a_pool
 
 URL = "https://example.com/hook"
 CREDENTIAL = "Basic dXNlcjpwYXNzd29yZA=="
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    async with an_api(kafka, database) as api:
-        yield api
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`GET /v1/subscriptions/{id}/backlog` on real Kafka and Postgres, no dispatcher in the way."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,27 +7,12 @@ import pytest
 from aiohttp import ClientSession
 
 from services import catalogue
-from services.broker.topics import TOPICS, create_missing
-from tests.support.api import ServedApi, an_api
-from tests.support.group import a_connection
+from tests.support.api import ServedApi
 from tests.support.native import Caller
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("topics")]
 
 DAY = timedelta(days=1).total_seconds()
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
-    async with an_api(kafka, database) as served:
-        yield served
-
-
-@pytest.fixture
-async def owner(api: ServedApi) -> AsyncIterator[Caller]:
-    async with ClientSession(api.url) as session:
-        yield Caller(session, api.key, api.project)
 
 
 async def backlog(owner: Caller, id_: str) -> Any:  # noqa: ANN401 - JSON

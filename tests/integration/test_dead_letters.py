@@ -8,14 +8,13 @@ from urllib.parse import quote
 
 import asyncpg
 import pytest
-from aiohttp import ClientSession
 
 from services.broker.topics import TOPICS, create_missing
 from services.kernel.clock import rfc3339
 from services.kernel.recorded import Recorded
 from services.store.attempts import PostgresAttempts
 from services.store.dead_letters import PostgresDeadLetters
-from tests.support.api import ADMIN_KEY, ServedApi, an_api
+from tests.support.api import ADMIN_KEY, ServedApi
 from tests.support.databases import connected
 from tests.support.dead import put_dead
 from tests.support.group import a_connection
@@ -25,18 +24,6 @@ from tests.support.rows import a_pool
 
 NOW = datetime(2026, 3, 17, 9, 40, 51, tzinfo=UTC)
 NOBODYS_ID = "0123456789abcdef01234567"
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    async with an_api(kafka, database) as api:
-        yield api
-
-
-@pytest.fixture
-async def owner(api: ServedApi) -> AsyncIterator[Caller]:
-    async with ClientSession(api.url) as session:
-        yield Caller(session, api.key, api.project)
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """`planner-webhooks filter`: what it says of a file, and how it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
 
 from services import catalogue
-from tests.support.api import ServedApi, an_api
+from tests.support.api import ServedApi
 from tests.support.cluster import free_port
 from tests.support.commands import Ended, planner_webhooks
 
@@ -16,12 +15,6 @@ pytestmark = pytest.mark.timeout(60)
 
 NO, USAGE, NOBODY, REFUSED = 1, 2, 3, 4
 FAST = '{\n  "data": {\n    "position": {"speed": [{"numeric": [">", 100]}]}\n  }\n}\n'
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    async with an_api(kafka, database) as api:
-        yield api
 
 
 async def run(*arguments: object, key: str, url: str) -> Ended:

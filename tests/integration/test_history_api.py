@@ -3,14 +3,13 @@
 import csv
 import io
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 import pytest
-from aiohttp import ClientSession
 
 from services.kernel.about import About
 from services.kernel.attempt import Outcome
@@ -19,7 +18,7 @@ from services.kernel.delivery import Trigger
 from services.kernel.histogram import LEAST_MS, bucket, quantile
 from services.kernel.recorded import Recorded
 from services.store.attempts import PostgresAttempts
-from tests.support.api import ADMIN_KEY, ServedApi, an_api
+from tests.support.api import ADMIN_KEY, ServedApi
 from tests.support.eventually import eventually
 from tests.support.native import Caller
 from tests.support.recorded import LOG, a_record, a_recorded
@@ -29,18 +28,6 @@ NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - ti
 DAYS = 3
 COUNT = 120
 OTHERS = 5
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    async with an_api(kafka, database) as api:
-        yield api
-
-
-@pytest.fixture
-async def owner(api: ServedApi) -> AsyncIterator[Caller]:
-    async with ClientSession(api.url) as session:
-        yield Caller(session, api.key, api.project)
 
 
 async def stored(

@@ -7,23 +7,14 @@ import pytest
 from aiohttp import ClientSession
 
 from services import catalogue
-from services.broker.topics import TOPICS, create_missing
-from tests.support.api import ADMIN_KEY, ServedApi, an_api
-from tests.support.group import a_connection
+from tests.support.api import ADMIN_KEY, ServedApi
 from tests.support.native import Caller
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("topics")]
 
 DAY = timedelta(days=1).total_seconds()
 LANE = """insert into lanes (topic, partition, subscription_id, cursor, state, reason, since, flips,
     cursor_at) values ($1, $2, $3, $4, 'detached', 'slow', now(), 2, now() - interval '6 days')"""
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
-    async with an_api(kafka, database) as served:
-        yield served
 
 
 @pytest.fixture

@@ -10,15 +10,9 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.support.api import ServedApi, an_api
+from tests.support.api import ServedApi
 from tests.support.cluster import Receiver, receiving
 from tests.support.planner import BASES, FIELDS, URL_, Client, failing
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    async with an_api(kafka, database) as api:
-        yield api
 
 
 @pytest.fixture

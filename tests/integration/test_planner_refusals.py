@@ -10,12 +10,6 @@ from tests.support.api import ADMIN_KEY, ServedApi, an_api
 from tests.support.planner import BASES, FIELDS, URL_, Client
 
 
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    async with an_api(kafka, database) as api:
-        yield api
-
-
 @pytest.fixture(params=BASES)
 def base(request: pytest.FixtureRequest) -> str:
     """Both have the same behaviour."""

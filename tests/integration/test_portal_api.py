@@ -2,43 +2,28 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from aiohttp import ClientSession
 
-from services.broker.topics import TOPICS, create_missing
 from services.catalogue import examples
 from services.kernel.clock import rfc3339
 from services.store.attempts import PostgresAttempts
-from tests.support.api import ServedApi, an_api
+from tests.support.api import ServedApi
 from tests.support.databases import connected
 from tests.support.dead import put_dead
 from tests.support.eventually import eventually
-from tests.support.group import a_connection
 from tests.support.native import Caller
 from tests.support.openapi import routes
 from tests.support.planner import BASES
 from tests.support.recorded import LOG, a_record, a_recorded
 from tests.support.rows import a_pool
 
+pytestmark = pytest.mark.usefixtures("topics")
+
 NOW = datetime.now(UTC)
 NOBODYS = "0123456789abcdef01234567"
-
-
-@pytest.fixture
-async def api(kafka: str, database: str) -> AsyncIterator[ServedApi]:
-    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
-    async with an_api(kafka, database) as api:
-        yield api
-
-
-@pytest.fixture
-async def owner(api: ServedApi) -> AsyncIterator[Caller]:
-    async with ClientSession(api.url) as session:
-        yield Caller(session, api.key, api.project)
 
 
 async def a_link(owner: Caller, *subscriptions: str, **fields: object) -> Caller:

@@ -16,7 +16,8 @@ from aiohttp import ClientError, ClientSession
 
 from tests.support.cluster import free_port
 from tests.support.eventually import eventually
-from tests.support.tools import missing, tool
+from tests.support.npm import installed
+from tests.support.tools import tool
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "receivers"
 MODULES = Path.home() / ".cache" / "planner-webhooks" / "receivers-node"
@@ -103,7 +104,7 @@ async def running(
         assert text.count(f" {TOLERANCE}") == 1, "the tolerance stands there once"
         file.write_text(text.replace(f" {TOLERANCE}", f" {EVER}"))
     if sample.npm:
-        (folder / "node_modules").symlink_to(await _modules() / "node_modules")
+        (folder / "node_modules").symlink_to(await installed(MODULES, PACKAGES) / "node_modules")
     program = _program(name)
     port = free_port()
     arguments = [word.format(file=file, port=port) for word in sample.command[1:]]
@@ -141,25 +142,3 @@ def _program(name: str) -> str:
     if name in OFTEN_ABSENT and shutil.which(sample.command[0]) is None:
         pytest.skip(f"{sample.command[0]} is not on the PATH; {sample.get}")
     return tool(sample.command[0], get=sample.get)
-
-
-async def _modules() -> Path:
-    """Return the folder with Express and the library; outside of the repository, installed once."""
-    if not (MODULES / "node_modules").is_dir():
-        npm = tool("npm")
-        fresh = MODULES.with_name(f"{MODULES.name}.{uuid.uuid4().hex[:8]}")
-        fresh.mkdir(parents=True)
-        (fresh / "package.json").write_text('{"private": true}')
-        process = await asyncio.create_subprocess_exec(
-            npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *PACKAGES,
-            cwd=fresh, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        out, _ = await asyncio.wait_for(process.communicate(), 180)
-        if process.returncode != 0:
-            shutil.rmtree(fresh)
-            missing(f"npm can't install {' '.join(PACKAGES)}: {out.decode()[-300:]}")
-        try:
-            fresh.rename(MODULES)  # only complete folders get the name
-        except OSError:
-            shutil.rmtree(fresh)  # another run was faster
-    return MODULES
