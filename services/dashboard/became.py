@@ -30,8 +30,8 @@ TRIGGERS = {
     "probe": "probe",
 }
 GIVEN_UP = {
-    "exhausted": "Given up: the last attempt of its schedule failed",
-    "gone": "Given up: the receiver said 410, and the webhook was disabled",
+    "exhausted": "The last attempt of its schedule failed",
+    "gone": "The receiver said 410, and the webhook was disabled",
 }
 AGAIN = {
     "dead": "What was given up is tried anew, each with its whole schedule of retries.",
@@ -116,4 +116,4 @@ def sentence(delivery: Mapping[str, Any]) -> str:
         return f"It failed, {after}, and is tried again."
     if delivery["state"] == "superseded":
         return "A newer position of the same vehicle was acknowledged, so this one is not sent."
-    return f"{GIVEN_UP.get(delivery['reason'], 'Given up')}, {after}. It is kept: send it again any time."
+    return f"{GIVEN_UP.get(delivery['reason'], 'It failed')}, {after}."

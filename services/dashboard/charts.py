@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 160
 """Of a chart's view box; the picture scales to its place."""
-STEPS = (1, 2, 2.5, 5, 10)
+STEPS = (1, 2, 4, 6, 8, 10)
+"""Tops of scales: the half of each is a round number too."""
+LEAST = 2
 ALONE = 12
 """The length of a stroke for a value between gaps."""
 
@@ -71,8 +73,8 @@ def lines(series: Sequence[Sequence[float | None]]) -> Chart:
 
 def nice(value: float) -> float:
     """Return a round number that is not below *value*, for the top of a scale."""
-    if value <= 0:
-        return 1
+    if value <= LEAST:
+        return float(LEAST)
     unit = 10.0 ** math.floor(math.log10(value))
     return next(step * unit for step in STEPS if step * unit >= value * 0.999_999)
 

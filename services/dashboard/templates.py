@@ -12,6 +12,7 @@ from services.dashboard.assets import address
 from services.dashboard.theme import theme_address
 
 KILO = 1_000
+MINUTE_MS = 60_000
 SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -85,9 +86,11 @@ def percent(part: float | None) -> str:
 
 
 def ms(value: float | None) -> str:
-    """Return milliseconds as people read them: 8 ms, 1.2 s."""
+    """Return milliseconds as people read them: 8 ms, 1.2 s, 5 min."""
     if value is None:
         return "—"
+    if value >= MINUTE_MS:
+        return words.duration(value / KILO)
     return f"{value:.0f} ms" if value < KILO else f"{value / KILO:.1f} s"
 
 

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from services.catalogue import examples
+from tests.browser.sound import violations
 from tests.support.cluster import Put
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor, a_key
@@ -53,13 +54,14 @@ async def test_vehicles_that_are_close_are_one_with_their_number_and_lead_to_the
     page = visitor.page
     spots = page.locator(".map a.spot")
     assert await spots.count() == 2
-    together = page.get_by_role("link", name="2 vehicles: van-0000, van-0001")
+    together = page.get_by_role("link", name="vehicles van-0000, van-0001")
     assert await together.locator(".count").text_content() == "2"
     name = together.locator(".vehicle-name")
     assert await name.evaluate("e => getComputedStyle(e).opacity") == "0"
     await together.focus()
     assert await name.evaluate("e => getComputedStyle(e).opacity") == "1"
     assert (await name.text_content() or "").split() == ["0000", "0001"]
+    assert await violations(visitor) == []
     await page.keyboard.press("Enter")
     assert await page.locator("tr:target code").first.inner_text() == "van-0000"
 

@@ -130,6 +130,8 @@ async def test_settings_keep_what_was_typed_and_show_the_apis_own_words(
     page = await owner.goto(f"/webhooks/{id_}/settings")
     await page.get_by_label("Event types").fill("plan.create")
     await page.get_by_label("Time limit").fill("99")
+    await page.get_by_label("Requests", exact=True).select_option("batch")
+    await page.get_by_label("Events in a batch").fill("5000")
     await page.get_by_label("Filter").fill('{"data": }')
     await page.get_by_role("button", name="Save").click()
     await page.locator("#f-filter-wrong-1").wait_for()
@@ -140,6 +142,8 @@ async def test_settings_keep_what_was_typed_and_show_the_apis_own_words(
     assert "did you mean 'plan.created'" in await page.inner_text("#f-types-wrong-1")
     assert await page.locator("#f-timeout_seconds-wrong-1").count() == 1
     assert await page.input_value("#f-timeout_seconds") == "99"
+    await page.locator("#f-max_events-wrong-1").wait_for()
+    await page.get_by_label("Events in a batch").fill("50")
     await page.get_by_label("Event types").fill("plan.created\nplan.updated")
     await page.get_by_label("Time limit").fill("5")
     await page.get_by_label("Name").fill("Renamed")
@@ -148,6 +152,7 @@ async def test_settings_keep_what_was_typed_and_show_the_apis_own_words(
     found = await site.cluster.call("GET", f"/v1/subscriptions/{id_}")
     assert (found["description"], found["timeout_seconds"]) == ("Renamed", 5)
     assert found["types"] == ["plan.created", "plan.updated"]
+    assert (found["delivery"]["mode"], found["delivery"]["max_events"]) == ("batch", 50)
     page = await owner.goto(f"/webhooks/{id_}/audit")
     assert "Renamed" in await page.inner_text("main")
 

@@ -281,6 +281,7 @@ document.addEventListener("submit", async (event) => {
   const action = event.submitter?.getAttribute("formaction") ?? form.action;
   await refresh(action, { method: "POST", body: new URLSearchParams(data) }, into)
     .then((fresh) => answered(fresh, form, action))
+    .then(() => event.submitter && lookedAt(region))
     .catch(() => say("Not sent: no connection. Try again."));
   region?.removeAttribute("aria-busy");
   button.disabled = false;
@@ -298,6 +299,12 @@ function answered(fresh, form, action) {
   say(problem(fresh));
   // A day goes on by itself, a few events at a time, until it is over or its page is left.
   if (form.dataset.enhance === "day") document.querySelector("[data-goes-on]")?.requestSubmit();
+}
+
+// Where an answer is out of sight, whoever asked is brought to it.
+function lookedAt(region) {
+  const answer = region?.childElementCount ? region : document.querySelector("main [role=alert]");
+  answer?.scrollIntoView({ block: "nearest" });
 }
 
 addEventListener("pageshow", () => document.querySelectorAll("button[disabled]").forEach((button) => (button.disabled = false)));

@@ -53,7 +53,7 @@ async def resend(visit: Visit) -> web.StreamResponse:
     except ConflictError as error:
         form = Form(visit.typed, [Fault("conflict", str(error))])
     else:
-        return visit.redirect(f"/resends/{job['id']}", note="It is on its way again.")
+        return visit.redirect(f"/resends/{job['id']}?delivery={id_}", note="It is sent again.")
     at, shown = f"/deliveries/{id_}", await _happened(visit)
     return visit.render("delivery.html", status=422, at=at, **{**shown, "form": form})
 

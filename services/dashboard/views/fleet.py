@@ -13,6 +13,7 @@ from aiohttp import web
 from services.dashboard.maps import Frame, Place, rings_of
 from services.dashboard.spots import spots
 from services.dashboard.tiles import tiles_of
+from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
 
@@ -85,10 +86,11 @@ async def index(visit: Visit) -> web.StreamResponse:
 async def _route(visit: Visit, id_: str) -> web.StreamResponse:
     asked = visit.scoped({"route_id": id_, "limit": DELIVERIES})
     moved = visit.scoped({"route_id": id_, "type": POSITION, "limit": "1"})
-    found, newest, fences = await asyncio.gather(
+    found, newest, fences, webhooks = await asyncio.gather(
         visit.ask("GET /v1/deliveries", query=asked),
         visit.ask("GET /v1/deliveries", query=moved),
         _fences(visit),
+        known_webhooks(visit),
     )
     vehicle = newest["data"][0]["key"] if newest["data"] else None
     positions = Positions((), ended=True, since=visit.now - DAY)
@@ -103,6 +105,7 @@ async def _route(visit: Visit, id_: str) -> web.StreamResponse:
     return visit.render(
         "map_route.html", route=id_, vehicle=vehicle, positions=positions, line=line, marks=marks,
         frame=frame, fences=fences, rings_of=rings_of, tiles=tiles_of(frame, visit.tiles),
+        webhooks=webhooks,
     )  # fmt: skip
 
 

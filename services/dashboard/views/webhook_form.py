@@ -12,6 +12,10 @@ from services.match.filters import NotJsonError, load
 NUMBERS = ("rate_limit", "max_in_flight", "timeout_seconds")
 CHOSEN = ("profile", "ordered", "order_by", "on_exhausted")
 EXPANSIONS = ("stops", "routes")
+EACH, BATCH = "each", "batch"
+OF_BATCHES = ("max_events", "max_wait_ms")
+"""Numbers of `delivery` that only batches have."""
+MODES = ((EACH, "One for each event"), (BATCH, "Batches of events"))
 
 CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
     "profile": [
@@ -42,6 +46,9 @@ FIELDS = {
         "description", "url", "types", "filter", "headers", "retry_schedule", *NUMBERS, *CHOSEN,
     )
 } | {
+    "/delivery/max_events": "f-max_events",
+    "/delivery/max_wait_ms": "f-max_wait_ms",
+    "/delivery": "f-delivery",
     "/client_certificate/key": "f-certificate_key",
     "/client_certificate": "f-certificate",
 }  # fmt: skip
@@ -50,8 +57,10 @@ FIELDS = {
 
 def values_of(webhook: Mapping[str, Any]) -> dict[str, str]:
     """Return what the fields show at first."""
-    schedule = webhook["retry_schedule"]
+    schedule, delivery = webhook["retry_schedule"], webhook["delivery"]
     return {
+        "delivery": delivery["mode"],
+        **{name: str(delivery.get(name, "")) for name in OF_BATCHES},
         "description": webhook["description"],
         "url": webhook["url"],
         "types": "\n".join(webhook["types"]),
@@ -81,6 +90,8 @@ def body_of(
             found[name] = None if not text.strip() else [number(each) for each in lines(text)]
         elif name in NUMBERS:
             found[name] = number(text)
+        elif name in ("delivery", *OF_BATCHES):
+            found["delivery"] = _delivery(typed)
         else:
             found[name] = text
     expand = [name for name in EXPANSIONS if name in several.get("expand", ())]
@@ -109,6 +120,19 @@ def certificate_of(typed: Mapping[str, str]) -> dict[str, Any]:
     if any(pair):
         return {"client_certificate": dict(zip(("certificate", "key"), pair, strict=True))}
     return {"client_certificate": None} if "drop_certificate" in typed else {}
+
+
+def _delivery(typed: Mapping[str, str]) -> dict[str, Any]:
+    """Return how events become requests; numbers that are left empty are the usual ones."""
+    mode = typed.get("delivery", EACH)
+    given = {name: number(typed.get(name, "")) for name in OF_BATCHES if mode == BATCH}
+    return {"mode": mode, **given}
+
+
+def modes_of(webhook: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Return the modes to choose from: the webhook's own too, where this form knows no more of it."""
+    own = webhook["delivery"]["mode"]
+    return MODES if own in dict(MODES) else (*MODES, (own, own))
 
 
 def _headers(text: str) -> dict[str, str]:
