@@ -219,7 +219,7 @@ def parts_of(
         seen = lanes.get(partition)
         if seen is not None:
             state = DETACHED if seen.row.state == "detaching" else seen.row.state
-            if seen.row.reason is Reason.BATCH:
+            if seen.row.reason in (Reason.BATCH, Reason.LATEST):
                 state = ATTACHED  # it is fed by a lane always
             moving = (now - seen.updated_at).total_seconds() < STILL_SECONDS
             parts.append(Part(partition, seen.row.cursor, end, state, seen.row, moving))

@@ -14,6 +14,7 @@ from services.control.fields import (
     READ_ONLY,
     SETTABLE,
     Fields,
+    clashes,
     merged_delivery,
     merged_headers,
     shown_filter,
@@ -113,7 +114,7 @@ class Drafts:
         check.faults[:] = [*with_marks(check), *noted]
         if not check.faults:
             after = replace(before, **values)
-            check.faults += certificates.unused(after, check)
+            check.faults += certificates.unused(after, check) + clashes(after, check)
             if values.get("filter") is not None:
                 check.faults += await self._over_limits([after], instead_of=before)
         check.finish()
@@ -139,7 +140,7 @@ class Drafts:
         if check.faults:
             return []
         made = self._new(caller, project_id, values, scheme, status)
-        check.faults += certificates.unused(made[0], check)
+        check.faults += certificates.unused(made[0], check) + clashes(made[0], check)
         return [] if check.faults else [made]
 
     async def _filter(

@@ -40,6 +40,8 @@ BATCH = {
     "max_bytes": (1_024, 1 << 20, 262_144),
 }
 """What bounds a batch: least, most, default."""
+LATEST = (1, 3_600, 30)
+"""Seconds between two positions of a vehicle: the same."""
 EXPANSIONS = ("stops", "routes")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
 _OURS = ("webhook-", "planner-", "content-")
@@ -159,6 +161,19 @@ def patterns(check: Checker) -> tuple[str, ...]:
     return ()
 
 
+def clashes(registration: Registration, check: Checker) -> list[Fault]:
+    """Return what doesn't go together: an order of its own is what the latest of each vehicle has."""
+    is_latest = registration.delivery.mode is Mode.LATEST
+    if not is_latest or registration.ordered is Ordered.NONE:
+        return []
+    message = (
+        "with the mode latest a vehicle's positions go by the time of their fix, one at a time: leave"
+        " ordered out, and have a webhook of its own for what is to come in order"
+    )
+    at = "ordered" if "ordered" in check.body else "delivery/mode"
+    return [Fault("mode", message, f"{check.pointer}/{at}")]
+
+
 def shown(registration: Registration) -> Json:
     """Return the settings of a subscription as the native API shows them; header values masked."""
     schedule = registration.retry_schedule
@@ -243,25 +258,33 @@ def _delivery(check: Checker) -> Grouping:
     written = check.body["delivery"]
     if written is None:
         return EACH
-    inner = Checker(
-        check.title, written, known=("mode", *BATCH), pointer=f"{check.pointer}/delivery"
-    )
+    fields = ("mode", *BATCH, "every_seconds")
+    inner = Checker(check.title, written, known=fields, pointer=f"{check.pointer}/delivery")
     mode = inner.choice("mode", list(Mode))
     if not isinstance(written, dict):
         check.faults += inner.faults
         return EACH
     if written.get("mode") is None:
-        inner.fault("mode", "required", "mode is required: each, or batch")
-    if mode == Mode.LATEST:
-        inner.fault("mode", "unsupported", "`latest` is not available in this version")
-    found: dict[str, Any] = {}
-    for field, (least, most, default) in BATCH.items():
-        if mode != Mode.BATCH and inner.body.get(field) is not None:
-            inner.fault(field, "mode", f"{field} belongs to the mode batch")
-        number = inner.number(field, least=least, most=most, whole=True)
-        found[field] = default if number is None else int(number)
+        inner.fault("mode", "required", "mode is required: each, batch, or latest")
+    bounds = {field: _of_mode(inner, field, Mode.BATCH, BATCH[field]) for field in BATCH}
+    every = _of_mode(inner, "every_seconds", Mode.LATEST, LATEST)
     check.faults += inner.faults
-    return Grouping(Mode.BATCH, **found) if mode == Mode.BATCH else EACH
+    match mode:
+        case Mode.BATCH:
+            return Grouping(Mode.BATCH, **{field: int(bounds[field]) for field in BATCH})
+        case Mode.LATEST:
+            return Grouping(Mode.LATEST, every_seconds=every)
+        case _:
+            return EACH
+
+
+def _of_mode(check: Checker, field: str, mode: Mode, bounds: tuple[int, int, int]) -> float:
+    """Return a number that belongs to one mode alone."""
+    least, most, default = bounds
+    if check.body.get("mode") != mode and check.body.get(field) is not None:
+        check.fault(field, "mode", f"{field} belongs to the mode {mode}")
+    number = check.number(field, least=least, most=most, whole=mode is Mode.BATCH)
+    return default if number is None else number
 
 
 def _paced(check: Checker) -> dict[str, Any]:

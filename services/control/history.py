@@ -20,7 +20,7 @@ from services.kernel.rollup import Step, Sums
 ENTITIES = ("event_id", "plan_id", "route_id", "stop_id", "vehicle_id", "external_id")
 SHARED = ("project_id", "subscription", "type", "outcome", "status", "from", "to")
 FILTERS = (*SHARED, "state", "verdict", *ENTITIES, "q")
-VERDICTS = ("acknowledged", "retry", "dead", "disable")
+VERDICTS = ("acknowledged", "retry", "superseded", "dead", "disable")
 EXPORT_ROWS = 1_000
 MAX_POINTS = 1_500
 USUAL_POINTS = 60

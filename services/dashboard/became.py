@@ -18,6 +18,7 @@ VERDICTS = (
     ("", "Anything"),
     ("acknowledged", "Acknowledged"),
     ("retry", "A retry"),
+    ("superseded", "A newer position"),
     ("dead", "Given up"),
     ("disable", "Webhook disabled"),
 )
@@ -115,5 +116,5 @@ def sentence(delivery: Mapping[str, Any]) -> str:
     if delivery["state"] == "parked":
         return f"It failed, {after}, and is tried again."
     if delivery["state"] == "superseded":
-        return "A newer position of the same vehicle was acknowledged, so this one is not sent."
+        return f"It failed, {after}, and a newer position of its vehicle took its place."
     return f"{GIVEN_UP.get(delivery['reason'], 'It failed')}, {after}."

@@ -78,6 +78,7 @@ REASONS = {
     "changed": "wants more types than before",
     "rewound": "a person moved it",
     "batch": "takes batches, which are made there",
+    "latest": "takes the latest of each vehicle, which waits there for its time",
 }
 JOBS = {
     "queued": State("Queued", "off"),
@@ -124,6 +125,10 @@ _BEHIND = {
     "batch": Standing(
         "It takes batches, which are made from a place of its own in the log.",
         "Events are gathered and sent together, as its settings say.",
+    ),
+    "latest": Standing(
+        "It takes the latest position of each vehicle, which waits in a place of its own.",
+        "Each goes at its time, and newer ones take the place of those that wait.",
     ),
     "new": Standing(
         "It is new, and reads from where it was told to start.",

@@ -3,6 +3,8 @@
     outbox      all outboxes: fair turns, first between projects; couriers that send
     paced       one of them: what waits for a subscription, and how fast it may go
     order       by key: the next goes out when the one before is through
+    batch       several events in one request
+    conflate    the latest position of each vehicle, once in a while: what replaces what
     pacing      requests at once, by what answers tell; requests per second, by what was declared
     breaker     whether a receiver is there: probes, until it is
     answers     what the last answers tell: their median, the share of successes

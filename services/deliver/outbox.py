@@ -240,6 +240,11 @@ class Outboxes:
         outbox = self._outboxes.get(id_)
         return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
 
+    def has_room(self, id_: SubscriptionId) -> bool:
+        """Tell whether one more delivery would be sent about now, not wait where nothing replaces it."""
+        outbox = self._outboxes.get(id_)
+        return outbox is None or outbox.has_room(self._clock.monotonic())
+
     def rests_until(self, id_: SubscriptionId) -> float:
         """Return when a broken outbox with enough for its probes sends the next, monotonic; else 0."""
         outbox = self._outboxes.get(id_)

@@ -32,6 +32,8 @@ SLOW_SECONDS = 1.0
 WAITED_SECONDS = 4.75
 """Looked at four times a second: it is told of within 5 s."""
 LATELY_SECONDS = 1.0
+SOON_SECONDS = 0.1
+"""What is in line for no longer is as good as sent: couriers are woken so often."""
 TOO_MANY = (429, 503)
 UNREACHED = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.TLS})
 
@@ -206,6 +208,15 @@ class Outbox:
             return 0 if self.queue or self.held_until > now else 1
         rate = self._rate
         return 0 if self.held_until > now and rate is None else BUSY_QUEUE - len(self.queue)
+
+    def has_room(self, now: float) -> bool:
+        """Tell whether one more in line would be sent about now."""
+        if self.held_until > now + SOON_SECONDS:
+            return False
+        room: float = self.limit - len(self.flying)
+        if self._rate is not None:
+            room = min(room, max(1.0, self._rate.rate * SOON_SECONDS))
+        return len(self.queue) < room
 
     @property
     def is_broken(self) -> bool:

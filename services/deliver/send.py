@@ -110,6 +110,8 @@ class SigningSender:
         if delivery.is_batch:
             size = len(delivery.members) or len(orjson.loads(delivery.body))
             headers["planner-batch-size"] = str(size)
+        if delivery.conflated:
+            headers["planner-conflated"] = str(delivery.conflated)
         again = delivery.replay or delivery.resend
         if again is not None:
             headers["planner-replay"] = again

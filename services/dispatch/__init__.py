@@ -23,6 +23,7 @@
     retention      lanes near the edge of the log: warned of, read first
     gaps           what a subscription will not get is kept and told, before its cursor moves
     batches        events of a lane become one request, full or after a wait
+    latest         of what lanes read, positions wait for their time, and newer ones replace them
     cursors        lanes become rows: new ones at once, those that moved once a second
     scan           readers outside of the group feed the lanes, two at most for each partition
     subscriptions  all of them in memory: loaded, notified, re-read

@@ -16,6 +16,7 @@ from services.dispatch.flow import Flow
 from services.dispatch.gaps import Gaps
 from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
+from services.dispatch.latest import Latest
 from services.dispatch.limits import Limits
 from services.dispatch.masters import Masters
 from services.dispatch.misses import Misses
@@ -222,6 +223,13 @@ def assemble(
     batches = Batches(
         partitions=partitions, outboxes=outboxes, known=subscriptions.get, clock=clock
     )
+    latest = Latest(
+        partitions=partitions,
+        outboxes=outboxes,
+        parking=parking,
+        known=subscriptions.get,
+        clock=clock,
+    )
     flow = Flow(
         owner=partitions,
         decoder=decoder,
@@ -230,6 +238,7 @@ def assemble(
         subscriptions=subscriptions,
         outboxes=outboxes,
         batches=batches,
+        latest=latest,
         parking=parking,
         detaching=detaching,
         quarantine=quarantine,
@@ -324,6 +333,7 @@ def assemble(
             outboxes=outboxes,
             parking=parking,
             budget=budget,
+            latest=latest,
             clock=clock,
             poll_seconds=limits.retry_poll,
         ),
@@ -332,6 +342,7 @@ def assemble(
             outboxes=outboxes,
             parking=parking,
             subscriptions=subscriptions,
+            latest=latest,
             clock=clock,
             limits=limits,
         ),
@@ -340,6 +351,7 @@ def assemble(
         extras=(
             operations.run,
             batches.run,
+            latest.run,
             retention.run,
             troubles.run,
             masters.run,

@@ -7,7 +7,7 @@ from services.dispatch.health import Health
 from services.dispatch.parking import Parking
 from services.dispatch.starts import Starts
 from services.kernel.delivery import Settlement
-from services.kernel.subscription import Status, Subscription
+from services.kernel.subscription import Mode, Status, Subscription
 
 
 class Changes:
@@ -48,6 +48,9 @@ class Changes:
             return
         if after.epoch != before.epoch:
             self._starts.begins_anew(before)
+        modes = {before.delivery.mode, after.delivery.mode}
+        if len(modes) > 1 and Mode.LATEST in modes:
+            self._detaching.read_again(after.id)
         if after.status is Status.ACTIVE:
             self._outboxes.update(after)
             if before.status is not Status.ACTIVE:

@@ -43,6 +43,8 @@ HELD_SECONDS = 1.5
 """So long the same offsets have to hold half of a window open: a burst that flows off is none."""
 MAX_AT_ONCE = 100
 """Subscriptions of a partition that are detached in one look: 1,000 within a second."""
+USUAL = {Mode.BATCH: Reason.BATCH, Mode.LATEST: Reason.LATEST}
+"""Whose usual place is a lane."""
 UNREACHED = (Outcome.CONNECT, Outcome.DNS)
 
 
@@ -91,8 +93,9 @@ class Detaching:
         if subscription.status is not Status.ACTIVE:
             paused = subscription.status is Status.PAUSED
             return Reason.PAUSED if paused else Reason.DISABLED
-        if subscription.delivery.mode is Mode.BATCH:
-            return Reason.BATCH
+        usual = USUAL.get(subscription.delivery.mode)
+        if usual is not None:
+            return usual
         return self._troubled.get(subscription.id) if self._troubled else None
 
     def attempted(self, attempt: Attempt, subscription: Subscription) -> None:
@@ -154,6 +157,13 @@ class Detaching:
             else:
                 self._withdraw(owned, subscription.id)
 
+    def read_again(self, id_: SubscriptionId) -> None:
+        """Have lanes start over from their cursors: what they hold becomes requests in another way."""
+        for owned in self._active():
+            lane = owned.lanes.get(id_)
+            if lane is not None and lane.state is not State.DRAINING:
+                self._rest(owned, lane)
+
     def resume(self, id_: SubscriptionId) -> None:
         """Read again, once rows that are due had their turn."""
         for owned in self._active():
@@ -207,14 +217,13 @@ class Detaching:
     def _settle_down(self, lane: Lane) -> None:
         """Say of a lane that is the usual place of its subscription that it is, once it has caught up."""
         subscription = self._known(lane.subscription_id)
-        if subscription is None or lane.reason is Reason.BATCH:
-            return
-        if self.is_wanted(subscription) is not Reason.BATCH:
+        usual = None if subscription is None else self.is_wanted(subscription)
+        if usual is None or usual is lane.reason or usual not in USUAL.values():
             return
         condition = self._outboxes.condition(lane.subscription_id)
         well = condition is None or (condition.reason is None and _is_reached(condition))
         if well:
-            lane.reason, lane.since, lane.flips = Reason.BATCH, self._clock.now(), 1
+            lane.reason, lane.since, lane.flips = usual, self._clock.now(), 1
             lane.dirty = True
 
     def is_drained(self, owned: Owned, lane: Lane) -> bool:

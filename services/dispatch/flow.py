@@ -9,7 +9,8 @@ from services.dispatch.batches import Batches
 from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
 from services.dispatch.health import Health
-from services.dispatch.lane import Scan
+from services.dispatch.lane import Lane, Scan
+from services.dispatch.latest import Latest
 from services.dispatch.masters import Masters
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
@@ -20,7 +21,16 @@ from services.dispatch.trouble import Troubles
 from services.feed.conform import Conformity
 from services.feed.decode import Decoder
 from services.kernel.about import NOTHING, About, about
-from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, Outcome, RetryAt
+from services.kernel.attempt import (
+    Acknowledged,
+    Attempt,
+    Dead,
+    Disable,
+    Outcome,
+    RetryAt,
+    Superseded,
+    Verdict,
+)
 from services.kernel.clock import Clock
 from services.kernel.delivery import (
     RESUMED_EARLIER,
@@ -59,6 +69,7 @@ class Flow:
         subscriptions: Subscriptions,
         outboxes: Outboxes,
         batches: Batches,
+        latest: Latest,
         parking: Parking,
         detaching: Detaching,
         quarantine: Quarantine,
@@ -79,6 +90,7 @@ class Flow:
         self._subscriptions = subscriptions
         self._outboxes = outboxes
         self._batches = batches
+        self._latest = latest
         self._parking = parking
         self._detaching = detaching
         self._quarantine = quarantine
@@ -171,11 +183,20 @@ class Flow:
             is_new = lane.take(offset, len(delivery.body))
             # What flies since before it was detached, or is to be a row, isn't sent a second time.
             if is_new and offset not in lane.flying and not self._parking.holds(delivery):
-                if subscription.delivery.mode is Mode.BATCH:
-                    self._batches.add(owned, lane, delivery, subscription)
-                else:
-                    self._outboxes.deliver(delivery, subscription)
+                self._pass_on(owned, lane, event, delivery, subscription)
         return True
+
+    def _pass_on(
+        self, owned: Owned, lane: Lane, event: Event, delivery: Delivery, subscription: Subscription
+    ) -> None:
+        """Send what *lane* has read as its subscription wants it."""
+        match subscription.delivery.mode:
+            case Mode.EACH:
+                self._outboxes.deliver(delivery, subscription)
+            case Mode.BATCH:
+                self._batches.add(owned, lane, delivery, subscription)
+            case Mode.LATEST:
+                self._latest.add(owned, lane, event, delivery, subscription)
 
     def _delivery(  # noqa: PLR0917 - per event: by position it is faster
         self,
@@ -211,6 +232,11 @@ class Flow:
 
     def settle(self, delivery: Delivery, attempt: Attempt) -> None:
         """Take in an answer. Only an acknowledgement settles at once; else a row comes first."""
+        self._latest.landed(delivery, attempt)
+        self._settle(delivery, attempt)
+        self._latest.go_on(delivery)
+
+    def _settle(self, delivery: Delivery, attempt: Attempt) -> None:
         metrics.attempted(attempt)
         self._health.note(delivery, attempt)
         self._troubles.note(delivery, attempt)
@@ -226,17 +252,20 @@ class Flow:
             self._parking.discard(delivery, Settlement.GONE)
             return
         self._detaching.attempted(attempt, subscription)
-        ordered = delivery.order is not None
-        schedule = subscription.retry_schedule
-        usual = self._ordered_schedule if ordered else self._schedule
-        verdict = decide(
-            attempt,
-            number=delivery.number,
-            schedule=usual if schedule is None else schedule,
-            now=self._clock.now,
-            chance=self._chance,
-        )
+        verdict = self._decide(delivery, attempt, subscription)
         self._attempts.add(delivery, attempt, verdict)
+        self._follow(owned, subscription, delivery, attempt, verdict)
+
+    def _follow(
+        self,
+        owned: Owned,
+        subscription: Subscription,
+        delivery: Delivery,
+        attempt: Attempt,
+        verdict: Verdict,
+    ) -> None:
+        """Do what was decided."""
+        ordered = delivery.order is not None
         match verdict:
             case Acknowledged():
                 metrics.acknowledged(delivery, at=attempt.started_at + attempt.seconds)
@@ -246,6 +275,8 @@ class Flow:
                 self._replays.again(delivery, attempt, due_at)
             case RetryAt(due_at):
                 self._retry(owned, subscription, delivery, attempt, due_at)
+            case Superseded():
+                self._latest.supersede(owned, delivery)
             case Dead() if (
                 ordered
                 and subscription.on_exhausted is OnExhausted.BLOCK
@@ -258,6 +289,21 @@ class Flow:
             case Disable(reason):
                 self._parking.bury(delivery, attempt, reason)
                 self._subscriptions.disable(subscription, reason=reason)
+
+    def _decide(self, delivery: Delivery, attempt: Attempt, subscription: Subscription) -> Verdict:
+        """Say what follows from *attempt*."""
+        schedule = subscription.retry_schedule
+        usual = self._schedule if delivery.order is None else self._ordered_schedule
+        verdict = decide(
+            attempt,
+            number=delivery.number,
+            schedule=usual if schedule is None else schedule,
+            now=self._clock.now,
+            chance=self._chance,
+        )
+        if isinstance(verdict, RetryAt) and self._latest.is_overtaken(delivery):
+            return Superseded()
+        return verdict
 
     def _acknowledged(self, owned: Owned, delivery: Delivery) -> None:
         if self._parking.holds(delivery):
@@ -294,8 +340,11 @@ class Flow:
                 and self._outboxes.is_probing(subscription.id)
             )
             if is_probe:  # another one is tried next, so that one event can't hold the breaker open
-                self._outboxes.deliver(delivery, subscription)
+                if not self._latest.again(delivery):
+                    self._outboxes.deliver(delivery, subscription)
                 return
-        if not self._parking.park(delivery, attempt, due_at):
+        if self._parking.park(delivery, attempt, due_at):
+            self._latest.parked(delivery)
+        else:
             seconds = (due_at - self._clock.now()).total_seconds()
             self._detaching.gave_back(owned, delivery, after_seconds=seconds)

@@ -16,11 +16,13 @@ from services.kernel.delivery import Member
 from services.kernel.event import Batch, Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start, StartKind
-from services.kernel.subscription import Subscription
+from services.kernel.subscription import Mode, Subscription
 from services.lanes.transitions import Input, State, step
 
 MAX_ENTRIES = 256
 MAX_BYTES = 4 << 20
+MAX_LATEST = 4_096
+"""Where each vehicle's latest position waits for its time: of so many vehicles of a partition."""
 SMOOTH = 0.3
 """How much the latest second counts in the speed."""
 BATCHES = 4
@@ -140,8 +142,12 @@ class Lane:
 
     def bound(self, subscription: Subscription, *, probing: bool) -> None:
         """Take over how much it may hold now."""
-        batches = BATCHES * (subscription.delivery.max_events or 0)
-        self.most = PROBES if probing else max(MAX_ENTRIES, batches)
+        if probing:
+            self.most = PROBES
+        elif subscription.delivery.mode is Mode.LATEST:
+            self.most = MAX_LATEST
+        else:
+            self.most = max(MAX_ENTRIES, BATCHES * (subscription.delivery.max_events or 0))
 
     @property
     def is_full(self) -> bool:

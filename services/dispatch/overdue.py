@@ -4,6 +4,7 @@ What a lane sends needs no row for that: it holds up the lane's cursor alone.
 """
 
 from services.deliver.outbox import Outboxes
+from services.dispatch.latest import Latest
 from services.dispatch.limits import Limits
 from services.dispatch.owned import OwnedPartitions
 from services.dispatch.parking import Parking
@@ -25,6 +26,7 @@ class Overdue:
         outboxes: Outboxes,
         parking: Parking,
         subscriptions: Subscriptions,
+        latest: Latest,
         clock: Clock,
         limits: Limits,
     ) -> None:
@@ -32,6 +34,7 @@ class Overdue:
         self._outboxes = outboxes
         self._parking = parking
         self._subscriptions = subscriptions
+        self._latest = latest
         self._clock = clock
         self._limits = limits
 
@@ -53,7 +56,8 @@ class Overdue:
             if subscription is None:
                 self._parking.discard(delivery, Settlement.GONE)
             elif subscription.status is Status.ACTIVE:
-                self._outboxes.deliver(delivery, subscription)
+                fetched = self._latest.fetch(delivery, subscription)
+                self._outboxes.deliver(fetched or delivery, subscription)
             elif self._parking.holds(delivery):  # its row may be there: nobody would fetch it
                 self._parking.put_back(delivery)
             else:

@@ -107,13 +107,19 @@ class Parking:
         """Give *delivery* up: a dead letter with its reason."""
         self._put(delivery, Bury(delivery, reason, attempt))
 
-    def remove(self, delivery: Delivery) -> None:
-        """Delete the row of *delivery*: it was acknowledged."""
+    def remove(self, delivery: Delivery, how: Settlement = Settlement.ACKNOWLEDGED) -> None:
+        """Delete the row of *delivery*: it was acknowledged, or superseded."""
         if self._held.get(delivery.pair) is False:  # no row was written yet: forget about it
             self._let_be(delivery)
-            self._settle(delivery, Settlement.ACKNOWLEDGED)
+            self._settle(delivery, how)
             return
-        self._put(delivery, Remove(delivery))
+        self._put(delivery, Remove(delivery, how))
+
+    def supersede(self, delivery: Delivery) -> None:
+        """Delete the row of *delivery*, here or not: a later position is sent in its place."""
+        if not self._is_over(delivery):
+            self._held.setdefault(delivery.pair, True)
+            self.remove(delivery, Settlement.SUPERSEDED)
 
     def discard(self, delivery: Delivery, how: Settlement) -> None:
         """Settle *delivery* without a row: its subscription, and its rows, are gone."""
@@ -312,8 +318,8 @@ class Parking:
                 self._settle(change.delivery, Settlement.PARKED)
                 if newest and (due_at is not None or waits_for is not Waits.TIME):
                     self._let_go(change.delivery)
-            case Remove():
-                self._settle(change.delivery, Settlement.ACKNOWLEDGED)
+            case Remove(how=how):
+                self._settle(change.delivery, how)
                 self._forget_row(change.delivery, newest=newest)
             case Bury():
                 self._settle(change.delivery, Settlement.DEAD)

@@ -6,6 +6,7 @@ import structlog
 
 from services.deliver.outbox import Outboxes
 from services.dispatch.budget import Budget
+from services.dispatch.latest import Latest
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.subscriptions import Subscriptions
@@ -46,6 +47,7 @@ class Retries:
         outboxes: Outboxes,
         parking: Parking,
         budget: Budget,
+        latest: Latest,
         clock: Clock,
         poll_seconds: float,
     ) -> None:
@@ -55,6 +57,7 @@ class Retries:
         self._outboxes = outboxes
         self._parking = parking
         self._budget = budget
+        self._latest = latest
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._look_at = 0.0
@@ -112,11 +115,15 @@ class Retries:
                 continue  # what comes before it in its key may still have to be read
             if self._parking.holds(delivery) or not self._outboxes.may_fetch(delivery):
                 continue  # an answer came while Postgres was being asked; or it isn't its turn
-            self._parking.take(delivery)
             if delivery.skip:
+                self._parking.take(delivery)
                 self._parking.bury(delivery, None, SKIPPED)
                 continue
-            self._outboxes.deliver(delivery, subscription)
+            fetched = self._latest.fetch(delivery, subscription)
+            if fetched is None:
+                continue  # not beside another position of its vehicle
+            self._parking.take(fetched)
+            self._outboxes.deliver(fetched, subscription)
             sent += 1
         return sent
 

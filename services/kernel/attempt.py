@@ -62,6 +62,10 @@ class RetryAt(NamedTuple):
     due_at: datetime
 
 
+class Superseded(NamedTuple):
+    """It failed, and a later position of its vehicle goes out in its place."""
+
+
 class Dead(NamedTuple):
     """Give up: a dead letter."""
 
@@ -75,4 +79,4 @@ class Disable(NamedTuple):
     reason: str
 
 
-Verdict: TypeAlias = Acknowledged | RetryAt | Dead | Disable
+Verdict: TypeAlias = Acknowledged | RetryAt | Superseded | Dead | Disable

@@ -21,6 +21,7 @@ class Settlement(StrEnum):
     ACKNOWLEDGED = "acknowledged"  #: the receiver answered 2xx
     PARKED = "parked"  #: its retry row is committed
     DEAD = "dead"  #: its dead-letter row is committed
+    SUPERSEDED = "superseded"  #: a later position of its vehicle is open in its place, or was sent
     COVERED = "covered"  #: a committed lane row has it: it is read again from there
     GONE = "gone"  #: its subscription was deleted (the audit says by whom)
 
@@ -80,6 +81,8 @@ class Delivery:
     """What people look for it by."""
     order: str | None = None
     """Of an ordered subscription: by what its requests go one after the other; None: by nothing."""
+    conflated: int = 0
+    """How many others it took the place of since the last one of its key: `planner-conflated`."""
     members: tuple[Member, ...] = ()
     """Of a batch: its events."""
     skip: bool = False

@@ -14,12 +14,13 @@ class DeliveryState(StrEnum):
     ACKNOWLEDGED = "acknowledged"  #: the receiver has it
     PARKED = "parked"  #: it will be tried again
     DEAD = "dead"  #: it was given up
-    SUPERSEDED = "superseded"  #: a newer position of the same vehicle was acknowledged
+    SUPERSEDED = "superseded"  #: it failed, and a newer position of its vehicle took its place
 
 
 STATES = {
     "acknowledged": DeliveryState.ACKNOWLEDGED,
     "retry": DeliveryState.PARKED,
+    "superseded": DeliveryState.SUPERSEDED,
     "dead": DeliveryState.DEAD,
     "disable": DeliveryState.DEAD,
 }

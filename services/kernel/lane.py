@@ -22,6 +22,7 @@ class Reason(StrEnum):
     PAUSED = "paused"  #: by its owner
     DISABLED = "disabled"  #: by us
     BATCH = "batch"  #: its receiver takes batches: always from a lane
+    LATEST = "latest"  #: its receiver takes the latest of each vehicle: always from a lane
     NEW = "new"  #: it begins at an offset of its own
     CHANGED = "changed"  #: it wants more types than before, from an offset on
     REWOUND = "rewound"  #: a person moved it

@@ -3,7 +3,7 @@
 from services import catalogue
 from services.kernel.event import Event
 from services.kernel.registration import Registration
-from services.kernel.subscription import OrderBy, Ordered, Subscription
+from services.kernel.subscription import Mode, OrderBy, Ordered, Subscription
 
 
 def order_of(event: Event, subscription: Subscription | Registration) -> str | None:
@@ -17,3 +17,12 @@ def order_of(event: Event, subscription: Subscription | Registration) -> str | N
         return event.key
     noun = "route" if subscription.order_by is OrderBy.ROUTE else event.type.partition(".")[0]
     return catalogue.id_of(noun, event.body) or event.key
+
+
+def is_folded(event: Event, subscription: Subscription | Registration) -> bool:
+    """Tell whether a newer one of its key takes the place of *event*: of streams alone, and by key."""
+    return (
+        subscription.delivery.mode is Mode.LATEST
+        and event.key is not None
+        and catalogue.is_stream(event.type)
+    )

@@ -4,7 +4,16 @@ from collections.abc import Callable
 
 import structlog
 
-from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, Outcome, RetryAt, Verdict
+from services.kernel.attempt import (
+    Acknowledged,
+    Attempt,
+    Dead,
+    Disable,
+    Outcome,
+    RetryAt,
+    Superseded,
+    Verdict,
+)
 from services.kernel.delivery import Delivery
 from services.kernel.ports.history import AttemptLog
 
@@ -63,6 +72,8 @@ def _follows(verdict: Verdict | None) -> dict[str, object]:
             return {"verdict": "acknowledged"}
         case RetryAt(due_at):
             return {"verdict": "retry", "next_attempt_at": due_at.isoformat()}
+        case Superseded():
+            return {"verdict": "superseded"}
         case Dead(reason):
             return {"verdict": "dead", "reason": reason}
         case Disable(reason):

@@ -14,7 +14,15 @@ from typing import Any, TypeAlias
 import orjson
 import zstandard
 
-from services.kernel.attempt import Acknowledged, Attempt, Dead, Disable, RetryAt, Verdict
+from services.kernel.attempt import (
+    Acknowledged,
+    Attempt,
+    Dead,
+    Disable,
+    RetryAt,
+    Superseded,
+    Verdict,
+)
 from services.kernel.delivery import Delivery
 from services.kernel.errors import WebhooksError
 from services.kernel.ports.history import Written
@@ -51,6 +59,8 @@ def row(delivery: Delivery, attempt: Attempt, verdict: Verdict | None) -> Row:
             what = "acknowledged"
         case RetryAt(due_at):
             what, next_at = "retry", due_at.timestamp()
+        case Superseded():
+            what = "superseded"
         case Dead(why):
             what, reason = "dead", why
         case Disable(why):

@@ -832,7 +832,13 @@ async def test_batches_have_bounds_and_defaults_and_each_fault_its_pointer(owner
         ({"mode": "batches"}, ["mode choice"]),
         ({"max_events": 7}, ["mode required", "max_events mode"]),
         ({"mode": "each", "max_wait_ms": 5}, ["max_wait_ms mode"]),
-        ({"mode": "latest"}, ["mode unsupported"]),
+        (
+            {"mode": "latest", "every_seconds": 0.5, "max_wait_ms": 5},
+            ["every_seconds range", "max_wait_ms mode"],
+        ),
+        ({"mode": "latest", "every_seconds": "30"}, ["every_seconds type"]),
+        ({"mode": "each", "every_seconds": 9}, ["every_seconds mode"]),
+        ({"mode": "batch", "every_seconds": 9}, ["every_seconds mode"]),
         ({"mode": "batch", "max_event": 7}, ["max_event unknown_field"]),
     ):
         body = {"url": URL, "types": ["*"], "delivery": wrong}
@@ -841,6 +847,27 @@ async def test_batches_have_bounds_and_defaults_and_each_fault_its_pointer(owner
         assert sorted(answer.faults) == sorted(expected)
     answer = await owner("PATCH", path, {"delivery": "batch"}, status=422)
     assert answer.faults == [("/delivery", "type")]
+
+
+async def test_the_latest_is_every_30_seconds_by_default_and_in_no_other_order(
+    owner: Caller,
+) -> None:
+    made = await owner.make(types=["vehicle.position"], delivery={"mode": "latest"})
+    path = f"/v1/subscriptions/{made['id']}"
+    assert made["delivery"] == {"mode": "latest", "every_seconds": 30}
+    changed = (await owner("PATCH", path, {"delivery": {"every_seconds": 1.5}})).json
+    assert changed["delivery"] == {"mode": "latest", "every_seconds": 1.5}
+    answer = await owner("PATCH", path, {"ordered": "key"}, status=422)
+    assert answer.faults == [("/ordered", "mode")]
+    ordered = await owner.make(ordered="key")
+    answer = await owner(
+        "PATCH", f"/v1/subscriptions/{ordered['id']}", {"delivery": {"mode": "latest"}}, status=422
+    )
+    assert answer.faults == [("/delivery/mode", "mode")]
+    batch = {"mode": "batch", "max_events": 7}
+    changed = (await owner("PATCH", path, {"delivery": batch, "ordered": "key"})).json
+    assert changed["delivery"]["max_events"] == 7
+    assert "every_seconds" not in changed["delivery"]
 
 
 async def test_a_disabled_subscription_is_enabled_by_resuming_it(

@@ -246,6 +246,7 @@ class Chaos:
                 world.set_status(id_, Status.ACTIVE)
             case "change":
                 world.change(id_, max_in_flight=self._chance.choice([None, 1, 2]))
+                world.regroup(id_)
             case "delete" if len(stored) > 1 and self._chance.random() < 0.3:
                 world.note(f"DELETE {id_}")
                 world.database.unsubscribe(id_)
@@ -315,6 +316,7 @@ async def _produce(world: World) -> None:
         await asyncio.sleep(chance.expovariate(1) * scenario.seconds * 8 / scenario.events)
         for _ in range(min(left, chance.randrange(1, 16))):
             world.produce()
+            world.report()
             left -= 1
 
 

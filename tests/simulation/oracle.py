@@ -7,6 +7,7 @@ at least once      at the end every due pair is acknowledged, dead, or its subsc
 repeats            after what was acknowledged: only where a fault explains it; same `webhook-id`
 no zombie          who slept for longer than a session sends nothing before the group has heard of it
 one at a time      a pair is never in flight twice in one process under one epoch
+latest             what is left out of a vehicle's positions has a newer one that is not
 told               at the end the log has each operational event that was kept, the same each time
 """
 
@@ -27,7 +28,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Keep, LaneChange, LaneRow, Start, StartKind
 from services.kernel.operation import OPS_TOPIC, Kept
 from services.kernel.ports.broker import Commit
-from services.kernel.ports.store.retries import Bury, RowChange
+from services.kernel.ports.store.retries import Bury, Park, RowChange
 from services.kernel.subscription import Status, Subscription
 from tests.support.fake_kafka import CommitWatcher, FakeKafka
 from tests.support.fake_receivers import Seen
@@ -45,6 +46,8 @@ class Batch(NamedTuple):
     pairs: Sequence[Pair]
 
 
+POSITION = "vehicle.position"
+"""A stream: chosen by name alone."""
 WRITE_SECONDS = 3.0
 """By then Postgres has answered, or is said to be gone."""
 HEARD_OF_SECONDS = 75.0
@@ -67,6 +70,8 @@ class Produced(NamedTuple):
     """Subscriptions that match, and begin at or below it."""
     project: str
     quarantined: bool
+    fix: float | None = None
+    """Of a position: when it was taken."""
 
 
 class Heard(NamedTuple):
@@ -138,6 +143,14 @@ class Oracle(Watcher, CommitWatcher):
     """Operational events that were kept, by id."""
     woken: dict[Process, tuple[float, float]] = field(default_factory=dict)
     """For how long each slept the last time, and until when."""
+    latest: set[SubscriptionId] = field(default_factory=set)
+    """Who ever wanted the latest position of each vehicle alone."""
+    positions: dict[tuple[Partition, bytes], list[Position]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By vehicle."""
+    rows: dict[Pair, int] = field(default_factory=dict)
+    """The epoch under which each first got one."""
     resets: dict[Partition, list[Reset]] = field(default_factory=lambda: defaultdict(list))
     """Where a person moved the group to."""
     _tokens: dict[str, Position] = field(default_factory=dict)
@@ -160,6 +173,9 @@ class Oracle(Watcher, CommitWatcher):
         """Take in a record."""
         self.produced[produced.record.position] = produced
         self._tokens[produced.token] = produced.record.position
+        if produced.fix is not None:
+            key = produced.record.position.partition, produced.record.key or b""
+            self.positions[key].append(produced.record.position)
 
     def assigned(self, process: Process | None, partition: Partition, epoch: int) -> None:
         """Remember whose epoch it is; to get one is to be known to the group."""
@@ -178,6 +194,8 @@ class Oracle(Watcher, CommitWatcher):
             self.breaks(f"{change.delivery!r} was written under epoch {epoch}, which is over")
         if self._owners.get((partition, epoch)) is not process:
             self.breaks(f"{process} wrote {change.delivery!r} under an epoch of another")
+        if isinstance(change, Park):
+            self.rows.setdefault(change.delivery.pair, epoch)
         if isinstance(change, Bury):
             self._buried(change)
 
@@ -361,6 +379,9 @@ class Oracle(Watcher, CommitWatcher):
                     del known[key]
         for pairs in (self.skipped, self.deleted):
             pairs -= {pair for pair in pairs if pair[0].partition == partition}
+        self.positions = defaultdict(
+            list, {k: p for k, p in self.positions.items() if k[0] != partition}
+        )
         self.batches = {k: b for k, b in self.batches.items() if k[0].partition != partition}
         self.widened = {k: w for k, w in self.widened.items() if k[0] != partition}
         self.starts |= dict.fromkeys((key for key in self.starts if key[0] == partition), 0)
@@ -421,9 +442,23 @@ class Oracle(Watcher, CommitWatcher):
             return True
         if any(heard.at >= since for heard in self.heard.get(pair, ())):
             return True
+        if self.is_superseded(position, id_):
+            return True
         return any(
             key in tables.retries or key in tables.dead for key in self.rows_of(position, id_)
         )
+
+    def is_superseded(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether a newer position of its vehicle is due: that may be in its place."""
+        produced = self.produced.get(position)
+        if produced is None or produced.fix is None or id_ not in self.latest:
+            return False
+        for other in self.positions[position.partition, produced.record.key or b""]:
+            newer = self.produced[other]
+            fix = newer.fix or 0.0
+            if (fix, other.offset) > (produced.fix, position.offset) and id_ in newer.due:
+                return True
+        return False
 
     def is_added(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether *position* is of a type that was added and that no owner has taken up yet.
@@ -668,6 +703,10 @@ def now() -> float:
 def wants(subscription: Subscription, type_: str, project: str) -> bool:
     """Tell whether a subscription matches."""
     return subscription.project_id == project and any(
-        pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
+        pattern == type_
+        or (
+            type_ != POSITION
+            and (pattern == "*" or (pattern.endswith(".*") and type_.startswith(pattern[:-1])))
+        )
         for pattern in subscription.types
     )

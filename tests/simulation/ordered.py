@@ -14,7 +14,7 @@ from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.subscription import Ordered
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import Oracle, Produced
 from tests.support.processes import Process
 
 
@@ -91,7 +91,7 @@ class OrderOracle:
             if other.partition != position.partition or other.offset >= position.offset:
                 continue
             in_key = delivery.order in (BATCH_ORDER, _key_of(produced.record.key))
-            if id_ not in produced.due or not in_key:
+            if id_ not in produced.due or not in_key or self._is_folded(produced, id_):
                 continue
             left_out = (other, id_) in self.oracle.skipped | self.oracle.deleted
             left_out = left_out or self.oracle.is_added(other, id_)
@@ -99,6 +99,10 @@ class OrderOracle:
             if not dead and not self.oracle.heard.get((other, id_)) and subscription is not None:
                 found.append(other.offset)
         return found
+
+    def _is_folded(self, produced: Produced, id_: SubscriptionId) -> bool:
+        """Tell whether it goes by the time of its fix, and in no other order."""
+        return produced.fix is not None and id_ in self.oracle.latest
 
     def _key(self, delivery: Delivery) -> Key | None:
         subscription = self.oracle.database.tables.subscriptions.get(delivery.subscription_id)

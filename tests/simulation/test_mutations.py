@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from services.deliver.conflate import Conflation, Fix, Over
 from services.deliver.outbox import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane
+from services.dispatch.latest import Latest
 from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
@@ -213,6 +215,61 @@ def who_was_replaced_goes_on_sending(_: Callable[..., Any]) -> Callable[..., Any
     return lambda self, now: False  # noqa: ARG005
 
 
+def the_older_position_is_kept(right: Callable[..., Any]) -> Callable[..., Any]:
+    def add(self: Conflation, key: str, fix: Fix, delivery: Delivery, *, now: float) -> Over:
+        vehicle = self._vehicles.get(key)
+        if vehicle is not None and vehicle.waiting is not None:
+            return Over(delivery)
+        found: Over = right(self, key, fix, delivery, now=now)
+        return found
+
+    return add
+
+
+def the_latest_is_by_offset(right: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, key, fix, delivery, *, now: right(
+        self, key, Fix(fix.offset, fix.offset), delivery, now=now
+    )
+
+
+def what_waits_is_settled(right: Callable[..., Any]) -> Callable[..., Any]:
+    def hand_out(self: Latest, line: Any) -> None:  # noqa: ANN401 - private
+        right(self, line)
+        for vehicle in line.vehicles._vehicles.values():
+            if vehicle.waiting is not None:
+                self._settle(line.owned, vehicle.waiting)
+
+    return hand_out
+
+
+def what_is_superseded_stays_open(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, owned, delivery: None  # noqa: ARG005
+
+
+def what_waits_is_dropped_when_its_lane_goes_on(right: Callable[..., Any]) -> Callable[..., Any]:
+    def add(self: Conflation, key: str, fix: Fix, delivery: Delivery, *, now: float) -> Over:
+        found: Over = right(self, key, fix, delivery, now=now)
+        if fix.offset % 5 == 0:
+            self.start_over({}, again=False)
+        return found
+
+    return add
+
+
+def a_vehicle_has_several_out(right: Callable[..., Any]) -> Callable[..., Any]:
+    def hand_out(self: Conflation, now: float, *, early: bool = False) -> Delivery | None:
+        found: Delivery | None = right(self, now, early=early)
+        for vehicle in self._vehicles.values():
+            vehicle.out = vehicle.sent_at = None
+        return found
+
+    return hand_out
+
+
+def the_row_of_what_is_superseded_stays(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, delivery: self._held.pop(delivery.pair, None)
+
+
 BUGS = [
     Bug(Tracker, "progress", committed_is_the_highest_read),
     Bug(Tracker, "progress", a_hole_is_forgotten),
@@ -246,6 +303,13 @@ BUGS = [
     ),
     Bug(start, "floor", a_store_that_went_back_is_trusted, faults=(Fault.RESTORE,)),
     Bug(Outboxes, "_is_replaced", who_was_replaced_goes_on_sending, faults=(Fault.NAP,)),
+    Bug(Conflation, "add", the_older_position_is_kept),
+    Bug(Conflation, "add", the_latest_is_by_offset),
+    Bug(Latest, "_hand_out", what_waits_is_settled),
+    Bug(Latest, "_settle", what_is_superseded_stays_open),
+    Bug(Conflation, "add", what_waits_is_dropped_when_its_lane_goes_on),
+    Bug(Conflation, "next", a_vehicle_has_several_out),
+    Bug(Parking, "supersede", the_row_of_what_is_superseded_stays),
     Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go, seed=100),
 ]
 

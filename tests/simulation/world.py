@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import count
 
 import orjson
@@ -35,7 +36,8 @@ from services.kernel.subscription import (
     Subscription,
 )
 from services.record.buffer import Attempts, Bounds
-from tests.simulation.oracle import Oracle, Produced, Trouble, wants
+from tests.simulation.latest import LatestOracle
+from tests.simulation.oracle import POSITION, Oracle, Produced, Trouble, wants
 from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
@@ -65,7 +67,11 @@ PROJECTS = ("5e208446c97efa37d4830b01", "5e208446c97efa37d4830b02")
 TYPES = ("plan.created", "route.started", "stop.arrived")
 PATTERNS = (("*",), ("*",), ("plan.created",), ("plan.*", "stop.arrived"), ("route.*",))
 BATCH = Grouping(Mode.BATCH, max_events=4, max_wait_ms=200, max_bytes=1_024)
+POSITIONS = ((POSITION,), (POSITION, "*"), (POSITION, "stop.arrived"))
+LATE_SECONDS = 3.0
 STORE_SECONDS = 2.0
+FLEETS = 0.2
+"""In so many stories there are positions."""
 FINISH_SECONDS = 240.0
 QUIET_SECONDS = 4.0
 
@@ -95,6 +101,10 @@ class World:
         self._delays = random.Random(f"{scenario.seed}/delays")
         self.oracle = Oracle(note=self.note)
         self.order = OrderOracle(self.oracle, now=self.clock.monotonic)
+        self.latest = LatestOracle(self.oracle)
+        # A chance of its own: without positions a story is the same as if there were none in any.
+        self._fleet = random.Random(f"{scenario.seed}/fleet")
+        self.has_fleet = self._fleet.random() < FLEETS
         self.kafka = self.oracle.kafka = FakeKafka(
             {EVENTS: scenario.partitions, MASTER: 1, QUARANTINE: 1, OPS_TOPIC: 1, ATTEMPTS: 1},
             session_timeout=scenario.session_timeout,
@@ -212,7 +222,7 @@ class World:
             trouble=FakeTrouble(self.database, seconds=STORE_SECONDS),
             operations=store,
             counts=FakeMatchCounts(self.database, seconds=STORE_SECONDS),
-            sender=_Watched(sender, self.oracle, self.order, process),
+            sender=_Watched(sender, self, process),
             clock=self.clock,
             attempts=attempts,
             chance=random.Random(f"{scenario.seed}/{process.name}/chance").random,
@@ -263,6 +273,7 @@ class World:
             begins_ms=int(EPOCH.timestamp() * 1000),
             version=1,
         )
+        subscription = self._of_fleet(subscription)
         starts = self._starts(
             subscription.id,
             StartKind.NEW,
@@ -276,6 +287,30 @@ class World:
             self.oracle.hopeless.add(subscription.id)
         self.note(f"SUBSCRIBE {subscription} {manner}")
         return subscription.id
+
+    def _of_fleet(self, subscription: Subscription) -> Subscription:
+        """Have some want positions, most of them the latest alone."""
+        if not self.has_fleet or self._fleet.random() < 0.4:
+            return subscription
+        types = self._fleet.choice(POSITIONS)
+        if self._fleet.random() < 0.2:
+            return replace(subscription, types=types)
+        self.oracle.latest.add(subscription.id)
+        every = self.latest.every[subscription.id] = self._fleet.choice([0.3, 1.0, 2.0])
+        grouping = Grouping(Mode.LATEST, every_seconds=every)
+        return replace(subscription, types=types, delivery=grouping, ordered=Ordered.NONE)
+
+    def regroup(self, id_: SubscriptionId) -> None:
+        """Change how often positions come, or whether the latest alone does, as an owner may."""
+        types = self.database.tables.subscriptions[id_].types
+        if not self.has_fleet or POSITION not in types or self._fleet.random() < 0.5:
+            return
+        every = self._fleet.choice([0.3, 1.0, 3.0])
+        grouping = self._fleet.choice([EACH, BATCH, Grouping(Mode.LATEST, every_seconds=every)])
+        orders = [Ordered.NONE] if grouping.mode is Mode.LATEST else list(Ordered)
+        self.oracle.latest.add(id_)
+        self.latest.every.pop(id_, None)
+        self.change(id_, delivery=grouping, ordered=self._fleet.choice(orders))
 
     def change(self, id_: SubscriptionId, **fields: object) -> None:
         """Change a subscription, as its owner does."""
@@ -299,7 +334,8 @@ class World:
     def widen(self, id_: SubscriptionId) -> None:
         """Add all types to a subscription, as its owner does."""
         starts = self._starts(id_, StartKind.TYPES, lambda log: log.end)
-        self._begin_anew(id_, starts, types=("*",))
+        streams = POSITION in self.database.tables.subscriptions[id_].types
+        self._begin_anew(id_, starts, types=("*", POSITION) if streams else ("*",))
         for _ in range(self.chance.randrange(8)):
             self.produce()  # before a worker hears of it
 
@@ -377,6 +413,48 @@ class World:
                 due=due,
                 project=project,
                 quarantined=value is not None and not is_event,
+            )
+        )
+
+    def report(self) -> None:
+        """Write positions to the log, now and then, some of them late."""
+        while self.has_fleet and self._fleet.random() < 0.6:
+            self._report()
+
+    def _report(self) -> None:
+        number, project = next(self._numbers), self._fleet.choice(PROJECTS)
+        late = self._fleet.choice([0.0, 0.0, self._fleet.uniform(0, LATE_SECONDS)])
+        taken, written_ms = self.clock.time() - late, int(self.clock.time() * 1000)
+        token, id_ = f"t{number}", f"{number:024x}"
+        body = {
+            "type": POSITION,
+            "id": id_,
+            "created_at": datetime.fromtimestamp(taken, tz=UTC).isoformat(),
+            "project_id": project,
+            "data": {"token": token},
+        }
+        vehicle = self._fleet.randrange(3)
+        partition = Partition(EVENTS, vehicle % self.scenario.partitions)
+        position = self.kafka.append(
+            partition,
+            orjson.dumps(body),
+            key=f"{project}:{vehicle}".encode(),
+            headers=[("token", token.encode())],
+            timestamp_ms=written_ms,
+        )
+        fix = min(round(taken, 6), written_ms / 1000)
+        due = tuple(self._due(POSITION, project))
+        self.note(f"REPORT {position} of {fix:.3f} {token} due to {due}")
+        self.oracle.produce(
+            Produced(
+                token=token,
+                record=self.kafka.logs[partition].records[-1],
+                type=POSITION,
+                webhook_id=id_,
+                due=due,
+                project=project,
+                quarantined=False,
+                fix=fix,
             )
         )
 
@@ -489,12 +567,11 @@ class World:
 class _Watched:
     """A sender under the eyes of the oracle."""
 
-    def __init__(
-        self, sender: Sender, oracle: Oracle, order: OrderOracle, process: Process
-    ) -> None:
+    def __init__(self, sender: Sender, world: World, process: Process) -> None:
         self._sender = sender
-        self._order = order
-        self._oracle = oracle
+        self._order = world.order
+        self._latest = world.latest
+        self._oracle = world.oracle
         self._process = process
 
     async def deliver(
@@ -505,8 +582,10 @@ class _Watched:
         began = loop.time()
         self._oracle.flies(self._process, delivery, began)
         self._order.flies(self._process, delivery)
+        self._latest.flies(self._process, delivery, began)
         attempt = await self._sender.deliver(delivery, subscription, waited=waited)
         self._order.lands(self._process, delivery)
+        self._latest.lands(self._process, delivery, attempt)
         self._oracle.lands(self._process, delivery, attempt, began=began, now=loop.time())
         return attempt
 

@@ -32,6 +32,7 @@ ROWS = "rows"
 DELIVERIES = (
     ("each", "One for each event"),
     ("batch", "Batches: up to 100 events within a second"),
+    ("latest", "Positions: the latest of each vehicle, every 30 seconds"),
 )
 
 

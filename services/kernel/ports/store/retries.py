@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from services.kernel.attempt import Attempt
-from services.kernel.delivery import Delivery
+from services.kernel.delivery import Delivery, Settlement
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 
@@ -68,9 +68,10 @@ class Park(NamedTuple):
 
 
 class Remove(NamedTuple):
-    """Delete the retry row of a delivery: it was acknowledged."""
+    """Delete the retry row of a delivery: it was acknowledged, or superseded."""
 
     delivery: Delivery
+    how: Settlement = Settlement.ACKNOWLEDGED
 
 
 class Bury(NamedTuple):

@@ -1,0 +1,290 @@
+"""The latest position of each vehicle: what a lane has read waits here for its time, and is replaced.
+
+What is replaced is settled at once, as *superseded*, in the lane. That is safe since what took its
+place is open in the same lane: it ends as that one ends, and whoever takes the partition over reads
+from the lane's cursor, which is at or below what is open, whichever of the two has the lower offset.
+Where it has a retry row already, the row is deleted. So a receiver that can't keep up gets fewer and
+fresher positions, and no backlog.
+
+As much is handed to the outbox as can be sent about now: what is in line there can't be replaced. While
+a lane reads what is far behind, nothing goes out: newer ones are on their way.
+
+What is known of vehicles is of this process and this spell of owning the partition. Who takes over may
+send an older position once more after a newer one: one that was in flight, or had a row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from services import catalogue
+from services.deliver.conflate import Conflation, Fix
+from services.deliver.outbox import Outboxes
+from services.dispatch.lane import Lane
+from services.dispatch.owned import Owned, OwnedPartitions
+from services.dispatch.parking import Parking
+from services.kernel.attempt import Attempt
+from services.kernel.clock import Clock
+from services.kernel.delivery import Delivery, Settlement
+from services.kernel.event import Event, Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.subscription import Mode, Status, Subscription
+from services.match.order_key import is_folded
+from services.observe import metrics
+
+LOOK_SECONDS = 0.1
+"""A position is late by so much at most."""
+LOOKS_SHARE = 20
+"""Where very many wait, to look at them takes a twentieth of the loop."""
+FAR_BEHIND = 1_000
+"""Offsets: what one or two fetches bring."""
+SWEEP_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class _Line:
+    """The vehicles of one lane."""
+
+    owned: Owned
+    lane: Lane
+    generation: int
+    begun: int
+    """How often its subscription had begun anew."""
+    vehicles: Conflation
+    behind_since: float | None = None
+    """Since when it has been far behind, monotonic."""
+
+
+class Latest:
+    """What waits for its time, of all lanes of a worker."""
+
+    def __init__(
+        self,
+        *,
+        partitions: OwnedPartitions,
+        outboxes: Outboxes,
+        parking: Parking,
+        known: Callable[[SubscriptionId], Subscription | None],
+        clock: Clock,
+    ) -> None:
+        self._partitions = partitions
+        self._outboxes = outboxes
+        self._parking = parking
+        self._known = known
+        self._clock = clock
+        self._lines: dict[tuple[Partition, SubscriptionId], _Line] = {}
+        self._waiting: dict[tuple[Partition, SubscriptionId], _Line] = {}
+        """Those of which something waits."""
+
+    # What lanes read. Nothing here awaits.
+
+    def add(
+        self, owned: Owned, lane: Lane, event: Event, delivery: Delivery, subscription: Subscription
+    ) -> None:
+        """Send an event that *lane* has read, at its time if it is one that newer ones replace."""
+        if not is_folded(event, subscription):
+            self._outboxes.deliver(delivery, subscription)
+            return
+        line = self._line(owned, lane, subscription)
+        now = self._clock.monotonic()
+        over = line.vehicles.add(event.key or "", _fix(event), delivery, now=now)
+        if over.waiting is not None:
+            self._settle(owned, over.waiting)
+        if over.parked is not None:
+            self._parking.supersede(over.parked)
+        if len(line.vehicles):
+            self._waiting[owned.partition, subscription.id] = line
+            self._hand_out(line)
+
+    # What became of requests.
+
+    def landed(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Take in that a request has ended, before it is decided what follows."""
+        line = self._line_of(delivery)
+        if line is not None:
+            began = self._clock.monotonic() - attempt.seconds
+            line.vehicles.landed(delivery.key or "", delivery.position.offset, began=began)
+
+    def go_on(self, delivery: Delivery) -> None:
+        """Hand out what there is room for, now that a request has ended and all is decided."""
+        line = self._line_of(delivery)
+        if line is not None and len(line.vehicles):
+            self._hand_out(line)
+
+    def is_overtaken(self, delivery: Delivery) -> bool:
+        """Tell whether what failed is to be superseded: a later position of its vehicle waits."""
+        line = self._line_of(delivery)
+        return line is not None and line.vehicles.is_overtaken(
+            delivery.key or "", delivery.position.offset
+        )
+
+    def supersede(self, owned: Owned, delivery: Delivery) -> None:
+        """Settle what failed and is overtaken."""
+        line = self._line_of(delivery)
+        if line is not None:
+            line.vehicles.fold(delivery.key or "", delivery)
+        if self._parking.holds(delivery):
+            self._parking.supersede(delivery)
+        else:
+            self._settle(owned, delivery)
+
+    def again(self, delivery: Delivery) -> bool:
+        """Let a probe that failed wait for its turn; False: it isn't known here, send it yourself."""
+        line = self._line_of(delivery)
+        if line is None:
+            return False
+        now = self._clock.monotonic()
+        waits = line.vehicles.again(delivery.key or "", delivery, now=now)
+        if waits:
+            self._waiting[delivery.position.partition, delivery.subscription_id] = line
+        return waits
+
+    def parked(self, delivery: Delivery) -> None:
+        """Note that what failed becomes a row."""
+        line = self._line_of(delivery)
+        if line is not None:
+            line.vehicles.park(delivery.key or "", delivery)
+
+    def fetch(self, delivery: Delivery, subscription: Subscription) -> Delivery | None:
+        """Return what comes back from its row as it is to be sent; None: not now, if ever."""
+        if subscription.delivery.mode is not Mode.LATEST or not _is_replaced(delivery):
+            return delivery
+        owned = self._partitions.current(delivery.position.partition)
+        lane = None if owned is None else owned.lanes.get(subscription.id)
+        if owned is None or lane is None:
+            return delivery
+        line = self._line(owned, lane, subscription)
+        return line.vehicles.fetch(delivery.key or "", delivery, now=self._clock.monotonic())
+
+    # What time brings.
+
+    async def run(self) -> None:
+        """Hand out what becomes due, until cancelled."""
+        sweep_at, spent = self._clock.monotonic() + SWEEP_SECONDS, 0.0
+        while True:
+            await self._clock.sleep(max(LOOK_SECONDS, spent * LOOKS_SHARE))
+            began = self._clock.monotonic()
+            for line in list(self._waiting.values()):
+                self._hand_out(line)
+            if began >= sweep_at:
+                sweep_at = began + SWEEP_SECONDS
+                self._lines = {key: x for key, x in self._lines.items() if self._stands(x)}
+            spent = self._clock.monotonic() - began
+
+    # Inside.
+
+    def _hand_out(self, line: _Line) -> None:
+        id_ = line.lane.subscription_id
+        subscription = self._known(id_)
+        stands = self._stands(line) and line.generation == line.lane.generation
+        if subscription is None or not stands or not len(line.vehicles):
+            self._waiting.pop((line.owned.partition, id_), None)  # it is read again, or by another
+            return
+        if subscription.status is not Status.ACTIVE or not self._outboxes.has_room(id_):
+            return
+        now = self._clock.monotonic()
+        line.vehicles.change(_every(subscription))
+        if self._is_far_behind(line, now):
+            return
+        early = self._wants_probe(id_)
+        while self._outboxes.has_room(id_):
+            delivery = line.vehicles.next(now, early=early)
+            if delivery is None:
+                break
+            early = False
+            self._outboxes.deliver(delivery, subscription)
+
+    def _wants_probe(self, id_: SubscriptionId) -> bool:
+        """Tell whether a breaker has nothing to try: how often it does is up to it."""
+        if not self._outboxes.is_probing(id_):
+            return False
+        condition = self._outboxes.condition(id_)
+        return condition is not None and condition.queued + condition.in_flight == 0
+
+    def _is_far_behind(self, line: _Line, now: float) -> bool:
+        """Tell whether later positions than those that wait are being read, for a while at most."""
+        scan = line.lane.scan
+        if scan is None or line.owned.tracker.read_pos - scan.position < FAR_BEHIND:
+            line.behind_since = None
+            return False
+        if line.behind_since is None:
+            line.behind_since = now
+        return now - line.behind_since < line.vehicles.every
+
+    def _line(self, owned: Owned, lane: Lane, subscription: Subscription) -> _Line:
+        key = owned.partition, subscription.id
+        line = self._lines.get(key)
+        if line is None or line.owned is not owned or line.lane is not lane:
+            line = self._lines[key] = _Line(
+                owned, lane, lane.generation, subscription.epoch, Conflation(_every(subscription))
+            )
+            line.vehicles.start_over(self._flying(line), again=False)
+        return self._as_read(line, subscription.epoch)
+
+    def _as_read(self, line: _Line, begun: int) -> _Line:
+        """Return *line* as its lane is by now: what waited for one that starts over is read again."""
+        if line.generation != line.lane.generation:
+            line.vehicles.start_over(self._flying(line), again=line.begun != begun)
+            line.generation, line.begun = line.lane.generation, begun
+        return line
+
+    def _flying(self, line: _Line) -> dict[str, int]:
+        flying = self._outboxes.in_flight_of(line.lane.subscription_id, line.owned.partition)
+        return {
+            delivery.key or "": delivery.position.offset
+            for delivery in flying
+            if _is_replaced(delivery) and delivery.epoch == line.owned.epoch
+        }
+
+    def _line_of(self, delivery: Delivery) -> _Line | None:
+        if not self._lines or not _is_replaced(delivery):
+            return None
+        line = self._lines.get((delivery.position.partition, delivery.subscription_id))
+        subscription = self._known(delivery.subscription_id)
+        if line is None or subscription is None or line.owned.epoch != delivery.epoch:
+            return None
+        return self._as_read(line, subscription.epoch)
+
+    def _stands(self, line: _Line) -> bool:
+        """Tell whether its lane is still there."""
+        owned, lane = line.owned, line.lane
+        return (
+            self._partitions.is_held(owned)
+            and owned.active
+            and owned.lanes.get(lane.subscription_id) is lane
+        )
+
+    def _settle(self, owned: Owned, delivery: Delivery) -> None:
+        if owned.settle_all(delivery):
+            metrics.SETTLED.counts[Settlement.SUPERSEDED] += 1
+
+
+def _is_replaced(delivery: Delivery) -> bool:
+    """Tell whether *delivery* is a position of the live way: what a person asks for is sent each."""
+    return (
+        delivery.key is not None
+        and delivery.order is None  # it is from before, when its subscription was ordered
+        and delivery.resend is None
+        and not delivery.is_beside
+        and not delivery.is_batch
+        and catalogue.is_stream(catalogue.canonical(delivery.type))
+    )
+
+
+def _every(subscription: Subscription) -> float:
+    return subscription.delivery.every_seconds or 0.0
+
+
+def _fix(event: Event) -> Fix:
+    """Return when a position was taken: before it was written, whatever the phone's clock says.
+
+    One from the future would take the place of all that follow for as long.
+    """
+    written = event.timestamp_ms / 1000
+    try:
+        moment = datetime.fromisoformat(event.created_at)
+    except ValueError:
+        return Fix(written, event.position.offset)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Fix(min(moment.timestamp(), written), event.position.offset)

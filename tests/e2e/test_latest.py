@@ -1,0 +1,99 @@
+"""The latest position of each vehicle: few requests, the newest there is, and all that is no position."""
+
+import orjson
+import pytest
+
+from tests.support.cluster import Cluster, Put, Receiver, Seen, keep_history
+from tests.support.drives import a_position
+from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.timeout(90)
+
+VEHICLES = [f"{n:024x}" for n in range(3)]
+POSITIONS = 50
+PLANS = {"plan-0", "plan-1", "plan-2"}
+
+
+def a_report(cluster: Cluster, vehicle: str, number: int) -> Put:
+    """Return a position of *vehicle*, five seconds after the one before."""
+    body = a_position(number, 41.39, 2.16, vehicle=vehicle)
+    body |= {"id": f"{vehicle}-{number}", "project_id": cluster.project}
+    return Put(orjson.dumps(body), key=vehicle.encode())
+
+
+def a_plan(cluster: Cluster, id_: str) -> Put:
+    body = {
+        "id": id_,
+        "type": "plan.created",
+        "created_at": "2026-03-17T09:40:51.000Z",
+        "project_id": cluster.project,
+        "data": {},
+    }
+    return Put(orjson.dumps(body), key=b"plan")
+
+
+def number_of(seen: Seen) -> int:
+    return int(seen.id.partition("-")[2])
+
+
+async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_until_it_wants_each(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    await keep_history(cluster)
+
+    def of(vehicle: str) -> list[Seen]:
+        return [seen for seen in receiver.seen if seen.id.startswith(vehicle)]
+
+    def fails_at_first(seen: Seen) -> int:
+        vehicle = seen.id.partition("-")[0]
+        return 500 if vehicle in VEHICLES and of(vehicle)[0] is seen else 200
+
+    receiver.answers["/one"] = fails_at_first
+    receiver.delays["/one"] = 0.9  # newer ones have come by then
+    id_ = await cluster.subscribe(
+        f"{receiver.url}/one",
+        types=["vehicle.position", "plan.created"],
+        delivery={"mode": "latest", "every_seconds": 1},
+    )
+    await cluster.start()
+    await cluster.start("r0", role="record")
+    await cluster.put(*(a_report(cluster, each, 0) for each in VEHICLES))
+    await eventually(lambda: all(of(each) for each in VEHICLES), within=30)
+    puts = [a_report(cluster, each, n) for n in range(1, POSITIONS) for each in VEHICLES]
+    for n, id_of_plan in enumerate(sorted(PLANS)):
+        puts.insert(40 * (n + 1), a_plan(cluster, id_of_plan))
+    await cluster.put(*puts)
+
+    def newest_came() -> bool:
+        return all(of(each) and number_of(of(each)[-1]) == POSITIONS - 1 for each in VEHICLES)
+
+    await eventually(newest_came, within=30)
+    assert {seen.id for seen in receiver.seen if seen.id in PLANS} == PLANS
+    for each in VEHICLES:
+        requests, acknowledged = of(each), of(each)[1:]
+        assert len(requests) < POSITIONS / 5
+        assert sorted(requests, key=number_of) == requests
+        stood_for = [1 + int(seen.headers.get("planner-conflated", 0)) for seen in acknowledged]
+        assert sum(stood_for) == POSITIONS
+
+    async def superseded() -> set[str]:
+        found = await cluster.call("GET", "/v1/deliveries?state=superseded")
+        return {delivery["event_id"] for delivery in found["data"]}
+
+    async def is_known() -> bool:
+        return await superseded() == {of(each)[0].id for each in VEHICLES}
+
+    await eventually(is_known, within=30)
+    assert (await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog"))["state"] == "attached"
+
+    receiver.delays.clear()
+    await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"delivery": {"mode": "each"}})
+
+    async def is_fed_live() -> bool:
+        return await cluster.fetch("select from lanes where subscription_id = $1", id_) == []
+
+    await eventually(is_fed_live, within=30)
+    more = range(POSITIONS, POSITIONS + 5)
+    await cluster.put(*(a_report(cluster, VEHICLES[0], n) for n in more))
+    expected = {f"{VEHICLES[0]}-{n}" for n in more}
+    await eventually(lambda: expected <= set(receiver.ids()), within=30)
