@@ -311,6 +311,7 @@ async def test_a_parked_delivery_comes_back_as_it_was_when_it_is_due(store: Stor
     delivery = a_delivery(
         id_,
         offset=7,
+        body=b'{"label":"pla\xc3\xa7a"}',
         number=3,
         replay="5e208446c97efa37d4830b77",
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -499,6 +500,15 @@ async def test_what_is_in_the_process_already_or_busy_there_is_not_due(store: St
     )
     found = await store.due({EVENTS: 1}, skip=[held], busy=[busy])
     assert {row.pair for row in found} == {free.pair, same_offset.pair}
+
+
+async def test_rows_of_a_busy_subscription_do_not_crowd_out_those_of_others(store: Store) -> None:
+    busy, other = await store.subscribe(), await store.subscribe()
+    await store.assigned()
+    await store.retries.write([Park(a_delivery(busy, offset=n), NOW, None) for n in range(5)])
+    waits = a_delivery(other, offset=9)
+    await store.retries.write([Park(waits, after(1), None)])
+    assert await store.due({EVENTS: 1}, now=after(1), limit=2, busy=[busy]) == [waits]
 
 
 async def test_only_rows_of_owned_partitions_are_due(store: Store) -> None:
