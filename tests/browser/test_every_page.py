@@ -65,3 +65,20 @@ async def test_a_page_says_so_where_nothing_is(owner: Visitor) -> None:
     assert await violations(owner) == []
     page = await owner.goto("/nothing/of/ours", status=404)
     assert await page.inner_text("h1") == "Not found"
+
+
+async def test_a_page_that_is_not_there_says_whose_it_may_be_and_leads_to_its_list(
+    owner: Visitor,
+) -> None:
+    page = await owner.goto("/deliveries/5e208446c97efa37d4830b99", status=404)
+    assert "another project than your key" in await page.inner_text("main")
+    await page.get_by_role("link", name="To the deliveries").click()
+    assert await page.inner_text("h1") == "Deliveries"
+    page = await owner.goto("/webhooks?status=gone", status=422)
+    assert "status" in await page.inner_text("main p:nth-of-type(2)"), "which fault it is"
+
+
+async def test_nothing_is_discarded_where_nothing_was_given_up(owner: Visitor, site: Site) -> None:
+    page = await owner.goto(f"/failed/discard?subscription={site.healthy}&outcome=http&status=404")
+    assert "Nothing to discard" in await page.inner_text("main")
+    assert await page.get_by_role("button", name="Discard").count() == 0

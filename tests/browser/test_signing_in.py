@@ -82,7 +82,7 @@ async def test_who_may_only_read_is_offered_no_change_and_told_who_can_help(
     )
     assert answer.status == 403
     text = await answer.text()
-    assert "this key lacks the scope" in text
+    assert "This key lacks the scope" in text
     assert "can make a key with more scopes" in text
 
 

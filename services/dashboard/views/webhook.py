@@ -231,7 +231,6 @@ def _settings(webhook: Mapping[str, Any], tag: str) -> dict[str, Any]:
         "version": tag,
         "shown": webhook_form.values_of(webhook),
         "choices": webhook_form.CHOICES,
-        "modes": webhook_form.modes_of(webhook),
         "fields": webhook_form.FIELDS,
     }
 

@@ -12,12 +12,16 @@ from services.match.filters import NotJsonError, load
 NUMBERS = ("rate_limit", "max_in_flight", "timeout_seconds")
 CHOSEN = ("profile", "ordered", "order_by", "on_exhausted")
 EXPANSIONS = ("stops", "routes")
-EACH, BATCH = "each", "batch"
-OF_BATCHES = ("max_events", "max_wait_ms")
-"""Numbers of `delivery` that only batches have."""
-MODES = ((EACH, "One for each event"), (BATCH, "Batches of events"))
+OF_MODE = {"batch": ("max_events", "max_wait_ms"), "latest": ("every_seconds",)}
+"""Numbers of `delivery` that one mode alone has."""
+OF_DELIVERY = ("delivery", *(name for names in OF_MODE.values() for name in names))
 
 CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "delivery": [
+        ("each", "One for each event"),
+        ("batch", "Batches of events"),
+        ("latest", "Of each vehicle its latest position, every so many seconds"),
+    ],
     "profile": [
         (Profile.PLANNER_2022, "planner-2022: the event as it is"),
         (Profile.PLANNER_V2, "planner-v2: five fields, a route is a driver"),
@@ -48,6 +52,7 @@ FIELDS = {
 } | {
     "/delivery/max_events": "f-max_events",
     "/delivery/max_wait_ms": "f-max_wait_ms",
+    "/delivery/every_seconds": "f-every_seconds",
     "/delivery": "f-delivery",
     "/client_certificate/key": "f-certificate_key",
     "/client_certificate": "f-certificate",
@@ -60,7 +65,7 @@ def values_of(webhook: Mapping[str, Any]) -> dict[str, str]:
     schedule, delivery = webhook["retry_schedule"], webhook["delivery"]
     return {
         "delivery": delivery["mode"],
-        **{name: str(delivery.get(name, "")) for name in OF_BATCHES},
+        **{name: f"{delivery[name]:g}" if name in delivery else "" for name in OF_DELIVERY[1:]},
         "description": webhook["description"],
         "url": webhook["url"],
         "types": "\n".join(webhook["types"]),
@@ -90,7 +95,7 @@ def body_of(
             found[name] = None if not text.strip() else [number(each) for each in lines(text)]
         elif name in NUMBERS:
             found[name] = number(text)
-        elif name in ("delivery", *OF_BATCHES):
+        elif name in OF_DELIVERY:
             found["delivery"] = _delivery(typed)
         else:
             found[name] = text
@@ -124,15 +129,8 @@ def certificate_of(typed: Mapping[str, str]) -> dict[str, Any]:
 
 def _delivery(typed: Mapping[str, str]) -> dict[str, Any]:
     """Return how events become requests; numbers that are left empty are the usual ones."""
-    mode = typed.get("delivery", EACH)
-    given = {name: number(typed.get(name, "")) for name in OF_BATCHES if mode == BATCH}
-    return {"mode": mode, **given}
-
-
-def modes_of(webhook: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """Return the modes to choose from: the webhook's own too, where this form knows no more of it."""
-    own = webhook["delivery"]["mode"]
-    return MODES if own in dict(MODES) else (*MODES, (own, own))
+    mode = typed.get("delivery", "")
+    return {"mode": mode, **{name: number(typed.get(name, "")) for name in OF_MODE.get(mode, ())}}
 
 
 def _headers(text: str) -> dict[str, str]:
