@@ -74,7 +74,12 @@ class Starts:
                 self._hold_anew(owned, before)
 
     def begun(self, owned: Owned) -> None:
-        """Hold back what matches those that were heard of while the partition was loading."""
+        """Hold back what matches those that were heard of while the partition was loading.
+
+        Promises that came with it become lanes at once: nothing is read for them before their row.
+        """
+        if any(lane.dirty for lane in owned.lanes.values()):
+            self._detaching.wake.set()
         for id_, lane in owned.lanes.items():
             if lane.awaits_start:
                 self._ask(id_)
