@@ -130,8 +130,11 @@ async def test_settings_keep_what_was_typed_and_show_the_apis_own_words(
     page = await owner.goto(f"/webhooks/{id_}/settings")
     await page.get_by_label("Event types").fill("plan.create")
     await page.get_by_label("Time limit").fill("99")
+    batch, every = page.get_by_label("Events in a batch"), page.get_by_label("Sent every")
+    assert [await batch.is_visible(), await every.is_visible()] == [False, False]
     await page.get_by_label("Requests", exact=True).select_option("batch")
-    await page.get_by_label("Events in a batch").fill("5000")
+    assert [await batch.is_visible(), await every.is_visible()] == [True, False]
+    await batch.fill("5000")
     await page.get_by_label("Filter").fill('{"data": }')
     await page.get_by_role("button", name="Save").click()
     await page.locator("#f-filter-wrong-1").wait_for()
@@ -143,7 +146,7 @@ async def test_settings_keep_what_was_typed_and_show_the_apis_own_words(
     assert await page.locator("#f-timeout_seconds-wrong-1").count() == 1
     assert await page.input_value("#f-timeout_seconds") == "99"
     await page.locator("#f-max_events-wrong-1").wait_for()
-    await page.get_by_label("Events in a batch").fill("50")
+    await batch.fill("50")
     await page.get_by_label("Event types").fill("plan.created\nplan.updated")
     await page.get_by_label("Time limit").fill("5")
     await page.get_by_label("Name").fill("Renamed")
