@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from services import catalogue
 from services.dashboard import words
 from services.dashboard.forms import Form
 from services.dashboard.views.webhooks import known_webhooks
@@ -55,7 +56,8 @@ async def one(visit: Visit) -> web.StreamResponse:
     sent = await visit.ask("GET /v1/deliveries", query={"event_id": event["id"], "limit": MOST})
     deliveries = {each["subscription_id"]: each for each in sent["data"]}
     webhooks = await known_webhooks(visit)
-    answers = [_answer(each, deliveries, webhooks) for each in matches["data"]]
+    is_stream = catalogue.is_stream(event["type"])
+    answers = [_answer(each, deliveries, webhooks, is_stream=is_stream) for each in matches["data"]]
     gone = deliveries.keys() - {each["subscription_id"] for each in matches["data"]}
     without = [each for each in answers if each["delivery"] is None]
     # Who chose the type and didn't get it comes first: that is what people look for.
@@ -79,7 +81,11 @@ def _answer(
     match: Mapping[str, Any],
     deliveries: Mapping[str, Mapping[str, Any]],
     webhooks: Mapping[str, Mapping[str, Any]],
+    *,
+    is_stream: bool,
 ) -> Mapping[str, Any]:
     id_ = match["subscription_id"]
     name = words.title(webhooks, id_) if id_ in webhooks else words.host(match["url"])
-    return {**match, "name": name, "delivery": deliveries.get(id_)}
+    mode = webhooks[id_]["delivery"]["mode"] if id_ in webhooks else "each"
+    folds = is_stream and mode == "latest"
+    return {**match, "name": name, "delivery": deliveries.get(id_), "folds": folds}

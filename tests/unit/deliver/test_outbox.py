@@ -446,3 +446,27 @@ def test_an_ordered_request_begins_only_while_its_partition_stays_ours_until_it_
     assert began[other.id] < 0.1
     assert 5 <= began[ordered.id] <= 5.5
     assert set(asked) == {6.0}, "its time limit is cut to what a session allows"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"), [({}, 4), ({"max_in_flight": 2}, 2), ({"rate_limit": 5.0}, 1)]
+)
+def test_there_is_room_for_what_can_be_sent_about_now(wanted: dict[str, float], taken: int) -> None:
+    bench, subscription = Bench(), a_subscription(**wanted)
+
+    async def main() -> None:
+        outboxes = Outboxes(
+            sender=bench,
+            on_attempt=lambda _, __: None,
+            clock=VirtualClock(),
+            chance=lambda: 0.0,
+            max_in_flight=64,
+            max_in_flight_per_subscription=64,
+        )
+        offset = 0
+        while outboxes.has_room(subscription.id):
+            outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+            offset += 1
+        assert offset == taken
+
+    run_virtually(main())
