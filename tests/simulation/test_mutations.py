@@ -280,7 +280,7 @@ BUGS = [
     Bug(Tracker, "known_to", attached_below_what_an_earlier_epoch_settled, seed=82),
     Bug(Lane, "owns", the_feed_feeds_below_attach_at),
     Bug(Lane, "row", the_cursor_passes_an_open_pair),
-    Bug(Flow, "_offer", a_placeholder_is_dropped, seed=4),
+    Bug(Flow, "_offer", a_placeholder_is_dropped, seed=128),
     Bug(Detaching, "_taken_back", what_flies_is_not_credited, seed=34),
     Bug(Lane, "happens", a_lane_is_attached_twice, seed=3),
     Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
