@@ -5,6 +5,7 @@ one that declares none is the customer's own, and exempt with everything below i
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -27,6 +28,8 @@ class Shape:
         """Of scalars: string, number, boolean, null."""
         self.is_open = False
         """Whether anything may stand below, or here."""
+        self.least, self.most = math.inf, -math.inf
+        """Of numbers; none is allowed before one is."""
         self._values: set[str] | None = set()
         self._properties: dict[str, list[Mapping[str, Any]]] = {}
         self._below: dict[str, Shape] = {}
@@ -97,6 +100,9 @@ class Shape:
         if type_ == "object":
             return True
         self.kinds.add("number" if type_ == "integer" else type_)
+        if type_ in ("number", "integer"):
+            self.least = min(self.least, node.get("minimum", -math.inf))
+            self.most = max(self.most, node.get("maximum", math.inf))
         if type_ == "string" and "enum" not in node and "const" not in node:
             self._values = None
         return False
@@ -113,7 +119,8 @@ def event_shape(type_: str) -> Shape:
     """Return what events of a type look like, envelope and `data`."""
     event = catalogue.schema()["$defs"]["Event"]
     data = catalogue.data_schemas().get(type_, {"type": "object"})
-    return Shape([{"type": "object", "properties": {**event["properties"], "data": data}}])
+    ours = {"type": {"type": "string", "const": type_}, "data": data}
+    return Shape([{"type": "object", "properties": {**event["properties"], **ours}}])
 
 
 @cache
@@ -125,7 +132,7 @@ def paths(type_: str) -> tuple[str, ...]:
 def nearest(path: Sequence[str], types: Sequence[str]) -> str | None:
     """Return the path that was probably meant: the same last name elsewhere, or a similar one."""
     by_name = _by_last_name(tuple(types))
-    name = path[-1]
+    name = path[-1].rpartition(".")[2]  # a key with dots is one key, and was meant as a path
     if name not in by_name:
         similar = difflib.get_close_matches(name, by_name, n=1, cutoff=0.6)
         if not similar:

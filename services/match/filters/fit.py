@@ -62,8 +62,11 @@ class Scope:
         if found:
             return Scope(found, path, self._root)
         near = nearest(path, list(self._root._shapes))  # noqa: SLF001 - of its own kind
-        hint = f': did you mean "{near}"?' if near else ""
         dotted = ".".join(path)
+        if near == dotted:
+            hint = f": a dot is part of a name, write {_nested(name)}"
+        else:
+            hint = f': did you mean "{near}"?' if near else ""
         report.fault("unknown_field", f"no selected type has a field {dotted!r}{hint}", pointer)
         return None
 
@@ -134,9 +137,7 @@ def _first_impossible(row: Row, shape: Shape) -> Leaf | None:
             if inner is None:
                 if Exists(expected=False) not in below.matchers:
                     return below
-            elif not inner.is_open and all(
-                _mismatch(matcher, [inner], "") for matcher in below.matchers
-            ):
+            elif not inner.is_open and all(_is_never(matcher, inner) for matcher in below.matchers):
                 return below
         elif inner is None:
             absent = [
@@ -149,6 +150,26 @@ def _first_impossible(row: Row, shape: Shape) -> Leaf | None:
             if found is not None:
                 return found
     return None
+
+
+def _is_never(matcher: Matcher, shape: Shape) -> bool:
+    """Tell whether *matcher* holds for nothing that may stand there as its schema is today.
+
+    A range or a list of values may grow, which makes less than a mismatch of these.
+    """
+    if isinstance(matcher, Number):
+        matcher = Range(matcher.value, True, matcher.value, True)  # noqa: FBT003 - both included
+    if isinstance(matcher, Range) and "number" in shape.kinds:
+        is_below = matcher.high < shape.least or (
+            matcher.high == shape.least and not matcher.high_included
+        )
+        is_above = matcher.low > shape.most or (
+            matcher.low == shape.most and not matcher.low_included
+        )
+        return is_below or is_above
+    if isinstance(matcher, Other) and shape.kinds == {"string"} and shape.values:
+        return not any(map(scalar_test(matcher), shape.values))
+    return _mismatch(matcher, [shape], "") is not None
 
 
 def _mismatch(matcher: Matcher, shapes: Sequence[Shape], dotted: str) -> str | None:  # noqa: PLR0911 - one case each
@@ -195,6 +216,11 @@ def _wrong_kind(dotted: str, kinds: set[str], asked: str, matcher: Matcher) -> s
     elif isinstance(matcher, Number) and kinds == {"string"}:
         hint = f': write "{matcher.value:g}"'
     return f"{dotted} is {is_}, never {asked}{hint}"
+
+
+def _nested(name: str) -> str:
+    first, *rest = name.split(".")
+    return f'{{"{first}": {_nested(".".join(rest))}}}' if rest else f'{{"{first}": […]}}'
 
 
 def _is_number(text: str) -> bool:

@@ -106,6 +106,11 @@ def message(rule: object, *types: str) -> str:
         ({"a": [{"wildcard": "\\x"}]}, [], "only \\* and \\\\ may be escaped"),
         (polygon([[2, 41], [3, 141], [3, 42], [2, 41]]), [], "are the two swapped?"),
         ({"data": {"speed": [5]}}, ["vehicle.position"], 'did you mean "data.position.speed"?'),
+        ({"data.position.speed": [5]}, ["vehicle.position"],
+         'write {"data": {"position": {"speed": […]}}}'),
+        ({"data": {"position.sped": [5]}}, ["vehicle.position"],
+         'did you mean "data.position.speed"?'),
+        ({"type": ["stop.created"]}, ["vehicle.position"], 'never "stop.created"'),
         ({"data": {"position": {"speed": ["90"]}}}, ["vehicle.position"], "write 90"),
         ({"data": {"report": {"tasks": {"status": ["cancelled"]}}}}, ["stop.report"],
          'did you mean "canceled"?'),
@@ -127,6 +132,48 @@ def test_what_only_some_of_the_types_have_is_a_warning() -> None:
         ("never_true", "/filter/data/report/type")
     ]
     assert "stop.created" in found.warnings[0].message
+
+
+@pytest.mark.parametrize(
+    ("rule", "type_"),
+    [
+        ({"data": {"position": {"lat": [{"numeric": [">", 90]}]}}}, "vehicle.position"),
+        ({"data": {"position": {"battery": [{"numeric": ["<", 0]}, 101]}}}, "vehicle.position"),
+        ({"data": {"status": [{"anything-but": ["planning", "in_progress", "finished"]}]}},
+         "plan.created"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_schema_of_today_rules_out_is_a_warning(rule: Json, type_: str) -> None:
+    found = check(rule, types=[type_], geofences=[])
+    assert not found.faults
+    (odd,) = found.warnings
+    assert odd.code == "never_true"
+    assert "never true for any selected type" in odd.message
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"data": {"position": {"lat": [{"numeric": [">=", 90]}]}}},
+        {"data": {"position": {"battery": [{"numeric": ["<", 0]}, 100]}}},
+        {"data": {"position": {"speed": [{"numeric": ["<", -1000]}]}}},
+        {"data": {"position": {"source": [{"anything-but": ["api", "device"]}]}}},
+        {"type": ["vehicle.position"]},
+    ],
+    ids=str,
+)
+def test_what_can_be_is_no_warning(rule: Json) -> None:
+    found = check(rule, types=["vehicle.position"], geofences=[])
+    assert (found.faults, found.warnings) == ([], [])
+
+
+def test_a_type_in_the_filter_is_one_of_those_beside_it() -> None:
+    found = check({"type": ["stop.created"]}, types=["stop.created", "stop.moved"], geofences=[])
+    assert not found.faults
+    assert [odd.message for odd in found.warnings] == [
+        "never true for stop.moved: type can't be so there"
+    ]
 
 
 def test_custom_fields_are_anybodys() -> None:
