@@ -5,6 +5,7 @@
     call           a request as handlers see it, an answer as they give it; encode, JSON out
     once           what is asked under an `Idempotency-Key` is done once
     edge           what every answer carries, and how long a caller may take
+    unreadable     what isn't HTTP is refused as all else is
     problems       what went wrong, as RFC 9457 problem+json
 
     projects, audit, portal, egress       `/v1`, a class of handlers for each noun: tenants,

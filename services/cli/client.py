@@ -30,9 +30,10 @@ class RefusedError(WebhooksError):
         detail = problem.get("detail")
         super().__init__(f"{title} ({status})" + (f": {detail}" if detail else ""))
         self.status = status
+        self.errors: list[Json] = problem.get("errors", [])
         self.faults = [
             f"{fault.get('pointer') or fault.get('parameter') or '/'}: {fault.get('message', '')}"
-            for fault in problem.get("errors", ())
+            for fault in self.errors
         ]
 
 

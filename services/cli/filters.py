@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import orjson
 import typer
 
+from services.cli.client import Api, RefusedError
 from services.cli.command import AnswerIsNoError, UsageError, command
 from services.cli.console import Console
 from services.cli.places import Place, nearest, places
@@ -47,6 +48,11 @@ class Written(NamedTuple):
         if not self.whole:
             pointer = pointer.removeprefix("/filter") if pointer.startswith("/filter") else ""
         return nearest(self.places, pointer)
+
+    def holds(self, fault: Json) -> bool:
+        """Tell whether what a fault is about stands in the file."""
+        inside = ("/filter", "/types") if self.whole else "/filter"
+        return str(fault.get("pointer") or "").startswith(inside)
 
     def line(self, fault: Json) -> str:
         """Return what is said of a place in the file, as compilers do."""
@@ -115,7 +121,7 @@ async def explain(
     _loaded(console, event, raw)
     written = read(console, file, types, project_id=project, more=b', "event": ' + raw)
     async with console.api() as api:
-        found = await api.call("POST", "/v1/filters/explain", written.body)
+        found = await _ask(api, "/v1/filters/explain", written)
     if console.as_json:
         console.record(found)
     elif found["match"]:
@@ -146,7 +152,7 @@ async def dry_run(
     more = b", " + orjson.dumps(asked)[1:-1]
     written = read(console, file, types, project_id=project, more=more)
     async with console.api() as api:
-        job = await api.call("POST", "/v1/filters/dry-run", written.body)
+        job = await _ask(api, "/v1/filters/dry-run", written)
         path = f"/v1/filters/dry-runs/{job['id']}"
         try:
             while job["state"] in ("queued", "running"):
@@ -168,6 +174,18 @@ async def dry_run(
 
 
 LOOK_SECONDS = 0.3
+
+
+async def _ask(api: Api, path: str, written: Written) -> Json:
+    """Call the API. Raises RefusedError, whose faults say where in the file they are."""
+    try:
+        return await api.call("POST", path, written.body)
+    except RefusedError as refused:
+        refused.faults = [
+            written.line(error) if written.holds(error) else said
+            for error, said in zip(refused.errors, refused.faults, strict=True)
+        ]
+        raise
 
 
 def _progress(job: Json) -> str:

@@ -164,7 +164,8 @@ def _from_cloudevent(
     """Return *body* in our envelope, why it isn't a CloudEvent, or None if it doesn't say it is."""
     if "ce_specversion" in headers:
         attributes = {
-            name[3:]: text.decode("utf-8", "replace")
+            # What is no UTF-8 is no name then: replaced, two ids would become one.
+            name[3:]: text.decode("utf-8", "surrogateescape")
             for name, text in headers.items()
             if name.startswith("ce_")
         }
@@ -194,7 +195,9 @@ def _shape(attributes: Json, data: Any, pointer: Callable[[str], str]) -> _Shape
         "data": data,
     }
     subject = attributes.get("subject")
-    return _Shaped(event, subject if isinstance(subject, str) else None)
+    if not isinstance(subject, str):
+        return _Shaped(event, None)
+    return _Shaped(event, subject.encode("utf-8", "replace").decode())
 
 
 def _key(key: bytes | None, project_id: str) -> str:

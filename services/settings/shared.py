@@ -15,6 +15,7 @@ from services.settings.values import (
     check_key,
     host_and_port,
     hosts_and_ports,
+    postgres_address,
 )
 
 
@@ -74,6 +75,8 @@ class Postgres(Section):
     pool_size: Count = 4
     timeout_seconds: Positive = 10.0
     """Of one statement."""
+
+    _addressed = field_validator("dsn")(postgres_address)
 
 
 class Secrets(Section):

@@ -5,7 +5,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
 
 PREFIX = "WEBHOOKS_"
@@ -44,6 +44,14 @@ def hosts_and_ports(text: str) -> str:
         if match is None or int(match[1] or 1) > MAX_PORT:
             raise ValueError(f"{address!r} is not host:port, like kafka-1:9092")
     return text
+
+
+def postgres_address(dsn: SecretStr) -> SecretStr:
+    """Return *dsn*, which names a Postgres. Raises ValueError, which doesn't repeat the password."""
+    scheme, found, _ = dsn.get_secret_value().partition("://")
+    if not found or scheme not in ("postgresql", "postgres"):
+        raise ValueError("not postgresql://user:password@host:port/database")
+    return dsn
 
 
 def check_key(text: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -77,6 +78,32 @@ async def test_more_header_than_anybody_needs_is_refused(api: ServedApi) -> None
     assert (await api.ask("GET", "/v1/projects", headers={"X-Big": big})).status == 400
     assert (await api.ask("GET", f"/v1/projects?limit={big}")).status == 400
     assert (await api.ask("GET", "/v1/projects")).status == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n",
+        b"GET /v1/projects HTTP/1.1\r\nX Y: 1\r\n\r\n",
+        b"GET /v2/webhooks HTTP/1.1\r\nX: " + b"x" * (MAX_LINE_BYTES + 1) + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_as_all_else_is(
+    api: ServedApi, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = urlsplit(api.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(sent)
+    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.split(b" ", 2)[1] == b"400"
+    assert b"Content-Type: application/problem+json" in head
+    assert b"Server: planner-webhooks" in head
+    problem = orjson.loads(body)
+    assert (problem["status"], problem["type"]) == (400, "/problems/unreadable")
+    assert problem["messageId"] == "request.invalid", "whose API was meant is unknown"
+    assert not [row for row in caplog.records if row.levelname == "ERROR"], "anybody may send it"
 
 
 async def test_a_body_that_does_not_come_frees_the_connection() -> None:

@@ -75,3 +75,20 @@ async def test_an_event_is_explained_with_the_clause_that_failed(
     speed = example["data"]["position"]["speed"]
     assert said[0] == "does not match"
     assert f"{fast}:3:27: data.position.speed is {speed}" in said[1]
+
+
+async def test_what_a_file_has_wrong_is_told_with_its_line_whatever_was_asked(
+    api: ServedApi, tmp_path: Path
+) -> None:
+    bad, event = tmp_path / "bad.json", tmp_path / "event.json"
+    bad.write_text(FAST.replace('[{"numeric": [">", 100]}]', '"fast"'))
+    event.write_bytes(orjson.dumps(catalogue.examples()["vehicle.position"]))
+    named = ("--types", "vehicle.position")
+    explained, tried = await asyncio.gather(
+        run("explain", bad, *named, "--event", event, key=api.key, url=api.url),
+        run("dry-run", bad, *named, "--from", "yesterday", key=api.key, url=api.url),
+    )
+    assert explained.code == tried.code == REFUSED
+    assert f"{bad}:3:27: " in explained.err
+    assert f"{bad}:3:27: " in tried.err
+    assert "/from: " in tried.err, "what isn't in the file is told by its pointer"

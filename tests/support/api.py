@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 from aiohttp import ClientSession, web
 
+from services.api.unreadable import Runner
 from services.observe.health import Standing
 from services.run.api.role import build
 from services.settings import Settings
@@ -105,7 +106,7 @@ async def an_api(
     )
     async with AsyncExitStack() as stack:
         app = (await build(chosen, stack, Standing())).app
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        runner = Runner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, "127.0.0.1", 0)

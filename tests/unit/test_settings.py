@@ -247,6 +247,17 @@ def test_brokers_are_named_by_host_or_address(
     assert loaded(environment, KAFKA__BOOTSTRAP_SERVERS=servers).kafka.bootstrap_servers == servers
 
 
+@pytest.mark.parametrize("dsn", ["mysql://hooks:pa55word@db/hooks", "db.example.com", ""])
+def test_what_names_no_postgres_is_a_fault_beside_the_others_and_keeps_its_password(
+    environment: pytest.MonkeyPatch, dsn: str
+) -> None:
+    found = faults(environment, POSTGRES__DSN=dsn, KAFKA__BOOTSTRAP_SERVERS=":1")
+    assert len(found) == 2
+    assert "WEBHOOKS_POSTGRES__DSN: " in str(found)
+    assert "postgresql://" in str(found)
+    assert "pa55word" not in str(found)
+
+
 def test_sasl_without_a_password_is_a_fault(environment: pytest.MonkeyPatch) -> None:
     (fault,) = faults(
         environment, KAFKA__SECURITY_PROTOCOL="SASL_SSL", KAFKA__SASL_USERNAME="webhooks"
@@ -334,7 +345,6 @@ def test_the_command_that_lists_settings_hides_secrets(
         ("postgresql://u:p/w@h/d", "postgresql://u:***@h/d"),
         ("postgresql://u@h/d?password=pw&x=1", "postgresql://u@h/d?password=***&x=1"),
         ("postgresql:///d?host=/run&PASSWORD=pw", "postgresql:///d?host=/run&PASSWORD=***"),
-        ("host=h user=u password=pw", "***"),
         ("postgresql://127.0.0.1/webhooks", "postgresql://127.0.0.1/webhooks"),
     ],
 )

@@ -11,6 +11,7 @@ import uvloop
 from aiohttp import web
 
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES
+from services.api.unreadable import Runner
 from services.observe.health import Check, Standing
 from services.run import starting
 from services.run.api.again import again_of
@@ -85,7 +86,7 @@ async def build(settings: Settings, stack: AsyncExitStack, standing: Standing) -
 
 async def _listen(app: web.Application, listen: str, stack: AsyncExitStack) -> None:
     host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(
+    runner = Runner(
         app,
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,

@@ -362,6 +362,17 @@ def test_a_binary_cloudevent_has_its_attributes_in_headers() -> None:
     assert event.traceparent == TRACE.decode()
 
 
+@pytest.mark.parametrize("name", ["id", "type", "source", "time"])
+def test_an_attribute_that_is_no_utf_8_is_quarantined_with_its_header_named(name: str) -> None:
+    found = decoded({"id": "p"}, **{**BINARY, f"ce_{name}": b"\xff"})
+    assert isinstance(found, Poison)
+    assert (found.reason, found.pointer) == ("cloudevent", f"ce_{name}")
+
+
+def test_a_subject_that_is_no_utf_8_costs_nobody_the_event() -> None:
+    assert an_event({"id": "p"}, **{**BINARY, "ce_subject": b"a\xff"}).key
+
+
 @pytest.mark.parametrize(
     ("written", "today"),
     [
