@@ -24,6 +24,7 @@ from services.kernel.operation import Operation
 from services.store.fence import over, standing
 from services.store.operations import about, keep
 from services.store.pool import Pool, queries
+from services.store.retries import offsets_of
 
 MAX_OFFSET = (1 << 63) - 1
 
@@ -82,16 +83,17 @@ class PostgresLanes:
     async def rows(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
     ) -> Collection[tuple[Position, SubscriptionId]]:
-        """Return the deliveries of these subscriptions on these partitions that have a row."""
+        """Return what retry rows of these stand for, but those that a rewind gave up."""
         found = await self._pool.fetch(
             "rows_of", [p.topic for p in partitions], [p.number for p in partitions], list(ids)
         )
         return [
             (
-                Position(Partition(row["topic"], row["partition"]), row["offset"]),
+                Position(Partition(row["topic"], row["partition"]), offset),
                 row["subscription_id"],
             )
             for row in found
+            for offset in offsets_of(row)
         ]
 
     async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:

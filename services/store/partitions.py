@@ -11,6 +11,7 @@ from services.kernel.ports.store.partitions import Assignment, Floor, Stand
 from services.kernel.ports.store.retries import KeyRow, SettledRow, Usage
 from services.store.lanes import lane_of, start_of
 from services.store.pool import Pool, queries
+from services.store.retries import offsets_of
 
 
 class PostgresPartitions:
@@ -127,7 +128,7 @@ def _settled(row: asyncpg.Record) -> Sequence[SettledRow]:
     id_, dead = row["subscription_id"], row["dead"]
     if row["members"] is None:
         return [SettledRow(row["offset"], id_, row["event_id"], dead)]
-    return [SettledRow(int(offset), id_, None, dead) for offset in row["members"].split(",")]
+    return [SettledRow(offset, id_, None, dead) for offset in offsets_of(row)]
 
 
 def _usage(row: asyncpg.Record) -> Usage:

@@ -122,6 +122,12 @@ def body_columns(delivery: Delivery) -> tuple[Any, ...]:
     )
 
 
+def offsets_of(row: asyncpg.Record) -> Sequence[int]:
+    """Return what a row of either table stands for: its own offset, or those of a batch's events."""
+    members = row["members"]
+    return [row["offset"]] if members is None else [int(offset) for offset in members.split(",")]
+
+
 def about_column(delivery: Delivery) -> str:
     """Return what *delivery* is about, as a row has it."""
     return orjson.dumps(list(delivery.about)).decode()

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from services.kernel.clock import rfc3339
-from services.kernel.delivery import Delivery
+from services.kernel.delivery import Delivery, Member
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import (
@@ -339,7 +339,32 @@ async def test_a_rewind_gives_up_what_waits_from_before_and_leaves_the_rest(stor
     await store.promise(id_, [a_start(id_, 5, StartKind.REWIND)])
     assert [(d.position.offset, d.skip) for d in await due(store, epoch)] == [(3, True)]
     rows = await store.lanes.rows([EVENTS], [id_])
-    assert sorted((position.offset, of) for position, of in rows) == [(3, id_), (6, id_)]
+    assert sorted((position.offset, of) for position, of in rows) == [(6, id_)]
+
+
+async def test_the_row_of_a_batch_stands_for_each_event_unless_a_rewind_gave_it_up(
+    store: Lanes,
+) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    batches = [
+        a_delivery(
+            id_,
+            offset=offsets[0],
+            epoch=epoch,
+            body=b"[{},{}]",
+            members=tuple(Member(offset, 2) for offset in offsets),
+        )
+        for offsets in ((3, 7), (6, 9))
+    ]
+    await store.store.retries.write([Park(batch, NOW, None) for batch in batches])
+    assert await offsets_with_a_row(store, id_) == [3, 6, 7, 9]
+    await store.promise(id_, [a_start(id_, 5, StartKind.REWIND)])
+    assert await offsets_with_a_row(store, id_) == [6, 9]
+
+
+async def offsets_with_a_row(store: Lanes, id_: SubscriptionId) -> list[int]:
+    return sorted(position.offset for position, _ in await store.lanes.rows([EVENTS], [id_]))
 
 
 async def due(store: Lanes, epoch: int) -> Sequence[Delivery]:

@@ -479,12 +479,19 @@ class FakeDatabase(Server):
     def rows_of(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
     ) -> list[tuple[Position, SubscriptionId]]:
-        """Return which deliveries of these have a row."""
+        """Return what rows of these stand for, but those that a rewind gave up."""
         return [
-            (position, id_)
-            for position, id_, _ in self.tables.retries
-            if position.partition in partitions and id_ in ids
+            (Position(position.partition, part.offset), id_)
+            for (position, id_, _), row in self.tables.retries.items()
+            if position.partition in partitions and id_ in ids and not self._is_given_up(row)
+            for part in row.delivery.parts
         ]
+
+    def _is_given_up(self, row: RetryRow) -> bool:
+        """Tell whether *row* is from before where its subscription is to begin anew."""
+        delivery = row.delivery
+        start = self.tables.starts.get((delivery.position.partition, delivery.subscription_id))
+        return row.skip and start is not None and delivery.position.offset < start.offset
 
     def move_lanes_back(
         self, process: Process | None, partition: Partition, epoch: int, offset: int
@@ -682,7 +689,7 @@ class FakeStore:
     async def rows(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
     ) -> Collection[tuple[Position, SubscriptionId]]:
-        """Return which deliveries of these have a row."""
+        """Return what rows of these stand for."""
         return await self._ask(lambda: self._database.rows_of(partitions, ids))
 
     async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:

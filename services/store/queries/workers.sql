@@ -155,12 +155,14 @@ where topic = $1 and partition = $2 and subscription_id = $3 and reason = $4 and
   and told_at is null;
 
 -- name: rows_of
--- Deliveries of these subscriptions that have a row, on these partitions.
-select r.topic, r.partition, r."offset", r.subscription_id
+-- Rows of these subscriptions on these partitions, but those that a rewind gave up.
+select r.topic, r.partition, r."offset", r.subscription_id, r.members
 from retries r
 join unnest($1::text[], $2::int[]) as t (topic, partition)
     on t.topic = r.topic and t.partition = r.partition
-where r.subscription_id = any ($3);
+left join starts s on s.topic = r.topic and s.partition = r.partition
+    and s.subscription_id = r.subscription_id
+where r.subscription_id = any ($3) and not (r.skip and r."offset" < coalesce(s."offset", 0));
 
 -- name: retry_usage
 -- What the rows of each subscription on these partitions take of its budget.

@@ -30,7 +30,10 @@ class LaneStore(Protocol):
     async def rows(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
     ) -> Collection[tuple[Position, SubscriptionId]]:
-        """Return the deliveries of these subscriptions on these partitions that have a row."""
+        """Return what retry rows of these subscriptions stand for here: of a batch, each of its events.
+
+        Not those that a rewind gave up: what such a batch has above where that begins is due again.
+        """
 
     async def keep_gap(self, gap: LaneGap, *, from_time: datetime) -> bool:
         """Keep what a lane doesn't deliver; tell whether it is a gap that nobody was told of.
