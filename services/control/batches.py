@@ -1,7 +1,7 @@
 """Batches made anew from the log, byte for byte, to be looked at or sent again.
 
 A batch is kept nowhere once it is acknowledged, but its id is the hash of its subscription, its partition
-and the offsets of its first and last event. So events are read on from the first, as long as they fit
+and the offsets of its events. So events are read on from the first, as long as they fit
 into what was sent, until the id is that of the attempt. Who has changed filter, profile or names since
 gets other bytes, or other events: where the length isn't that of the request, nothing is made up.
 """
@@ -50,9 +50,8 @@ class Batches:
                     continue
                 found.append(delivery)
                 held += len(delivery.body)
-                id_ = batch_id(
-                    registration.id, position.partition, position.offset, event.position.offset
-                )
+                offsets = (each.position.offset for each in found)
+                id_ = batch_id(registration.id, position.partition, offsets)
                 if id_ == attempt.event_id:
                     batch = joined(found, as_matched(registration))
                     return batch if len(batch.body) == attempt.size else None

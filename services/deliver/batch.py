@@ -5,7 +5,7 @@ Each item carries the id of its event, whatever the profile: that is what tells 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import orjson
@@ -24,9 +24,13 @@ WITHOUT_ID = frozenset({Profile.ROUTAL_2, Profile.STANDARD_WEBHOOKS})
 BRACKETS = 2
 
 
-def batch_id(subscription_id: str, partition: Partition, first: int, last: int) -> str:
-    """Return the `webhook-id`: 24 hex of what it holds, the same however often it is made."""
-    text = f"{subscription_id}|{partition.topic}|{partition.number}|{first}|{last}"
+def batch_id(subscription_id: str, partition: Partition, offsets: Iterable[int]) -> str:
+    """Return the `webhook-id`: 24 hex of what it holds, the same however often it is made.
+
+    Of all its events: read again after types were added, others lie between the same first and last.
+    """
+    held = ",".join(map(str, offsets))
+    text = f"{subscription_id}|{partition.topic}|{partition.number}|{held}"
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -40,18 +44,19 @@ def fits(grouping: Grouping, *, count: int, held: int, size: int) -> bool:
 
 def joined(deliveries: Sequence[Delivery], subscription: Subscription) -> Delivery:
     """Return one delivery of all of these, which are of one partition, ascending."""
-    first, last = deliveries[0], deliveries[-1]
+    first = deliveries[0]
     types = {delivery.type for delivery in deliveries}
-    partition = first.position.partition
+    members = tuple(Member(d.position.offset, len(d.body)) for d in deliveries)
+    offsets = (member.offset for member in members)
     return replace(
         first,
-        event_id=batch_id(subscription.id, partition, first.position.offset, last.position.offset),
+        event_id=batch_id(subscription.id, first.position.partition, offsets),
         type=first.type if len(types) == 1 else MIXED,
         body=b"[" + b",".join(_item(each, subscription.profile) for each in deliveries) + b"]",
         content_type=_content_type(first, subscription.profile),
         traceparent=first.traceparent if len(deliveries) == 1 else None,
         order=None if subscription.ordered is Ordered.NONE else ORDER,
-        members=tuple(Member(d.position.offset, len(d.body)) for d in deliveries),
+        members=members,
     )
 
 

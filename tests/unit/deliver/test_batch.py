@@ -43,16 +43,22 @@ def test_each_item_carries_its_events_id_in_the_order_of_the_log(profile: Profil
     assert (batch.content_type == CLOUDEVENTS) is (profile is Profile.CLOUDEVENTS)
 
 
-def test_its_id_is_of_its_subscription_partition_first_and_last_offset() -> None:
+def test_its_id_is_of_its_subscription_partition_and_offsets() -> None:
     parts = [a_delivery(n, profile=Profile.PLANNER_2022) for n in (3, 5, 9)]
     batch = joined(parts, SUBSCRIPTION)
-    assert batch.event_id == batch_id(SUBSCRIPTION.id, PARTITION, 3, 9)
+    assert batch.event_id == batch_id(SUBSCRIPTION.id, PARTITION, (3, 5, 9))
     assert batch.event_id != joined(parts[:2], SUBSCRIPTION).event_id
     assert len(batch.event_id) == 24
     assert batch.position == parts[0].position
     assert [part.offset for part in batch.members] == [3, 5, 9]
     assert batch.parts == batch.members
     assert parts[0].parts == (Member(3, len(parts[0].body)),)
+
+
+def test_what_it_holds_between_first_and_last_counts() -> None:
+    parts = [a_delivery(n, profile=Profile.PLANNER_2022) for n in (3, 5, 9)]
+    narrow = joined([parts[0], parts[2]], SUBSCRIPTION)  # before types were added
+    assert joined(parts, SUBSCRIPTION).event_id != narrow.event_id
 
 
 def test_batches_of_an_ordered_one_go_one_after_the_other() -> None:
