@@ -12,6 +12,7 @@ from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.kernel.clock import Clock
 from services.kernel.errors import StoreGoneError
+from services.kernel.event import Partition
 from services.kernel.lane import Drop, Keep, LaneChange
 from services.kernel.ports.store.lanes import LaneStore
 from services.lanes.transitions import State
@@ -85,15 +86,15 @@ class Cursors:
                 return
             try:
                 known = self._partitions.writes()
-                refused = await self._store.change(changes, known=known)
+                writes = await self._store.change(changes, known=known)
             except BaseException:
                 for one in made:
                     one.lane.dirty = True
                 raise
             for owned in {one.owned for one in made}:
-                if self._partitions.is_held(owned) and owned.partition not in refused:
-                    owned.writes += 1  # before any offset counts on it
-            self._durable(made, refused)
+                if self._partitions.is_held(owned) and owned.partition in writes:
+                    owned.wrote(writes[owned.partition])
+            self._durable(made, writes)
 
     def _collect(
         self, owned: Owned, changes: list[LaneChange], made: list[_Written], *, moved: bool
@@ -113,12 +114,12 @@ class Cursors:
             covers_all = lane.attach_at is None
             made.append(_Written(owned, lane, lane.generation, covers_all, drops, lane.takes_start))
 
-    def _durable(self, made: Sequence[_Written], refused: Collection[object]) -> None:
+    def _durable(self, made: Sequence[_Written], taken: Collection[Partition]) -> None:
         written: dict[Owned, list[Lane]] = defaultdict(list)
         for owned, lane, generation, covers_all, drops, took in made:
             if not self._partitions.is_held(owned):
                 continue
-            if owned.partition in refused:
+            if owned.partition not in taken:
                 owned.refused = True
             elif owned.lanes.get(lane.subscription_id) is lane and lane.generation == generation:
                 if lane.takes_start == took:

@@ -46,7 +46,7 @@ class Owned:
         self.refused = False
         """Postgres refused a write: another worker bumped the epoch. Reload, if still a member."""
         self.writes = 0
-        """How many writes of rows and lanes are known to be in Postgres; it has at least as many."""
+        """How many writes of rows and lanes Postgres had with the last one of ours that came through."""
         self.lanes: dict[SubscriptionId, Lane] = {}
         """Who isn't fed live: the feed asks here, one look-up per delivery."""
         self.scans: list[Scan] = []
@@ -99,6 +99,14 @@ class Owned:
             lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
             lane.state = State.DETACHING
         lane.await_start(None)
+
+    def wrote(self, writes: int) -> None:
+        """Note that Postgres has so many writes, before any offset counts on the last of them.
+
+        Counted there: one whose answer got lost may have come through, and one that was counted here
+        alone would then be no news to a dump from before it.
+        """
+        self.writes = max(self.writes, writes)
 
     @property
     def active(self) -> bool:

@@ -12,7 +12,7 @@ partitions, since each is an open offset.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -219,14 +219,14 @@ class Parking:
                 try:
                     changes = [change for _, change in batch]
                     known = self._partitions.writes()
-                    refused = set(await self._store.write(changes, known=known))
+                    writes = await self._store.write(changes, known=known)
                 except StoreGoneError:
                     self.store_gone = True
                     raise
                 self.store_gone = False
-                self._count(changes, refused)
+                self._count(changes, writes)
                 for pair, change in batch:
-                    self._written(pair, change, refused)
+                    self._written(pair, change, writes)
 
     def release(self, owned: Owned) -> None:
         """Forget what belongs to a partition that isn't ours any more; its rows stay."""
@@ -294,23 +294,23 @@ class Parking:
             self._held[pair] = True  # from here on the row may exist, whatever we hear
         return batch
 
-    def _count(self, changes: Sequence[RowChange], refused: Collection[Partition]) -> None:
+    def _count(self, changes: Sequence[RowChange], writes: Mapping[Partition, int]) -> None:
         """Note that a write of these partitions came through; before any offset counts on it."""
         for partition, epoch in {
             (c.delivery.position.partition, c.delivery.epoch) for c in changes
         }:
             owned = self._partitions.current(partition)
-            if owned is not None and owned.epoch == epoch and partition not in refused:
-                owned.writes += 1
+            if owned is not None and owned.epoch == epoch and partition in writes:
+                owned.wrote(writes[partition])
 
-    def _written(self, pair: Pair, change: RowChange, refused: set[Partition]) -> None:
+    def _written(self, pair: Pair, change: RowChange, taken: Collection[Partition]) -> None:
         newest = self._pending.get(pair) is change
         if newest:
             del self._pending[pair]
         owned = self._partitions.current(pair[0].partition)
         if owned is None or owned.epoch != change.delivery.epoch:
             return
-        if pair[0].partition in refused:
+        if pair[0].partition not in taken:
             owned.refused = True
             return
         match change:

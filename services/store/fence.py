@@ -14,8 +14,8 @@ Fenced: TypeAlias = tuple[Partition, int]
 
 async def standing(
     connection: asyncpg.Connection, asked: Collection[Fenced], known: Mapping[Partition, int]
-) -> set[Fenced]:
-    """Return which of *asked* stand, and count one write more of their partitions.
+) -> dict[Fenced, int]:
+    """Return which of *asked* stand, having counted one write more of their partitions; and the count.
 
     By epoch: a partition that came back may be in one batch with what it left behind. Where Postgres
     has fewer writes than are *known* it went back in time, and nothing stands.
@@ -28,9 +28,11 @@ async def standing(
         [epoch for _, epoch in fenced],
         [known.get(partition, 0) for partition, _ in fenced],
     )
-    return {(Partition(row["topic"], row["partition"]), row["epoch"]) for row in rows}
+    return {
+        (Partition(row["topic"], row["partition"]), row["epoch"]): row["writes"] for row in rows
+    }
 
 
-def over(asked: Collection[Fenced], stood: Collection[Fenced]) -> set[Partition]:
-    """Return the partitions of which nothing was written, since no epoch of theirs stood."""
-    return {partition for partition, _ in asked} - {partition for partition, _ in stood}
+def counts(stood: Mapping[Fenced, int]) -> dict[Partition, int]:
+    """Return the count of each partition of which something was written."""
+    return {partition: writes for (partition, _), writes in stood.items()}

@@ -21,7 +21,7 @@ from services.kernel.lane import (
     StartKind,
 )
 from services.kernel.operation import Operation
-from services.store.fence import over, standing
+from services.store.fence import counts, standing
 from services.store.operations import about, keep
 from services.store.pool import Pool, queries
 from services.store.retries import offsets_of
@@ -37,8 +37,8 @@ class PostgresLanes:
 
     async def change(
         self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] | None = None
-    ) -> Collection[Partition]:
-        """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
+    ) -> Mapping[Partition, int]:
+        """Make *changes* durable in one transaction; return the writes of partitions that took them."""
         asked = {(_lane(change)[0], change.epoch) for change in changes}
         sql = queries()
         async with self._pool.transaction() as connection:
@@ -55,7 +55,7 @@ class PostgresLanes:
                 await connection.execute(sql["drop_starts"], *_columns(taken, tuple))
             if passed := [_passed(change) for change in valid]:
                 await _end_gaps(connection, passed)
-        return over(asked, stood)
+        return counts(stood)
 
     async def below(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Return how many lanes stand below these offsets, by partition."""

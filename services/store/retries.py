@@ -13,7 +13,7 @@ from services.kernel.delivery import Delivery, Member, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store.retries import Bury, LineKey, Park, Remove, RowChange, Waits
-from services.store.fence import over, standing
+from services.store.fence import counts, standing
 from services.store.pool import Pool, queries
 
 
@@ -25,8 +25,8 @@ class PostgresRetries:
 
     async def write(
         self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None
-    ) -> Collection[Partition]:
-        """Make *changes* durable in one transaction; return the partitions whose epoch is over."""
+    ) -> Mapping[Partition, int]:
+        """Make *changes* durable in one transaction; return the writes of partitions that took them."""
         asked = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
         sql = queries()
         async with self._pool.transaction() as connection:
@@ -46,7 +46,7 @@ class PostgresRetries:
                 await connection.execute(sql["bury_rows"], *columns(buries, _bury_row))
             if gone:
                 await connection.execute(sql["remove_rows"], *columns(gone, _key))
-        return over(asked, stood)
+        return counts(stood)
 
     async def due(
         self,

@@ -201,7 +201,7 @@ async def test_after_a_release_its_owner_writes_nothing_more(store: Store) -> No
     await store.partitions.release({EVENTS: owner.epoch})
     await store.partitions.report_stands({EVENTS: a_stand(owner.epoch, 42)})
     parked = Park(a_delivery(id_, epoch=owner.epoch), NOW, None)
-    assert await store.retries.write([parked]) == {EVENTS}
+    assert await store.retries.write([parked]) == {}
     heir = await store.assigned()
     assert (heir.committed, heir.settled) == (None, [])
     assert heir.epoch > owner.epoch + 1
@@ -285,21 +285,24 @@ async def test_writes_are_counted_and_a_store_that_lacks_some_refuses_whatever_i
     id_ = await store.subscribe()
     owner = await store.assigned()
     park = Park(a_delivery(id_, epoch=owner.epoch), NOW, None)
-    assert await store.retries.write([park], known={EVENTS: 0}) == set()
-    assert await store.retries.write([park, park], known={EVENTS: 1}) == set()
+    assert await store.retries.write([park], known={EVENTS: 0}) == {EVENTS: 1}
+    assert await store.retries.write([park, park], known={EVENTS: 1}) == {EVENTS: 2}
     stand = a_stand(owner.epoch, 5)
     assert list(await store.partitions.report_stands({EVENTS: stand._replace(writes=2)})) == []
 
+    # Who hasn't heard of the one before, since its answer got lost, hears of it with the next.
+    assert await store.retries.write([park], known={EVENTS: 1}) == {EVENTS: 3}
+
     # As if two more had come through before Postgres was put back to where it is now.
-    assert await store.retries.write([park], known={EVENTS: 4}) == {EVENTS}
-    assert list(await store.partitions.report_stands({EVENTS: stand._replace(writes=4)})) == [
+    assert await store.retries.write([park], known={EVENTS: 5}) == {}
+    assert list(await store.partitions.report_stands({EVENTS: stand._replace(writes=5)})) == [
         EVENTS
     ]
     for _ in range(2):
-        found = await store.assigned(floor=Floor(offset=10, epoch=owner.epoch, writes=4))
-        assert (found.epoch, found.committed_epoch, found.writes) == (owner.epoch, owner.epoch, 2)
-    found = await store.assigned(floor=Floor(offset=10, epoch=owner.epoch, writes=2))
-    assert (found.epoch, found.writes) == (owner.epoch + 1, 2)
+        found = await store.assigned(floor=Floor(offset=10, epoch=owner.epoch, writes=5))
+        assert (found.epoch, found.committed_epoch, found.writes) == (owner.epoch, owner.epoch, 3)
+    found = await store.assigned(floor=Floor(offset=10, epoch=owner.epoch, writes=3))
+    assert (found.epoch, found.writes) == (owner.epoch + 1, 3)
 
 
 # Rows.
@@ -554,7 +557,7 @@ async def test_a_deleted_subscription_gets_no_rows_any_more(store: Store) -> Non
         Park(a_delivery(id_, offset=2), NOW, None),
         Bury(a_delivery(id_, offset=3), "exhausted", None),
     ]
-    assert await store.retries.write(late) == set()
+    assert await store.retries.write(late) == {EVENTS: 2}
     assert await store.due({EVENTS: 1}) == []
     assert await store.settled() == []
 
@@ -583,7 +586,7 @@ async def test_a_worker_whose_epoch_is_over_changes_nothing_and_is_told(
     delivery = a_delivery(id_, epoch=1)
     await store.retries.write([Park(delivery, NOW, None)])
     await store.assigned()
-    assert await store.retries.write([change(delivery)]) == {EVENTS}
+    assert await store.retries.write([change(delivery)]) == {}
     assert await store.due({EVENTS: 2}) == [replace(delivery, epoch=2)]
     assert await store.settled() == [SettledRow(0, id_, delivery.event_id, dead=False)]
 
@@ -594,7 +597,7 @@ async def test_a_lost_partition_does_not_hold_up_the_others_of_a_batch(store: St
     await store.assigned(OTHER)
     await store.assigned(EVENTS)
     lost, kept = a_delivery(id_, offset=1), a_delivery(id_, offset=2, partition=OTHER)
-    assert await store.retries.write([Park(lost, NOW, None), Park(kept, NOW, None)]) == {EVENTS}
+    assert await store.retries.write([Park(lost, NOW, None), Park(kept, NOW, None)]) == {OTHER: 1}
     assert await store.settled(EVENTS) == []
     assert await store.settled(OTHER) == [SettledRow(2, id_, kept.event_id, dead=False)]
 
@@ -609,7 +612,7 @@ async def test_a_partition_that_came_back_does_not_let_changes_of_its_old_epoch_
     await store.retries.write([Park(delivery, NOW, None)])
     await store.assigned()
     new = a_delivery(id_, offset=2, epoch=2)
-    assert await store.retries.write([Park(new, after(1), None), change(delivery)]) == set()
+    assert await store.retries.write([Park(new, after(1), None), change(delivery)]) == {EVENTS: 2}
     found = await store.due({EVENTS: 2}, now=after(100))
     assert found == [replace(delivery, epoch=2), new]
 

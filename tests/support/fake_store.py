@@ -317,7 +317,7 @@ class FakeDatabase(Server):
         process: Process | None,
         changes: Sequence[RowChange],
         known: Mapping[Partition, int],
-    ) -> set[Partition]:
+    ) -> dict[Partition, int]:
         """Change rows, but not those of epochs that are over."""
         asked = {(c.delivery.position.partition, c.delivery.epoch) for c in changes}
         standing = self._counted(asked, known)
@@ -330,7 +330,7 @@ class FakeDatabase(Server):
         for change in newest.values():
             self._change(change)
             self.watcher.written(process, change)
-        return {partition for partition, _ in asked} - {partition for partition, _ in standing}
+        return self._writes(standing)
 
     def _counted(
         self, asked: Collection[tuple[Partition, int]], known: Mapping[Partition, int]
@@ -340,6 +340,9 @@ class FakeDatabase(Server):
         for partition, _ in standing:
             self.tables.partitions[partition].writes += 1
         return standing
+
+    def _writes(self, standing: Collection[tuple[Partition, int]]) -> dict[Partition, int]:
+        return {partition: self.tables.partitions[partition].writes for partition, _ in standing}
 
     def _change(self, change: RowChange) -> None:
         delivery = change.delivery
@@ -441,14 +444,12 @@ class FakeDatabase(Server):
         process: Process | None,
         changes: Sequence[LaneChange],
         known: Mapping[Partition, int],
-    ) -> set[Partition]:
+    ) -> dict[Partition, int]:
         """Write and delete lanes, but not those of epochs that are over."""
-        refused = set()
         standing = self._counted({(_lane_key(c)[0], c.epoch) for c in changes}, known)
         for change in changes:
             key = _lane_key(change)
             if (key[0], change.epoch) not in standing:
-                refused.add(key[0])
                 continue
             before = self.tables.lanes.get(key)
             if isinstance(change, Drop):
@@ -464,7 +465,7 @@ class FakeDatabase(Server):
             row = change.row if isinstance(change, Keep) else None
             self._end_gaps(key, row.cursor if row else None, row.cursor_at if row else None)
             self.watcher.lane_changed(process, change, before)
-        return refused
+        return self._writes(standing)
 
     def starts(
         self, partitions: Collection[Partition], ids: Collection[SubscriptionId]
@@ -656,8 +657,8 @@ class FakeStore:
 
     async def write(
         self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None
-    ) -> Collection[Partition]:
-        """Make *changes* durable; return the partitions whose epoch is over."""
+    ) -> Mapping[Partition, int]:
+        """Make *changes* durable; return the writes of partitions that took them."""
         process = current_process()
         return await self._ask(lambda: self._database.write(process, changes, known or {}))
 
@@ -675,8 +676,8 @@ class FakeStore:
 
     async def change(
         self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] | None = None
-    ) -> Collection[Partition]:
-        """Make *changes* durable; return the partitions whose epoch is over."""
+    ) -> Mapping[Partition, int]:
+        """Make *changes* durable; return the writes of partitions that took them."""
         process = current_process()
         return await self._ask(lambda: self._database.change_lanes(process, changes, known or {}))
 

@@ -221,7 +221,7 @@ with standing as (
 update partitions p set writes = p.writes + 1
 from standing s
 where p.topic = s.topic and p.partition = s.partition
-returning p.topic, p.partition, p.epoch;
+returning p.topic, p.partition, p.epoch, p.writes;
 
 -- name: move_lanes_back
 -- Lanes above an offset go on there: a person moved the group back, or the log was made anew.

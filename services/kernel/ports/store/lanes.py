@@ -14,12 +14,11 @@ class LaneStore(Protocol):
 
     async def change(
         self, changes: Sequence[LaneChange], *, known: Mapping[Partition, int] | None = None
-    ) -> Collection[Partition]:
+    ) -> Mapping[Partition, int]:
         """Make *changes* durable in one transaction, at most one of each lane.
 
-        What was decided under an epoch that is over is left out. Returns the partitions of which
-        nothing was written for that reason. *known* is as for rows. Subscriptions that are deleted get
-        no row.
+        What was decided under an epoch that is over is left out. The answer and *known* are as for
+        rows. Subscriptions that are deleted get no row.
         """
 
     async def starts(

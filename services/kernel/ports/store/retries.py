@@ -90,13 +90,14 @@ class RetryStore(Protocol):
 
     async def write(
         self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None
-    ) -> Collection[Partition]:
+    ) -> Mapping[Partition, int]:
         """Make *changes* durable in one transaction, then return; order within a pair is kept.
 
-        What was decided under an epoch that is over is left out. Returns the partitions of which
-        nothing was written for that reason. Counted for each partition as one of its `writes`, of
-        which so many are *known*: a store that has fewer went back in time, and its epoch is over.
-        None: nobody counts.
+        What was decided under an epoch that is over is left out; a partition of which nothing was
+        written for that reason isn't in the answer. Counted for each other as one of its `writes`:
+        the answer says how many there are with this one, those among them whose answer got lost.
+        So many are *known*: a store that has fewer went back in time, and its epoch is over. None:
+        nobody counts.
         """
 
     async def due(
