@@ -93,10 +93,11 @@ class Scanners:
         try:
             while True:
                 try:
-                    await self._round(slot, reader)
-                except OutOfLogError:
-                    await self._move_into_the_log(slot)
-                except (BrokerGoneError, StoreGoneError) as error:
+                    try:
+                        await self._round(slot, reader)
+                    except OutOfLogError:
+                        await self._move_into_the_log(slot)
+                except (BrokerGoneError, StoreGoneError) as error:  # of the move as well
                     log.warning("scan_waits", error=str(error))
                     await self._clock.sleep(RETRY_SECONDS)
         finally:
