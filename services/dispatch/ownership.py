@@ -82,6 +82,8 @@ class Ownership:
         self._subscriptions = subscriptions
         self._clock = clock
         self._revoke_seconds = revoke_seconds
+        self._assigning = asyncio.Lock()
+        """One bump of epochs at a time: a late one of ours would end the epochs of the one after it."""
         self._draining = False
         self._hurry_at = math.inf
         """When a drain waits for answers no longer, monotonic seconds: a rebalance waits for it."""
@@ -234,8 +236,12 @@ class Ownership:
         # Asked for after the assignment: nobody else can commit to these any more.
         commits = await self._offsets.committed(partitions)
         bounds = await self._offsets.bounds(partitions)
-        floors = {p: floor(commits[p]) for p in partitions}
-        assignments = await self._store.assign(floors, worker=self._worker)
+        async with self._assigning:
+            taken = [o for o in taken if self._partitions.is_held(o) and not o.closing]
+            floors = {owned.partition: floor(commits[owned.partition]) for owned in taken}
+            if not floors:
+                return
+            assignments = await self._store.assign(floors, worker=self._worker)
         await self._subscriptions.catch_up()
         for owned in taken:
             p = owned.partition
