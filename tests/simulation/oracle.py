@@ -177,10 +177,14 @@ class Oracle(Watcher, CommitWatcher):
             key = produced.record.position.partition, produced.record.key or b""
             self.positions[key].append(produced.record.position)
 
-    def assigned(self, process: Process | None, partition: Partition, epoch: int) -> None:
-        """Remember whose epoch it is; to get one is to be known to the group."""
+    def heard_of(self, process: Process | None) -> None:
+        """Take in that the group knew a member: one that it forgets after that can't know it at once."""
         if process is not None:
             self.woken.pop(process, None)
+
+    def assigned(self, process: Process | None, partition: Partition, epoch: int) -> None:
+        """Remember whose epoch it is; to get one is to be known to the group."""
+        self.heard_of(process)
         self._owners[partition, epoch] = process
         self.note(f"epoch {epoch} of {partition}")
 

@@ -97,7 +97,13 @@ class GroupMember:
 
 
 class CommitWatcher:
-    """Told of each commit that the group took, at that instant. A test overrides what it needs."""
+    """Told of each commit and sign of life that the group took, at that instant.
+
+    A test overrides what it needs.
+    """
+
+    def heard_of(self, process: Process | None) -> None:
+        """A member gave a sign of life: it was in the group still."""
 
     def committed(
         self, process: Process | None, commits: Mapping[Partition, Commit], owned: set[Partition]
@@ -148,6 +154,7 @@ class Group:
         """Take a sign of life."""
         member = self._known(member_id, generation)
         self._touch(member)
+        self.watcher.heard_of(member.process)
         if self.rebalancing:
             raise RebalancingError
 
@@ -161,6 +168,7 @@ class Group:
         """Take commits of a member in its generation, whichever partitions they are of."""
         member = self._known(member_id, generation)
         self._touch(member)
+        self.watcher.heard_of(member.process)
         self.offsets.update(commits)
         self.watcher.committed(process, commits, set(member.partitions))
 
