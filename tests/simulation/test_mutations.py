@@ -86,7 +86,9 @@ def covered_before_the_row_is_durable(right: Callable[..., Any]) -> Callable[...
 
 
 def the_store_takes_any_epoch(_: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, partition, epoch: epoch > 0 and partition in self.tables.partitions
+    return lambda self, partition, epoch, writes=0: (  # noqa: ARG005
+        epoch > 0 and partition in self.tables.partitions
+    )
 
 
 def attached_where_the_feed_is_not(right: Callable[..., Any]) -> Callable[..., Any]:
