@@ -172,7 +172,8 @@ class Conflation:
         offset = delivery.position.offset
         if vehicle.out is not None or vehicle.waiting is not None or vehicle.removed == offset:
             return None
-        if vehicle.parked is not None:
+        # One from before this was owned may come too: what is known is of another row then.
+        if vehicle.parked is not None and vehicle.parked[0].offset == offset:
             fix, row = vehicle.parked
             delivery = replace(delivery, conflated=row.conflated + vehicle.folded)
             vehicle.parked, vehicle.folded = (fix, delivery), 0

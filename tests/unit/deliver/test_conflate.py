@@ -132,6 +132,20 @@ def test_a_row_that_comes_back_keeps_its_count_and_goes_beside_no_other_of_its_v
     assert taken(vehicles.next(35.0)) == (3, 0)
 
 
+def test_a_row_of_an_earlier_owner_is_not_taken_for_the_one_that_is_known() -> None:
+    vehicles = Conflation(EVERY)
+    vehicles.add(VAN, Fix(2, 2), a_position(2), now=0.0)
+    vehicles.park(VAN, sent(vehicles, 3))
+    assert taken(vehicles.fetch(VAN, a_position(1), now=5.0)) == (1, 0)
+    vehicles.landed(VAN, 1, began=5.0)
+    assert taken(vehicles.fetch(VAN, a_position(3), now=6.0)) == (3, 1)
+    vehicles.landed(VAN, 3, began=6.0)
+    vehicles.park(VAN, a_position(3))
+    assert taken(vehicles.fetch(VAN, a_position(1), now=7.0)) == (1, 0)
+    vehicles.landed(VAN, 1, began=7.0)
+    assert over(vehicles.add(VAN, Fix(4, 4), a_position(4), now=8.0)) == [3]
+
+
 def test_a_probe_that_failed_waits_behind_others_and_keeps_its_count() -> None:
     vehicles = Conflation(EVERY)
     for n in (1, 2):
