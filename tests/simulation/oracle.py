@@ -589,6 +589,8 @@ class Oracle(Watcher, CommitWatcher):
         tables = self.database.tables
         if id_ not in tables.subscriptions or self.heard.get((position, id_)):
             return True
+        if (position, id_) in self.deleted and self.is_superseded(position, id_):
+            return True  # it waited for its time when retention took it
         keys = self.rows_of(position, id_)
         return any(key in tables.dead or key in tables.retries for key in keys) or any(
             gap.subscription_id in (id_, None)
