@@ -45,7 +45,7 @@ lint: $(STAMP) ## ruff, mypy, layers, and a table of sizes
 check: lint ## lint and unit tests: under a minute
 	$(PYTEST) -n $(JOBS) --dist loadfile tests/unit $(ARGS)
 
-test: lint ## everything but the long counts: about 15 minutes on 2 cores
+test: lint ## everything but the long counts: under 15 minutes on 2 cores
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long' -ra $(ARGS)
 
 test-long: lint audit ## full counts and figures

@@ -46,7 +46,8 @@ async def test_a_hanging_receiver_is_detached_and_others_keep_their_pace(
         )
         for hangs in (False, True)
     )
-    assert during[int(len(during) * 0.99)] < max(0.5, 1.2 * before[int(len(before) * 0.99)])
+    # Who waited for the other would wait for seconds; the figure is of `bench isolation`.
+    assert during[int(len(during) * 0.99)] < max(2.0, 1.2 * before[int(len(before) * 0.99)])
     assert repeats(receiver.ids("/well")) == {}
 
 
