@@ -13,7 +13,7 @@ told               at the end the log has each operational event that was kept, 
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -97,8 +97,9 @@ class Asked(NamedTuple):
     """A person had a subscription go on elsewhere, or added types to it."""
 
     at: float
-    again: bool
-    """Whether anything is to be sent again for it. Later ones don't undo that."""
+    offsets: Mapping[Partition, int] | None = None
+    """From where on all is to be sent again, what is delivered before its owner hears of it too. Later
+    ones don't undo that. None: nothing is, there are more types."""
 
 
 class Reset(NamedTuple):
@@ -413,7 +414,7 @@ class Oracle(Watcher, CommitWatcher):
         """Take in that a person has a subscription begin elsewhere, or more types come to it."""
         id_ = before.id
         if starts[0].kind is StartKind.TYPES:
-            self.rewound[id_].append(Asked(now, again=False))
+            self.rewound[id_].append(Asked(now))
             for start in starts:
                 if (start.partition, id_) not in self.database.tables.starts:
                     self.widened[start.partition, id_] = before
@@ -421,18 +422,16 @@ class Oracle(Watcher, CommitWatcher):
         offsets = {start.partition: start.offset for start in starts}
         for partition, offset in offsets.items():
             self.starts[partition, id_] = min(offset, self.starts[partition, id_])
-        again = False
         for position, produced in self.produced.items():
             if id_ not in produced.due:
                 continue
             pair = position, id_
             if position.offset >= offsets[position.partition]:
-                again = True
                 self.again[pair] = now
                 self.skipped.discard(pair)
             elif not self.is_settled(*pair):
                 self.skipped.add(pair)
-        self.rewound[id_].append(Asked(now, again=again))
+        self.rewound[id_].append(Asked(now, offsets))
 
     # What is asked.
 
@@ -454,15 +453,22 @@ class Oracle(Watcher, CommitWatcher):
 
     def is_superseded(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether a newer position of its vehicle is due: that may be in its place."""
+        return any(True for _ in self._newer(position, id_))
+
+    def _is_passed(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether a newer position of its vehicle was acknowledged."""
+        return any((newer, id_) in self.heard for newer in self._newer(position, id_))
+
+    def _newer(self, position: Position, id_: SubscriptionId) -> Iterator[Position]:
+        """Yield the positions of its vehicle that may be in its place."""
         produced = self.produced.get(position)
         if produced is None or produced.fix is None or id_ not in self.latest:
-            return False
+            return
         for other in self.positions[position.partition, produced.record.key or b""]:
             newer = self.produced[other]
             fix = newer.fix or 0.0
             if (fix, other.offset) > (produced.fix, position.offset) and id_ in newer.due:
-                return True
-        return False
+                yield other
 
     def is_added(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether *position* is of a type that was added and that no owner has taken up yet.
@@ -591,6 +597,8 @@ class Oracle(Watcher, CommitWatcher):
             return True
         if (position, id_) in self.deleted and self.is_superseded(position, id_):
             return True  # it waited for its time when retention took it
+        if (position, id_) in self.skipped and self._is_passed(position, id_):
+            return True  # a newer one went in its place before the owner heard that it is left out
         keys = self.rows_of(position, id_)
         return any(key in tables.dead or key in tables.retries for key in keys) or any(
             gap.subscription_id in (id_, None)
@@ -646,23 +654,23 @@ class Oracle(Watcher, CommitWatcher):
     def _judge_repeats(self, pair: Pair, moments: list[float]) -> None:
         for moment in moments:
             for heard in self.heard.get(pair, ()):
-                asked = self._was_asked(pair[1], heard, moment) or self._was_reset(
-                    pair, heard, moment
-                )
+                asked = self._was_asked(pair, heard, moment) or self._was_reset(pair, heard, moment)
                 if heard.at < moment and not asked and not self._explained(heard, moment):
                     self.breaks(
                         f"{pair[0]} → {pair[1]} was acknowledged at {heard.at:.3f} to"
                         f" {heard.process}, and sent again at {moment:.3f}"
                     )
 
-    def _was_asked(self, id_: SubscriptionId, heard: Heard, moment: float) -> bool:
+    def _was_asked(self, pair: Pair, heard: Heard, moment: float) -> bool:
         """Tell whether a person asked for it, or for more types shortly before.
 
         Whoever takes over a partition before those were read up doesn't know what was settled.
         """
+        position, id_ = pair
         for asked in self.rewound.get(id_, ()):
-            if asked.again:
-                if heard.at <= asked.at + HEARD_OF_SECONDS and moment >= asked.at:
+            if asked.offsets is not None:
+                is_above = position.offset >= asked.offsets.get(position.partition, 0)
+                if is_above and heard.at <= asked.at + HEARD_OF_SECONDS and moment >= asked.at:
                     return True
             elif asked.at <= moment <= asked.at + HEARD_OF_SECONDS and any(
                 trouble.begin <= moment and trouble.end >= asked.at for trouble in self.troubles
