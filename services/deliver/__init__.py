@@ -9,7 +9,6 @@
     breaker     whether a receiver is there: probes, until it is
     answers     what the last answers tell: their median, the share of successes
     send        signs and sends one delivery
-    batch       several events in one request
     signing     Standard Webhooks: v1 (HMAC-SHA256) and v1a (ed25519)
     http        the door to the network: checks addresses, bounds time and size, follows nothing
     exchange    one exchange on a pooled connection, and nothing else around it

@@ -237,11 +237,13 @@ class Latest:
         }
 
     def _line_of(self, delivery: Delivery) -> _Line | None:
-        if not self._lines or not _is_replaced(delivery):
+        if not self._lines:
             return None
         line = self._lines.get((delivery.position.partition, delivery.subscription_id))
+        if line is None or line.owned.epoch != delivery.epoch or not _is_replaced(delivery):
+            return None  # cheapest first: it is asked three times a request, of others' too
         subscription = self._known(delivery.subscription_id)
-        if line is None or subscription is None or line.owned.epoch != delivery.epoch:
+        if subscription is None:
             return None
         return self._as_read(line, subscription.epoch)
 
