@@ -43,7 +43,7 @@ lint: $(STAMP) ## ruff, mypy, layers, and a table of sizes
 	@$(BIN)/python .ci/secrets.py
 
 check: lint ## lint and unit tests: under a minute
-	$(PYTEST) -n $(JOBS) --dist loadfile tests/unit $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal tests/unit $(ARGS)
 
 test: lint ## everything but the long counts: under 15 minutes on 2 cores
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long' -ra $(ARGS)

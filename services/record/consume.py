@@ -186,8 +186,8 @@ class Recorder:
                 await self._wait(error)
                 continue
             self._waits = None
-            if partition not in self._stands:
-                return
+            if self._stands.get(partition) != before:
+                return  # it went meanwhile; one that came back is sought first
             if count is None:
                 log.info("attempts_fenced", partition=str(partition), before=before)
                 self._stands[partition] = None
