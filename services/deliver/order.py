@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from services.deliver.paced import Queued
+from services.deliver.outbox import Queued
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId

@@ -1,523 +1,317 @@
-"""Outboxes: what waits for each receiver, and whose turn it is.
+"""One outbox: what waits for one subscription, and how fast that may go. No task, no I/O.
 
-Turns are fair, first between projects, then between a project's subscriptions. A subscription has at
-most as many requests at once as its pace allows, and none while it asked us to wait (`Retry-After`),
-while its rate is used up, or between the probes of an open breaker: see `paced`.
-
-    deliver ──▶ queue of its outbox ──▶ ring of its project ──▶ ring of projects ──▶ a courier
-                                                                                       │
-    on_attempt ◀───────────────────────────────────────────────────────────── sender.deliver
-
-A courier is a task that makes one request after the other. There are as many as requests at once,
-started on demand; one with nothing to do waits on a stack, the last in is the first out.
+Whoever sends asks `is_ready`, takes from `queue`, says `began`, and then `landed` with the answer;
+everything about pace follows from these. `limit` and `held_until` are kept up to date by what
+changes, since they are asked for with each request: pace, breaker, rate limit and `Retry-After` meet
+in these two numbers.
 """
 
-import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from typing import NamedTuple
 
-from services.deliver.order import Order
-from services.deliver.paced import BUSY_QUEUE, MAX_ENTRIES, Flying, Outbox, Queued
-from services.kernel.attempt import Attempt
-from services.kernel.clock import Clock
-from services.kernel.condition import BreakerState, Condition, Trouble
+from services.deliver.answers import Answers
+from services.deliver.breaker import Breaker
+from services.deliver.pacing import Pace, RateLimit
+from services.kernel.attempt import Attempt, Outcome
+from services.kernel.condition import BreakerState, Trouble
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition
-from services.kernel.ids import SubscriptionId
-from services.kernel.ports.network import Sender
-from services.kernel.ports.store.retries import KeyRow, LineKey
 from services.kernel.subscription import Ordered, Subscription
 
-TICK_SECONDS = 0.1
-LOOK_SECONDS = 0.25
-PROBES = 2
-"""What has to wait while a breaker is open: a head, and another to try in its place."""
-SLEPT_SECONDS = 2.0
-"""Whose clock jumped so far between two ticks was stopped, or its machine was."""
+MAX_ENTRIES = 256
+MAX_BYTES = 4 << 20
+"""Of one partition: what waits, not what is in flight, which `max_in_flight` bounds."""
+BUSY_QUEUE = 100
+"""With so many in line no rows are fetched: they wait as well where they are."""
+FULL_SECONDS = 1.5
+"""One that is full for a moment keeps up: what one poll brings is more than fits. Nor is it trouble
+while concurrency still doubles, as at a start with a backlog."""
+SLOW_SECONDS = 1.0
+WAITED_SECONDS = 4.75
+"""Looked at four times a second: it is told of within 5 s."""
+LATELY_SECONDS = 1.0
+SOON_SECONDS = 0.1
+"""What is in line for no longer is as good as sent: couriers are woken so often."""
+TOO_MANY = (429, 503)
+UNREACHED = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.TLS})
 
 
-class Outboxes:
-    """All outboxes of a worker.
+class Load:
+    """What waits of one partition."""
 
-    *on_trouble* is called synchronously, once per spell, when a subscription can't keep up. *may_begin*
-    tells whether an ordered request of so many seconds would end while its partition is ours for sure,
-    and asked for none, whether the group still counts on us;
-    none takes longer than *ordered_seconds*. *barrier* is the offset from which on nothing of a key may
-    go out yet.
-    """
+    __slots__ = ("bytes", "entries")
 
-    def __init__(
-        self,
-        *,
-        sender: Sender,
-        on_attempt: Callable[[Delivery, Attempt], None],
-        on_trouble: Callable[[SubscriptionId, Trouble], None] = lambda _, __: None,
-        clock: Clock,
-        chance: Callable[[], float],
-        may_begin: Callable[[float], bool] = lambda _: True,
-        ordered_seconds: float = math.inf,
-        barrier: Callable[[LineKey], float] = lambda _: math.inf,
-        max_in_flight: int,
-        max_in_flight_per_subscription: int,
-    ) -> None:
-        self._sender = sender
-        self._on_attempt = on_attempt
-        self._on_trouble = on_trouble
-        self._clock = clock
-        self._chance = chance
-        self._may_begin = may_begin
-        self._ordered_seconds = ordered_seconds
-        self._order = Order(barrier=barrier)
-        self._share = 1.0
-        self._max_in_flight = max_in_flight
-        self._per_subscription = max_in_flight_per_subscription
-        self._outboxes: dict[SubscriptionId, Outbox] = {}
-        self._rings: dict[str, deque[Outbox]] = {}
-        self._projects: deque[str] = deque()
-        self._held: dict[SubscriptionId, None] = {}
-        """Who waits for its time: a rate, what a receiver asked for."""
-        self._broken: dict[SubscriptionId, None] = {}
-        """The same of those that are probed. There may be thousands, and nothing new to see of any."""
-        self._troubled: dict[SubscriptionId, None] = {}
-        self._flying: dict[int, Flying] = {}
-        self._idle: list[asyncio.Future[None]] = []
-        self._couriers = 0
-        self._ticked_at = math.inf
-        """When `run` last came by."""
-        self._slept = False
-        """This process was stopped, and the group may have given away what it had meanwhile."""
-        self._group: asyncio.TaskGroup | None = None
+    def __init__(self) -> None:
+        self.entries = 0
+        self.bytes = 0
 
-    # The caller's side: nothing awaits.
-
-    def deliver(self, delivery: Delivery, subscription: Subscription) -> None:
-        """Put *delivery* in line. The caller bounds how much is in line."""
-        now = self._clock.monotonic()
-        outbox = self._outboxes.get(subscription.id)
-        if outbox is None:
-            ceiling = self._ceiling(subscription)
-            limited = self._limited(subscription)
-            outbox = Outbox(limited, ceiling=ceiling, share=self._share, now=now)
-            self._outboxes[subscription.id] = outbox
-        entered = outbox.enter(delivery, now)
-        load = entered.load
-        if delivery.order is None:
-            outbox.queue.append(entered)
-            self._enter(outbox, now)
-        else:
-            self._release(self._order.put(entered), outbox, now)
-        if load.entries >= MAX_ENTRIES and Trouble.FULL not in outbox.troubles:
-            self._look_at(outbox, now, oldest_flying=now)
-
-    def update(self, subscription: Subscription) -> None:
-        """Take over a change; it holds for what is in line already."""
-        outbox = self._outboxes.get(subscription.id)
-        if outbox is not None:
-            self._change(outbox, subscription)
-
-    def set_share(self, share: float) -> None:
-        """Take over which part of all partitions is ours: of a rate limit we have as much."""
-        if share == self._share:
-            return
-        self._share = share
-        for outbox in self._outboxes.values():
-            if outbox.subscription.rate_limit is not None:
-                self._change(outbox, outbox.subscription)
-
-    def _change(self, outbox: Outbox, subscription: Subscription) -> None:
-        now = self._clock.monotonic()
-        ceiling = self._ceiling(subscription)
-        outbox.change(self._limited(subscription), ceiling=ceiling, share=self._share, now=now)
-        self._keep_waking(outbox, now)
-        self._enter(outbox, now)
-
-    def forget(self, id_: SubscriptionId) -> list[Delivery]:
-        """Drop the outbox; return what was in line. What is in flight goes on."""
-        outbox = self._outboxes.pop(id_, None)
-        self._held.pop(id_, None)
-        self._broken.pop(id_, None)
-        self._troubled.pop(id_, None)
-        return [] if outbox is None else self._take_out(outbox, lambda _: True)
-
-    def forget_keys(self, id_: SubscriptionId) -> None:
-        """Forget which keys of a deleted subscription are held."""
-        self._order.forget(id_)
-
-    def withdraw(self, partition: Partition) -> list[Delivery]:
-        """Take back what is in line of *partition*, which isn't ours any more."""
-        taken = self._take_back(lambda queued: queued.delivery.position.partition == partition)
-        for outbox in self._outboxes.values():
-            outbox.forget(partition)
-        self._order.drop(partition)
-        return taken
-
-    def released(self, partition: Partition) -> None:
-        """Forget the keys of a partition that was let go of: what was written down last named some."""
-        self._order.drop(partition)
-
-    def withdraw_from(self, id_: SubscriptionId, partition: Partition) -> list[Delivery]:
-        """Take back what is in line for one subscription of *partition*."""
-        outbox = self._outboxes.get(id_)
-        if outbox is None:
-            return []
-        taken = self._take_out(
-            outbox, lambda queued: queued.delivery.position.partition == partition
-        )
-        for delivery in taken:
-            self.through(delivery)
-        return taken
-
-    # Order by key: what is held, what is through, what has to be fetched.
-
-    def load_keys(self, partition: Partition, epoch: int, rows: Sequence[KeyRow]) -> None:
-        """Hold the keys of the rows that a partition came with."""
-        self._order.load(partition, epoch, rows)
-
-    def through(self, delivery: Delivery) -> None:
-        """Take in that *delivery* is acknowledged or given up: the next of its key may go out."""
-        if delivery.order is None:
-            return
-        outbox = self._outboxes.get(delivery.subscription_id)
-        self._release(self._order.end(delivery), outbox, self._clock.monotonic())
-
-    def _release(self, freed: Queued | None, outbox: Outbox | None, now: float) -> None:
-        if freed is not None and outbox is not None:
-            outbox.queue.append(freed)
-            self._enter(outbox, now)
-
-    def waits_as_row(self, delivery: Delivery) -> None:
-        """Take in that *delivery* becomes a row that comes back when it is its turn."""
-        self._order.leave(delivery)
-
-    def may_fetch(self, delivery: Delivery) -> bool:
-        """Tell whether a row may come back now: not past one of its key that is a row itself."""
-        return delivery.order is None or self._order.may_fetch(delivery)
-
-    def wanting_rows(self, limit: int) -> list[LineKey]:
-        """Return up to *limit* keys whose next event is a row that waits for nothing else."""
-        return self._order.wanting_rows(
-            limit, wanted=lambda line: self.rows_wanted(line.subscription_id) > 0
-        )
-
-    def in_flight(self, partition: Partition) -> list[Delivery]:
-        """Return what is being sent of *partition*."""
-        return [
-            flying.delivery
-            for flying in self._flying.values()
-            if flying.delivery.position.partition == partition
-        ]
-
-    def in_flight_of(self, id_: SubscriptionId, partition: Partition) -> list[Delivery]:
-        """Return what is being sent of *partition* to one subscription."""
-        outbox = self._outboxes.get(id_)
-        if outbox is None:
-            return []
-        flying = (flying.delivery for flying in outbox.flying.values())
-        return [delivery for delivery in flying if delivery.position.partition == partition]
-
-    def in_flight_for(self, seconds: float) -> list[Delivery]:
-        """Return what has been in flight for *seconds*."""
-        since = self._clock.monotonic() - seconds
-        return [flying.delivery for flying in self._flying.values() if flying.since <= since]
-
-    def busy(self) -> Iterator[SubscriptionId]:
-        """Yield subscriptions of which no due rows should be fetched now."""
-        now = self._clock.monotonic()
-        # Who is neither held, nor in line, nor has anything in flight wants as many as there are: of
-        # those, a hundred thousand maybe, nothing is asked.
-        flying = (flying.delivery.subscription_id for flying in self._flying.values())
-        in_line = (outbox.subscription.id for ring in self._rings.values() for outbox in ring)
-        for id_ in dict.fromkeys((*self._held, *self._broken, *in_line, *flying)):
-            outbox = self._outboxes.get(id_)
-            if outbox is not None and outbox.rows_wanted(now) <= 0:
-                yield id_
-
-    def rows_wanted(self, id_: SubscriptionId) -> int:
-        """Return how many due rows of a subscription can be put in line now."""
-        outbox = self._outboxes.get(id_)
-        return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
-
-    def has_room(self, id_: SubscriptionId) -> bool:
-        """Tell whether one more delivery would be sent about now, not wait where nothing replaces it."""
-        outbox = self._outboxes.get(id_)
-        return outbox is None or outbox.has_room(self._clock.monotonic())
-
-    def rests_until(self, id_: SubscriptionId) -> float:
-        """Return when a broken outbox with enough for its probes sends the next, monotonic; else 0."""
-        outbox = self._outboxes.get(id_)
-        rests = outbox is not None and outbox.is_broken and len(outbox.queue) >= PROBES
-        return outbox.held_until if outbox is not None and rests else 0.0
-
-    def is_probing(self, id_: SubscriptionId) -> bool:
-        """Tell whether a subscription's breaker isn't closed."""
-        outbox = self._outboxes.get(id_)
-        return outbox is not None and outbox.breaker[0] is not BreakerState.CLOSED
-
-    def condition(self, id_: SubscriptionId) -> Condition | None:
-        """Return how a subscription's outbox is doing; None where it never had anything to send."""
-        outbox = self._outboxes.get(id_)
-        if outbox is None:
-            return None
-        now = self._clock.monotonic()
-        since = [flying.since for flying in outbox.flying.values()]
-        if outbox.queue:
-            since.append(outbox.queue[0].since)
-        breaker, breaker_since = outbox.breaker
-        return Condition(
-            breaker=breaker,
-            since=self._moment(breaker_since, now),
-            reason=outbox.reason,
-            median_seconds=outbox.median_seconds,
-            limit=outbox.limit,
-            in_flight=outbox.in_flight,
-            queued=len(outbox.queue),
-            oldest_since=self._moment(min(since), now) if since else None,
-            success_share=outbox.success_share(now),
-        )
-
-    def is_troubled(self, id_: SubscriptionId) -> bool:
-        """Tell whether a subscription can't keep up just now."""
-        outbox = self._outboxes.get(id_)
-        return outbox is not None and bool(outbox.troubles)
-
-    def is_growing(self, id_: SubscriptionId) -> bool:
-        """Tell whether a subscription's concurrency doubled just now."""
-        outbox = self._outboxes.get(id_)
-        return outbox is not None and outbox.is_growing(self._clock.monotonic())
-
-    def open_for(self, id_: SubscriptionId) -> float:
-        """Return for how many seconds the breaker of a subscription has been open; 0: it isn't."""
-        outbox = self._outboxes.get(id_)
-        if outbox is None:
-            return 0.0
-        state, since = outbox.breaker
-        return self._clock.monotonic() - since if state is BreakerState.OPEN else 0.0
-
-    def _moment(self, monotonic: float, now: float) -> datetime:
-        return self._clock.now() - timedelta(seconds=now - monotonic)
+    def leave(self, delivery: Delivery) -> None:
+        """Count *delivery* out."""
+        self.entries -= 1
+        self.bytes -= len(delivery.body)
 
     @property
-    def counts(self) -> tuple[int, int]:
-        """Deliveries in line and in flight."""
-        queued = sum(len(outbox.queue) for outbox in self._outboxes.values())
-        return queued, len(self._flying)
+    def is_full(self) -> bool:
+        """Whether as much waits as may."""
+        return self.entries >= MAX_ENTRIES or self.bytes >= MAX_BYTES
 
-    # The receivers' side.
 
-    async def run(self) -> None:
-        """Send what comes, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            self._ticked_at = self._clock.monotonic()
-            for project in list(self._projects):
-                for _ in self._rings[project]:
-                    self._call_courier()
-            look_at = self._clock.monotonic() + LOOK_SECONDS
-            while True:
-                await self._clock.sleep(TICK_SECONDS)
-                now = self._clock.monotonic()
-                self._wake_up(now)
-                self._release_held(now)
-                for freed in self._order.pass_barriers():
-                    self._release(freed, self._outboxes.get(freed.delivery.subscription_id), now)
-                if now >= look_at:
-                    self._look(now)
-                    look_at = now + LOOK_SECONDS - TICK_SECONDS
+class Queued(NamedTuple):
+    """A delivery that waits for its turn."""
 
-    async def _courier(self, number: int) -> None:
-        while True:
-            outbox = self._next_outbox()
-            if outbox is None:
-                waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._idle.append(waiting)
-                await waiting
-                continue
-            now = self._clock.monotonic()
-            delivery, since, _ = outbox.take()
-            flying = self._flying[number] = outbox.began(number, delivery, now)
-            if delivery.order is not None:
-                self._order.began(delivery)
-            self._keep_waking(outbox, now)
-            self._enter(outbox, now)
-            try:
-                attempt = await self._sender.deliver(
-                    delivery, outbox.subscription, waited=now - since
-                )
-            finally:
-                del self._flying[number], outbox.flying[number]
-            now = self._clock.monotonic()
-            outbox.landed(flying, attempt, now=now, chance=self._chance)
-            if delivery.order is not None:
-                self._release(self._order.landed(delivery), outbox, now)
-            self._keep_waking(outbox, now)
-            if outbox.troubles:
-                self._troubled[outbox.subscription.id] = None
-            if outbox.is_broken and Trouble.BREAKER_OPEN not in outbox.troubles:
-                self._look_at(outbox, now, oldest_flying=now)
-            self._on_attempt(delivery, attempt)
-            self._line_up(outbox, now)  # this courier is free: nobody needs to be woken for it
+    delivery: Delivery
+    since: float
+    """Monotonic seconds."""
+    load: Load
 
-    def _next_outbox(self) -> Outbox | None:
-        """Take the outbox whose turn it is out of its ring."""
-        now = self._clock.monotonic()
-        if self._is_replaced(now):
-            return None
-        while self._projects:
-            project = self._projects.popleft()
-            ring = self._rings[project]
-            outbox = ring.popleft()
-            outbox.in_ring = False
-            if ring:
-                self._projects.append(project)
-            else:
-                del self._rings[project]
-            if outbox.is_ready(now) and (not outbox.is_ordered or self._is_ours(outbox, now)):
-                return outbox
-        return None
 
-    def _is_replaced(self, now: float) -> bool:
-        """Tell whether this process was stopped for so long that another may have its partitions.
+class Flying(NamedTuple):
+    """A delivery that is being sent."""
 
-        What is in line then waits until the group has answered, or has taken it away. Not while Kafka
-        is gone and we are not: then nobody else hears of the group either.
-        """
-        if now - self._ticked_at >= SLEPT_SECONDS:
-            self._slept = True
-        return self._slept and not self._may_begin(0.0)
+    delivery: Delivery
+    since: float
+    """Monotonic seconds."""
+    opened: int
+    """How often the breaker had opened when it was sent."""
 
-    def _wake_up(self, now: float) -> None:
-        """Go on where the group still knows us."""
-        replaced, self._ticked_at = self._is_replaced(now), now
-        if self._slept and not replaced:
-            self._slept = False
-            for ring in self._rings.values():
-                for _ in ring:
-                    self._call_courier()
 
-    def _is_ours(self, outbox: Outbox, now: float) -> bool:
-        """Tell whether a request would end while nobody else can own its partition."""
-        subscription = outbox.subscription
-        if self._may_begin(subscription.timeout_seconds):
-            return True
-        outbox.held_until = now + LOOK_SECONDS
-        self._keep_waking(outbox, now)
-        return False
+class Outbox:
+    """What waits for one subscription, and how fast it may go."""
 
-    def _limited(self, subscription: Subscription) -> Subscription:
-        if (
-            subscription.ordered is Ordered.NONE
-            or subscription.timeout_seconds <= self._ordered_seconds
-        ):
-            return subscription
-        return replace(subscription, timeout_seconds=self._ordered_seconds)
+    __slots__ = (
+        "_answers", "_breaker", "_full_at", "_loads", "_pace", "_rate", "_retry_after", "_stale",
+        "answered_at", "flying", "held_until", "in_ring", "is_ordered", "limit", "queue", "reason",
+        "subscription", "troubles",
+    )  # fmt: skip
 
-    def _enter(self, outbox: Outbox, now: float) -> None:
-        """Put *outbox* at the end of its ring if it could send, and see that somebody does."""
-        if self._line_up(outbox, now):
-            self._call_courier()
+    def __init__(
+        self, subscription: Subscription, *, ceiling: int, share: float, now: float
+    ) -> None:
+        self.subscription = subscription
+        self.is_ordered = subscription.ordered is Ordered.KEY
+        self.queue: deque[Queued] = deque()
+        self.flying: dict[int, Flying] = {}
+        """What is being sent, by the number of its courier."""
+        self.limit = 0
+        """Requests at once, just now."""
+        self.held_until = 0.0
+        """No request begins before, monotonic."""
+        self.in_ring = False
+        self.answered_at = now
+        """When the receiver last said anything."""
+        self.troubles: set[Trouble] = set()
+        """Those of the present spell."""
+        self.reason: Trouble | None = None
+        """The first of them."""
+        self._pace = Pace(ceiling)
+        self._breaker = Breaker(now)
+        self._answers = Answers()
+        self._loads: dict[Partition, Load] = {}
+        self._rate: RateLimit | None = None
+        self._retry_after = 0.0
+        self._full_at = -math.inf  # when it last had as many requests under way as it may
+        self._stale = 0  # in flight since before the breaker opened
+        self._set_rate(subscription, share, now)
+        self._set_limit()
 
-    def _line_up(self, outbox: Outbox, now: float) -> bool:
-        """Put *outbox* at the end of its ring if it could send; tell whether it now stands there."""
-        if outbox.in_ring or not outbox.is_ready(now):
-            return False
-        outbox.in_ring = True
-        ring = self._rings.get(outbox.subscription.project_id)
-        if ring is None:
-            self._rings[outbox.subscription.project_id] = deque([outbox])
-            self._projects.append(outbox.subscription.project_id)
-        else:
-            ring.append(outbox)
-        return True
+    # What waits.
 
-    def _call_courier(self) -> None:
-        while self._idle:
-            waiting = self._idle.pop()
-            if not waiting.done():
-                waiting.set_result(None)
-                return
-        if self._group is not None and self._couriers < self._max_in_flight:
-            self._couriers += 1
-            self._group.create_task(self._courier(self._couriers))
+    def enter(self, delivery: Delivery, now: float) -> Queued:
+        """Count *delivery* in; the caller puts it in line, or behind what comes before it."""
+        load = self._load(delivery.position.partition)
+        load.entries += 1
+        load.bytes += len(delivery.body)
+        return Queued(delivery, now, load)
 
-    def _release_held(self, now: float) -> None:
-        outboxes = self._outboxes
-        for held in (self._held, self._broken):
-            for id_ in [id_ for id_ in held if outboxes[id_].held_until <= now]:
-                del held[id_]
-                self._enter(outboxes[id_], now)
+    def take(self) -> Queued:
+        """Take the first in line."""
+        first = self.queue.popleft()
+        first.load.leave(first.delivery)
+        return first
 
-    def _keep_waking(self, outbox: Outbox, now: float) -> None:
-        if outbox.held_until > now and outbox.subscription.id in self._outboxes:
-            held = self._broken if outbox.is_broken else self._held
-            held[outbox.subscription.id] = None
-
-    # Trouble: looked for where something waits or flies, which costs nothing per idle subscription.
-
-    def _look(self, now: float) -> None:
-        oldest: dict[SubscriptionId, float] = {}
-        for flying in self._flying.values():
-            id_ = flying.delivery.subscription_id
-            if flying.since < oldest.get(id_, math.inf):
-                oldest[id_] = flying.since
-        for id_ in dict.fromkeys((*oldest, *self._held, *self._troubled)):
-            outbox = self._outboxes.get(id_)
-            # Of an open breaker is told already, and there is nothing new to see until an answer comes.
-            if outbox is None or (outbox.is_broken and Trouble.BREAKER_OPEN in outbox.troubles):
-                self._troubled.pop(id_, None)
-            else:
-                self._look_at(outbox, now, oldest_flying=oldest.get(id_, now))
-
-    def _look_at(self, outbox: Outbox, now: float, *, oldest_flying: float) -> None:
-        """Tell of what has become wrong. Last in line: whoever hears of it may take back all."""
-        found = outbox.trouble(now, oldest_flying=oldest_flying)
-        new = found - outbox.troubles
-        outbox.troubles = found
-        if not found:
-            outbox.reason = None
-            self._troubled.pop(outbox.subscription.id, None)
-            return
-        self._troubled[outbox.subscription.id] = None
-        for trouble in sorted(new):
-            if outbox.reason is None:
-                outbox.reason = trouble
-            self._on_trouble(outbox.subscription.id, trouble)
-
-    def _take_back(self, wanted: Callable[[Queued], bool]) -> list[Delivery]:
-        taken = [
-            delivery
-            for outbox in self._outboxes.values()
-            if outbox.queue
-            for delivery in outbox.take_back(wanted)
-        ]
-        return self._with_order(None, taken, wanted)
-
-    def _take_out(self, outbox: Outbox, wanted: Callable[[Queued], bool]) -> list[Delivery]:
-        taken = outbox.take_back(wanted)
-        return self._with_order(outbox.subscription.id, taken, wanted)
-
-    def _with_order(
-        self,
-        id_: SubscriptionId | None,
-        taken: list[Delivery],
-        wanted: Callable[[Queued], bool],
-    ) -> list[Delivery]:
-        """Add what waits behind others of its key to what was *taken* from those in line.
-
-        If it has its row already, or will have, that is fetched when its turn comes.
-        """
-        for delivery in taken:
-            if delivery.order is not None:
-                self._order.left(delivery)
-                self._order.leave(delivery)
-        if len(self._order):
-            for queued in self._order.take_back(id_, wanted):
-                queued.load.leave(queued.delivery)
-                self._order.leave(queued.delivery)
+    def take_back(self, wanted: Callable[[Queued], bool]) -> list[Delivery]:
+        """Take what is *wanted* out of the line."""
+        kept: list[Queued] = []
+        taken: list[Delivery] = []
+        for queued in self.queue:
+            if wanted(queued):
                 taken.append(queued.delivery)
+                queued.load.leave(queued.delivery)
+            else:
+                kept.append(queued)
+        if taken:
+            self.queue = deque(kept)
         return taken
 
-    def _ceiling(self, subscription: Subscription) -> int:
-        return min(subscription.max_in_flight or self._per_subscription, self._per_subscription)
+    def forget(self, partition: Partition) -> None:
+        """Forget a partition that isn't ours any more, and of which nothing waits."""
+        self._loads.pop(partition, None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much as may wait of some partition does."""
+        return any(load.is_full for load in self._loads.values())
+
+    # How fast.
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have begun and not ended."""
+        return len(self.flying)
+
+    def is_ready(self, now: float) -> bool:
+        """Tell whether a request could begin."""
+        return bool(self.queue) and not self._is_held(now)
+
+    def _is_held(self, now: float) -> bool:
+        """Tell whether the receiver's own pace is what its deliveries wait for."""
+        return len(self.flying) >= self.limit or self.held_until > now
+
+    def began(self, courier: int, delivery: Delivery, now: float) -> Flying:
+        """Note that a request begins."""
+        if self._rate is not None:
+            self.held_until = max(self.held_until, self._rate.take(now))
+        flying = self.flying[courier] = Flying(delivery, now, self._breaker.opened)
+        if len(self.flying) >= self.limit:
+            self._full_at = now
+        return flying
+
+    def landed(
+        self, flying: Flying, attempt: Attempt, *, now: float, chance: Callable[[], float]
+    ) -> None:
+        """Note how it ended; the caller has taken it out of `flying`."""
+        ok = attempt.outcome is Outcome.OK
+        self._answers.add(ok=ok, seconds=attempt.seconds, now=now)
+        if attempt.retry_after is not None:
+            self._retry_after = max(self._retry_after, now + attempt.retry_after)
+            self._hold()
+        if flying.opened != self._breaker.opened:
+            self._stale -= 1
+            self._set_limit()
+            return
+        if ok:
+            self.answered_at = now
+            self._breaker.succeeded(now)
+            self._pace.succeeded(attempt.seconds, now)
+            if self._stale or self._pace.limit != self.limit:
+                self._set_limit()
+            return
+        if attempt.outcome is not Outcome.TIMEOUT:
+            self.answered_at = now
+        self._failed(flying, attempt, now, chance())
+
+    def rows_wanted(self, now: float) -> int:
+        """Return how many more may be put in line that wait elsewhere just as well."""
+        if self._breaker.state is BreakerState.OPEN:  # a probe needs one
+            return 0 if self.queue or self.held_until > now else 1
+        rate = self._rate
+        return 0 if self.held_until > now and rate is None else BUSY_QUEUE - len(self.queue)
+
+    def has_room(self, now: float) -> bool:
+        """Tell whether one more in line would be sent about now."""
+        if self.held_until > now + SOON_SECONDS:
+            return False
+        room: float = self.limit - len(self.flying)
+        if self._rate is not None:
+            room = min(room, max(1.0, self._rate.rate * SOON_SECONDS))
+        return len(self.queue) < room
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether probes alone are sent."""
+        return self._breaker.state is BreakerState.OPEN
+
+    def change(self, subscription: Subscription, *, ceiling: int, share: float, now: float) -> None:
+        """Take over a change of the subscription, or of our share of its rate."""
+        self.subscription = subscription
+        self.is_ordered = subscription.ordered is Ordered.KEY
+        self._pace.ceiling = ceiling
+        self._set_rate(subscription, share, now)
+        self._set_limit()
+
+    # How it is doing.
+
+    def trouble(self, now: float, *, oldest_flying: float) -> set[Trouble]:
+        """Return what is wrong now. *oldest_flying*: since when the oldest request is in flight."""
+        found = set()
+        # Who could be sent to and only waits for its turn is no trouble: then we are the slow ones.
+        is_held = self._is_held(now) or now - self._full_at < LATELY_SECONDS
+        waits = now - self.queue[0].since if self.queue and is_held else 0.0
+        # It is not enough that one request takes long: the others must not have been answered.
+        unanswered = now - max(oldest_flying, self.answered_at)
+        if self._breaker.state is not BreakerState.CLOSED:
+            found.add(Trouble.BREAKER_OPEN)
+        if max(waits, unanswered) >= WAITED_SECONDS:
+            found.add(Trouble.WAITED)
+        if waits >= FULL_SECONDS and self.is_full and not self.is_growing(now):
+            found.add(Trouble.FULL)
+        if (self.median_seconds or 0.0) > SLOW_SECONDS:
+            found.add(Trouble.SLOW)
+        if self._rate is not None and len(self.queue) > self._rate.rate * WAITED_SECONDS:
+            found.add(Trouble.RATE)
+        return found
+
+    def is_growing(self, now: float) -> bool:
+        """Tell whether its concurrency doubled just now: how much it takes isn't known yet."""
+        return now - self._pace.doubled_at < FULL_SECONDS
+
+    @property
+    def breaker(self) -> tuple[BreakerState, float]:
+        """The breaker's state, and since when (monotonic)."""
+        return self._breaker.state, self._breaker.since
+
+    @property
+    def median_seconds(self) -> float | None:
+        """The median of the last answers."""
+        return self._answers.median
+
+    def success_share(self, now: float) -> float | None:
+        """Return the share of successes in the last 30 s."""
+        return self._answers.success_share(now)
+
+    def _failed(self, flying: Flying, attempt: Attempt, now: float, chance: float) -> None:
+        if attempt.outcome is Outcome.TIMEOUT or attempt.status in TOO_MANY:
+            self._pace.slowed(began=flying.since, now=now)
+        opened = self._breaker.opened
+        self._breaker.failed(now, unreached=attempt.outcome in UNREACHED, chance=chance)
+        if self._breaker.opened != opened:
+            self._stale = self.in_flight
+            self._pace.restart()
+        self._hold()
+        self._set_limit()
+
+    def _hold(self) -> None:
+        if self._breaker.state is BreakerState.OPEN:
+            self.held_until = max(self._retry_after, self._breaker.probe_at)
+        else:
+            self.held_until = max(self._retry_after, self.held_until)
+
+    def _set_limit(self) -> None:
+        allowed = 1 if self._breaker.state is BreakerState.OPEN else self._pace.limit
+        # Those that are left from before it opened count for the ceiling alone.
+        self.limit = min(self._pace.ceiling, allowed + self._stale)
+
+    def _set_rate(self, subscription: Subscription, share: float, now: float) -> None:
+        rate = subscription.rate_limit
+        if rate is None:
+            self._rate = None
+        elif self._rate is None:
+            self._rate = RateLimit(rate * share, now)
+        else:
+            self.held_until = max(
+                self._retry_after, self._breaker.probe_at, self._rate.change(rate * share, now)
+            )
+
+    def _load(self, partition: Partition) -> Load:
+        load = self._loads.get(partition)
+        if load is None:
+            load = self._loads[partition] = Load()
+        return load
+
+    def __repr__(self) -> str:
+        return (
+            f"<Outbox {self.subscription.id} {self.in_flight} of {self.limit} in flight"
+            f" | {len(self.queue)} queued | {self._breaker!r} {self._pace!r}>"
+        )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.deliver.batch import fits, joined
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.wake import Wake

@@ -1,6 +1,6 @@
 """A subscription changed: what that means for what is queued for it."""
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.budget import Budget
 from services.dispatch.detach import Detaching
 from services.dispatch.health import Health

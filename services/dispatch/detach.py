@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.deliver.outbox import PROBES
+from services.deliver.conditions import PROBES
 from services.dispatch.passed import Passed
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
 from services.feed.tracker import Tracker

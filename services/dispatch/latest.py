@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from services import catalogue
 from services.deliver.conflate import Conflation, Fix
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking

@@ -3,7 +3,7 @@
 What a lane sends needs no row for that: it holds up the lane's cursor alone.
 """
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.latest import Latest
 from services.dispatch.limits import Limits
 from services.dispatch.owned import OwnedPartitions

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.budget import Budget
 from services.dispatch.commit import Committer, Membership
 from services.dispatch.cursors import Cursors

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from services.deliver.batch import alone
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.subscriptions import Subscriptions
 from services.feed.decode import Decoder

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.budget import Budget
 from services.dispatch.latest import Latest
 from services.dispatch.owned import Owned, OwnedPartitions

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.gaps import Gaps

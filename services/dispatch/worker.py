@@ -2,29 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.commit import Committer
 from services.dispatch.consume import Consumer
-from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
-from services.dispatch.overdue import Overdue
 from services.dispatch.owned import OwnedPartitions
 from services.dispatch.ownership import Ownership
-from services.dispatch.parking import Parking
-from services.dispatch.quarantine import Quarantine
-from services.dispatch.retries import Retries
 from services.dispatch.standing import Standing
-from services.dispatch.subscriptions import Subscriptions
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError, StuckError
 from services.kernel.ports.broker import Member
 from services.observe import metrics
 
 log = structlog.get_logger()
+
+Part: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What is done for as long as the worker runs, until cancelled."""
 
 REPORT_SECONDS = 2.0
 LAG_SECONDS = 0.5
@@ -47,42 +44,35 @@ class Membership:
 
 
 class Worker:
-    """One dispatcher. `run` until `stop` was called and everything is let go of."""
+    """One dispatcher. `run` returns after `stop`, once everything is let go of.
+
+    *load* is awaited, in this order, before the first event; *parts* run beside the poll.
+    """
 
     def __init__(
         self,
         *,
         membership: Membership,
         partitions: OwnedPartitions,
-        subscriptions: Subscriptions,
-        geofences: Geofences,
+        load: Sequence[Part],
         consumer: Consumer,
         ownership: Ownership,
         committer: Committer,
         outboxes: Outboxes,
-        parking: Parking,
-        retries: Retries,
-        overdue: Overdue,
-        quarantine: Quarantine,
         health: Health,
-        extras: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+        parts: Sequence[Part],
         clock: Clock,
         drain_seconds: float,
     ) -> None:
         self._membership = membership
         self._partitions = partitions
-        self._subscriptions = subscriptions
-        self._geofences = geofences
+        self._load_steps = load
         self._consumer = consumer
         self._ownership = ownership
         self._committer = committer
         self._outboxes = outboxes
-        self._parking = parking
-        self._retries = retries
-        self._overdue = overdue
-        self._quarantine = quarantine
         self._health = health
-        self._extras = extras
+        self._parts = parts
         self._clock = clock
         self._drain_seconds = drain_seconds
         self._standing = Standing(clock=clock)
@@ -96,13 +86,13 @@ class Worker:
         self._stopping.set()
 
     def stuck(self, detail: str) -> None:
-        """Begin to drain, what can be; `run` raises StuckError when it is done."""
+        """Drain what can be drained; `run` raises StuckError when that is done."""
         self._stuck = detail
         self._stopping.set()
 
     @property
     def ready(self) -> str | None:
-        """None when every partition of ours is loaded and read; else what is waited for."""
+        """None when all our partitions are loaded; else what is still missing."""
         held = self._partitions.all()
         if not self._joined:
             return "not a member of the group yet"
@@ -115,24 +105,10 @@ class Worker:
             return
         async with asyncio.TaskGroup() as group:
             self._ownership.spawn = group.create_task
-            parts = [
-                self._outboxes.run(),
-                self._geofences.follow(),
-                self._geofences.reread(),
-                self._subscriptions.follow(),
-                self._subscriptions.reread(),
-                self._subscriptions.rebuild(),
-                self._subscriptions.write_disabled(),
-                self._parking.run(),
-                self._retries.run(),
-                self._overdue.run(),
-                self._quarantine.run(),
-                self._committer.run(),
-                self._report(),
-                self._measure_lag(),
-                *(extra() for extra in self._extras),
+            tasks = [
+                group.create_task(part())
+                for part in (*self._parts, self._report, self._measure_lag)
             ]
-            tasks = [group.create_task(part) for part in parts]
             await self._consume()
             for task in tasks:
                 task.cancel()
@@ -140,14 +116,15 @@ class Worker:
             raise StuckError(self._stuck)
 
     async def _load(self) -> bool:
-        """Load what is needed before the first event; False: told to stop meanwhile.
+        """Load what is needed before the first event; return False where we were told to stop meanwhile.
 
-        Postgres was there a moment ago, for whoever started us. Gone now it is an outage like any other.
+        Postgres answered when this process was started: if it is gone now, that is an outage like any
+        other.
         """
 
         async def load() -> None:
-            await self._geofences.load()
-            await self._subscriptions.load()
+            for step in self._load_steps:
+                await step()
 
         while not self._stopping.is_set():
             try:
@@ -165,8 +142,8 @@ class Worker:
                 await self._poll(member)
                 self._joined = False
             elif self._stopping.is_set():
-                # A member that is given up while it joins may still be given partitions: lanes would
-                # be read without anybody who lets go of them in the end.
+                # A member that is given up while joining may still have been assigned partitions:
+                # without this, lanes would be read on and nobody would let go of them.
                 await self._ownership.drain(seconds=self._drain_seconds)
             await member.stop()
             if not self._stopping.is_set():
@@ -179,7 +156,7 @@ class Worker:
             started = await self._unless_stopped(lambda: member.start(self._ownership))
         except BrokerGoneError as error:
             if not self._was_member:
-                raise  # the first time, whoever started us should hear of it
+                raise  # the first time, whoever started us should know
             log.warning("kafka_gone", error=str(error))
             return False
         if started:
@@ -192,7 +169,9 @@ class Worker:
 
         async def do() -> None:
             nonlocal done
-            await work()  # made here: given up before it began, it would never be awaited
+            await (
+                work()
+            )  # called in here: a coroutine made outside would never be awaited if cancelled first
             done = True
             watching.cancel()
 

@@ -11,8 +11,9 @@ import uvloop
 
 from services.broker.member import KafkaMember
 from services.broker.reader import KafkaLogReader
-from services.dispatch.assemble import Options, Ports, assemble
+from services.dispatch.assemble import assemble
 from services.dispatch.limits import Limits
+from services.dispatch.ports import Options, Ports
 from services.dispatch.worker import Worker
 from services.kernel.clock import SystemClock
 from services.kernel.ports.history import Unrecorded

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from services.deliver.conflate import Conflation, Fix, Over
-from services.deliver.outbox import Outboxes
+from services.deliver.outboxes import Outboxes
 from services.dispatch.detach import Detaching
 from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane

@@ -14,7 +14,8 @@ from itertools import count
 import orjson
 
 from services.deliver.send import SigningSender
-from services.dispatch.assemble import Options, Ports, assemble
+from services.dispatch.assemble import assemble
+from services.dispatch.ports import Options, Ports
 from services.dispatch.worker import Worker
 from services.feed.decode import derived_id
 from services.kernel.attempt import Attempt
@@ -528,7 +529,7 @@ class World:
         """Add to the story what each worker holds."""
         for node in self.nodes:
             if node.worker is not None:
-                worker, parking = node.worker, node.worker._parking
+                worker, parking = node.worker, node.worker._ownership._parking
                 self.note(f"{node.process} ready: {worker.ready}")
                 for owned in worker._partitions.all():
                     self.note(f"  {owned!r} paused {owned.paused} open {owned.tracker._open}")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.deliver.order import Order
-from services.deliver.paced import Load, Queued
+from services.deliver.outbox import Load, Queued
 from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.deliver.send import SigningSender
-from services.dispatch import assemble
-from services.dispatch.assemble import Ports
+from services.dispatch import groups
+from services.dispatch.ports import Ports
 from services.dispatch.traced import TracedMatcher, TracedSender
 from services.kernel.attempt import Outcome
 from services.kernel.clock import SystemClock
@@ -136,8 +136,8 @@ async def test_the_producers_flag_decides_and_else_a_share(
 def test_who_asked_for_no_traces_has_nothing_of_them_on_the_way_of_an_event() -> None:
     sender = object()
     untraced = cast("Ports", SimpleNamespace(tracer=None, sender=sender))
-    assert assemble._sender(untraced) is sender
-    assert type(assemble._matcher(untraced, on_broken=lambda _: None)) is Matcher
+    assert groups._sender(untraced) is sender
+    assert type(groups._matcher(untraced, on_broken=lambda _: None)) is Matcher
 
 
 @pytest.mark.timeout(120)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.deliver.outbox import Outboxes
-from services.deliver.paced import MAX_ENTRIES
+from services.deliver.outbox import MAX_ENTRIES
+from services.deliver.outboxes import Outboxes
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.condition import BreakerState, Trouble
 from services.kernel.delivery import Delivery
