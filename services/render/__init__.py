@@ -1,11 +1,11 @@
-"""What a receiver reads: one body per event, profile, name asked for and `expand`. Pure.
+"""What a receiver reads: one body per event, profile, requested type name and `expand`. Pure.
 
     profiles   the six shapes of a body
-    names      older names of fields, for the profiles of older clients
-    expand     plans and routes go out without their stops and routes, unless asked for
+    names      older field names, for the profiles of older clients
+    expand     plans go out without their routes and routes without their stops, unless asked for
 
-What differs from one attempt or subscription to the next is in headers, never in the body, so a
-body is rendered once however many subscriptions share it.
+Whatever differs between attempts or subscriptions is in headers, never in the body, so a body is
+rendered once however many subscriptions share it.
 """
 
 from services.kernel.event import Event

@@ -7,9 +7,9 @@
                           │
                           └──▶ the subscription's outbox, like every other delivery
 
-A replay never moves what is live: it has a cursor per partition, written every second under the
-partition's epoch, and reads by pointer outside of the group. After a crash it goes on from there, so it
-repeats what was sent in the second before. Its requests carry the event's own `webhook-id` and
-`planner-replay` with the replay's id. A failed one becomes a retry row like any other, and the replay
-goes on; while the receiver can't be reached at all, it waits.
+A replay never moves a live cursor: it has its own per partition, written every second under the
+partition's epoch, and reads by pointer outside the group. After a crash it resumes from there, so it
+repeats at most what was sent in the second before. Its requests carry the event's own `webhook-id`, and
+`planner-replay` with the replay's id. A failed one becomes a retry row like any other and the replay
+goes on; while the receiver can't be reached at all, the replay waits.
 """

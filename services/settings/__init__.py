@@ -5,8 +5,8 @@
     working  deliver, retry, dispatch, record, geofence
     values   how values are written
 
-Durations are numbers with the unit in the name. Only `run` and `cli` read settings; the stages get
-values. All faults are reported at once, and an unknown `WEBHOOKS_` variable with the nearest name.
+Durations are numbers with the unit in their name. Only `run` and `cli` read settings; the stages get
+values. All faults are reported at once, as is every unknown `WEBHOOKS_` variable with the nearest name.
 """
 
 import difflib
