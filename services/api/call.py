@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from services.api.encode import encoded
@@ -16,6 +16,8 @@ from services.kernel.value import value
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 MAX_DIGITS = 18
+MS_DIGITS = 14
+"""Of Unix milliseconds, up to the year 5138: of more no time can be made."""
 QUERY = "The query is not valid"
 T = TypeVar("T")
 
@@ -53,10 +55,11 @@ class Call:
         faults = [*self.unknown("limit", "cursor", *filters), *noted]
         limit, wrong = self.limit()
         faults += wrong
-        before = _uncursor(query.get("cursor"), self._belongs(filters))
-        if before is None and "cursor" in query:
+        page = _uncursor(query.get("cursor"), self._belongs(filters))
+        if page is None:
             message = "no cursor of this list: take the `next` of an answer, with the same filters"
             faults.append(Fault("cursor", message, parameter="cursor"))
+            page = Page(limit, None)
         for name, among in (choices or {}).items():
             text = query.get(name)
             if text is not None and text not in among:
@@ -64,7 +67,7 @@ class Call:
                 faults.append(Fault("choice", message, parameter=name))
         if faults:
             raise FaultsError(QUERY, faults)
-        return Page(limit + 1, before)
+        return page._replace(limit=limit + 1)
 
     def limit(self) -> tuple[int, list[Fault]]:
         """Return how many are asked for, and what is wrong with that."""
@@ -105,13 +108,15 @@ class Call:
     def listed(
         self, rows: Sequence[T], page: Page, show: Callable[[T], Any], *filters: str
     ) -> "Answer":
-        """Return one page of a list, and the cursor of the next."""
+        """Return one page of a list, and the cursor of the next, which tells of the same moment."""
         more = len(rows) == page.limit
         rows = rows[: page.limit - 1]
         last = rows[-1] if more else None
         cursor = None
         if last is not None:
             text = f"{self._belongs(filters)}|{last.id}"  # type: ignore[attr-defined]  # all have one
+            if page.as_of is not None:
+                text += f".{int(page.as_of.timestamp() * 1000)}"
             cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
         return Answer(200, {"data": [show(row) for row in rows], "next": cursor})
 
@@ -158,12 +163,20 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
-def _uncursor(cursor: str | None, belongs: str) -> str | None:
+def _uncursor(cursor: str | None, belongs: str) -> Page | None:
+    """Return where a list goes on, as `listed` has written it; None: this is none of its cursors."""
     if cursor is None:
-        return None
+        return Page(DEFAULT_LIMIT, None)
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         return None
-    filters, _, id_ = text.rpartition("|")
-    return id_ if filters == belongs and is_id(id_) else None
+    filters, _, edge = text.rpartition("|")
+    id_, dot, as_of = edge.partition(".")
+    if filters != belongs or not is_id(id_) or (dot and not _is_moment(as_of)):
+        return None
+    return Page(DEFAULT_LIMIT, id_, datetime.fromtimestamp(int(as_of) / 1000, UTC) if dot else None)
+
+
+def _is_moment(ms: str) -> bool:
+    return _is_number(ms) and len(ms) <= MS_DIGITS

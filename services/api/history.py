@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 from services.api.call import QUERY, Answer, Call, Streamed
 from services.api.encode import encoded
@@ -20,6 +21,8 @@ from services.kernel.rollup import Sums
 
 SIGNED, SIGNATURES = "signed", ("then", "now")
 CSV, NDJSON = "text/csv", "application/x-ndjson"
+MOMENT = timedelta(milliseconds=1)
+"""A cursor counts whole ones."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run where a field begins with it."""
@@ -54,8 +57,17 @@ class HistoryRoutes:
             if CSV in wanted:
                 return Streamed(_csv(rows, show), f"{CSV}; charset=utf-8")
             return Streamed(_ndjson(rows, show), NDJSON)
+        if deliveries:
+            asked = asked._replace(as_of=page.as_of)
         found = await self._history.page(call.caller, asked, page)
+        if deliveries and page.as_of is None:
+            page = page._replace(as_of=self._as_of(found))
         return call.listed(found, page, show, *FILTERS)
+
+    def _as_of(self, found: Sequence[Recorded]) -> datetime:
+        """Return the moment that a first page tells of: now, or later where a worker's clock is ahead."""
+        newest = found[0].started_at if found else 0.0
+        return datetime.fromtimestamp(max(newest, self._clock.time()), UTC) + MOMENT
 
     async def attempt(self, call: Call) -> Answer:
         """Return one attempt."""
@@ -134,6 +146,7 @@ def attempt_shown(attempt: Recorded) -> Json:
         **_position(attempt),
         "number": attempt.number,
         "trigger": attempt.trigger,
+        "replay": attempt.replay,
         "started_at": _moment(attempt.started_at),
         "phases": phases(attempt),
         "address": attempt.address,
@@ -184,6 +197,11 @@ def _position(attempt: Recorded) -> Json:
         "subscription_id": attempt.subscription_id,
         "project_id": attempt.project_id,
         "key": attempt.key,
+        "plan_id": attempt.plan_id,
+        "route_id": attempt.route_id,
+        "stop_id": attempt.stop_id,
+        "vehicle_id": attempt.vehicle_id,
+        "external_id": attempt.external_id,
     }
 
 

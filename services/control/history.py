@@ -46,12 +46,12 @@ class History:
     async def export(
         self, caller: Caller, asked: HistoryFilter
     ) -> AsyncGenerator[Sequence[Recorded], None]:
-        """Yield all that the caller may see, newest first, some at a time.
+        """Yield all that the caller may see, newest first, some at a time; as of its beginning.
 
         Page by page, so that no transaction is held open as long as somebody reads.
         """
         before = None
-        seen = _visible(caller, asked)
+        seen = _visible(caller, asked._replace(as_of=self._clock.now()))
         while seen is not None:
             rows = await self._store.page(seen, before=before, limit=EXPORT_ROWS)
             if rows:

@@ -52,6 +52,9 @@ class HistoryFilter(NamedTuple):
     """Of these subscriptions alone: those that exist for whoever asks."""
     deliveries: bool = False
     """Whether only the newest attempt of each delivery is meant, and no test call."""
+    as_of: datetime | None = None
+    """What began then or later isn't there yet: pages of one list tell of one moment, or a delivery
+    that is tried again between two of them would be on neither."""
 
 
 def state_of(attempt: Recorded) -> DeliveryState:

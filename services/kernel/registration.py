@@ -136,6 +136,8 @@ class Page(NamedTuple):
     limit: int
     before: str | None
     """Only ids below this one; None: from the newest."""
+    as_of: datetime | None = None
+    """The moment that the first page told of, where what is listed changes; None: this is it."""
 
 
 class Stored(NamedTuple):

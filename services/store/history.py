@@ -71,8 +71,9 @@ class PostgresHistory:
     ) -> Sequence[Recorded]:
         """Return those that fit, newest first, below the id *before*."""
         top = HIGHEST if before is None else edge(before)
-        if asked.until is not None:
-            top = min(top, (first_at(asked.until), b""))
+        for moment in (asked.until, asked.as_of):
+            if moment is not None:
+                top = min(top, (first_at(moment), b""))
         bottom = 0 if asked.since is None else first_at(asked.since)
         return await self._found(asked, Span(bottom, top, is_rising=False), limit)
 
@@ -94,10 +95,11 @@ class PostgresHistory:
         search.is_rising = span.is_rising
         found: list[_Found] = []
         for table in await self._days(span):
-            found = await self._withday_of(found, search, table, span, limit)
+            found = await self._with_day_of(found, search, table, span, limit)
             if len(found) >= limit:
                 break
-        return await self._recorded([each.row for each in await self._newest(found)])
+        newest = await self._newest(found, search.as_of)
+        return await self._recorded([each.row for each in newest])
 
     async def count(self, asked: HistoryFilter) -> tuple[int, int]:
         """Return how many fit, and the bytes of their requests."""
@@ -109,13 +111,11 @@ class PostgresHistory:
             return 0, 0
         count, size = 0, 0
         for table in await self._days(Span(bottom, top, is_rising=False)):
-            async with self._pool.connection() as connection:
-                midnight = first_at(day_of(table) + DAY)
-                found = await connection.fetchrow(
-                    search.count_sql(table), bottom, *top, midnight, *search.arguments
-                )
-            if found is not None:
-                count, size = count + found["count"], size + found["bytes"]
+            midnight = first_at(day_of(table) + DAY)
+            for row in await self._of_day(
+                search.count_sql(table), bottom, *top, midnight, *search.arguments
+            ):
+                count, size = count + row["count"], size + row["bytes"]
         return count, size
 
     async def _days(self, span: Span) -> Sequence[str]:
@@ -127,7 +127,7 @@ class PostgresHistory:
         days = [row["relname"] for row in rows if first <= row["relname"] <= last]
         return days[::-1] if span.is_rising else days
 
-    async def _withday_of(
+    async def _with_day_of(
         self, found: list[_Found], search: Search, table: str, span: Span, limit: int
     ) -> list[_Found]:
         """Return *found* with rows of a day, up to *limit*: then all are known to be the newest."""
@@ -137,19 +137,26 @@ class PostgresHistory:
             beyond, is_more = begin, True
             while len(found) < limit and is_more:
                 wanted = limit - len(found)
-                async with self._pool.connection() as connection:
-                    rows = await connection.fetch(
-                        search.sql(table), bound, *beyond, wanted, *search.arguments
-                    )
+                rows = await self._of_day(
+                    search.sql(table), bound, *beyond, wanted, *search.arguments
+                )
                 found = [*found, *(_Found(row, ends) for row in rows)]
                 is_more = len(rows) == wanted
                 if is_more:  # those that aren't the newest make room for more of this day
-                    found = await self._newest(found)
+                    found = await self._newest(found, search.as_of)
                     beyond = (rows[-1]["at"], rows[-1]["tail"])
         return found
 
-    async def _newest(self, found: list[_Found]) -> list[_Found]:
-        """Return those whose deliveries have no attempt on a later day.
+    async def _of_day(self, sql: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        """Return the rows of a statement over a day's table; none where retention has just dropped it."""
+        try:
+            async with self._pool.connection() as connection:
+                return list(await connection.fetch(sql, *arguments))
+        except asyncpg.UndefinedTableError:
+            return []
+
+    async def _newest(self, found: list[_Found], as_of: datetime | None) -> list[_Found]:
+        """Return those whose deliveries have no attempt on a later day, as of a moment.
 
         Asked for all of them at once: each time the tables of all days are looked into.
         """
@@ -160,6 +167,7 @@ class PostgresHistory:
             "attempts_since",
             list({each.row["event"] for each in unsure}),
             min(each.day_ends or 0 for each in unsure),
+            HIGHEST[0] if as_of is None else first_at(as_of),
         )
         last = {(row["event"], row["source"]): row["at"] for row in rows}
         return [each.sure() for each in found if each.is_last(last)]

@@ -34,6 +34,9 @@ class Search:
         self.deliveries = deliveries
         self.is_rising = False
         self.sources: list[int] | None = None
+        self.as_of: datetime | None = None
+        self._there = ""
+        """Of a newer attempt: that it is there by then."""
         self.where: list[str] = []
         self.few: list[str] = []
         """What so few rows fit that all are found first."""
@@ -51,6 +54,9 @@ class Search:
 
     def narrow(self, asked: HistoryFilter) -> None:
         """Take in what columns say as it is; last the subscriptions."""
+        if asked.deliveries and asked.as_of is not None:
+            self.as_of = asked.as_of
+            self._there = f" and n.at < {self.argument(first_at(asked.as_of))}"
         if asked.status is not None:
             self.where.append(f"status = {self.argument(asked.status)}")
         if asked.status_class is not None:
@@ -109,7 +115,7 @@ class Search:
             clauses += f" and source = any(${len(self.arguments) + 4})"
         later = (
             "not exists (select from attempts n where n.event = a.event and n.source = a.source"
-            " and n.at >= $4)"
+            f" and n.at >= $4{self._there})"
             if self.deliveries
             else "$4::bigint > 0"
         )
@@ -121,7 +127,7 @@ class Search:
             return ""
         return (
             f" and not exists (select from {table} n where n.event = a.event"
-            " and n.source = a.source and (n.at, n.tail) > (a.at, a.tail))"
+            f" and n.source = a.source and (n.at, n.tail) > (a.at, a.tail){self._there})"
         )
 
 

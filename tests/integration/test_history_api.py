@@ -24,8 +24,11 @@ from tests.support.native import Caller
 from tests.support.recorded import LOG, a_record, a_recorded
 from tests.support.rows import a_pool, an_id
 
-NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
+"""Nothing is of the future, retries of the next day neither."""
 DAYS = 3
+PAIRS = 25
+"""Filters that are asked for together."""
 COUNT = 120
 OTHERS = 5
 
@@ -155,6 +158,45 @@ async def test_pages_together_are_the_whole_for_each_filter(api: ServedApi, owne
     rows = await listed(owner, "/v1/attempts", f"&subscription={subscription}", limit=7)
     of_it = [a.id for a in attempts if a.subscription_id == subscription]
     assert [row["id"] for row in rows] == of_it
+
+
+async def test_filters_together_give_what_fits_all_of_them(api: ServedApi, owner: Caller) -> None:
+    attempts = await stored(api, a_history(api.project))
+    chance = random.Random()
+    simple = [text for text in FILTERS if text.count("=") == 1 and not text.startswith("to=")]
+    for _ in range(PAIRS):
+        by_name = {text.partition("=")[0]: text for text in chance.sample(simple, len(simple))}
+        some = chance.sample(sorted(by_name.values()), chance.choice((2, 2, 3)))
+        query = "&" + quote("&".join(some), safe="=&")
+        limit = chance.choice((1, 3, 50))
+        for path, among in (("attempts", attempts), ("deliveries", newest(attempts))):
+            expected = [a for a in among if all(FILTERS[text](a) for text in some)]
+            rows = await listed(owner, f"/v1/{path}", query, limit=limit)
+            ids = [a.delivery_id if path == "deliveries" else a.id for a in expected]
+            assert [row["id"] for row in rows] == ids, some
+
+
+async def test_what_is_tried_again_while_a_list_is_read_is_on_one_of_its_pages_all_the_same(
+    api: ServedApi, owner: Caller
+) -> None:
+    attempts = await stored(api, a_history(api.project))
+    first = (await owner("GET", "/v1/deliveries?limit=10")).json
+    before = newest(attempts)
+    to_come = before[20]
+    async with a_pool(api.dsn) as pool:
+        now = datetime.now(UTC)
+        same = {name: getattr(to_come, name) for name in ("event_id", "subscription_id", "about")}
+        again = a_recorded(at=now, project_id=api.project, number=2, trigger=Trigger.RETRY, **same)
+        store = PostgresAttempts(pool=pool)
+        await store.make_days([now])
+        await store.store(LOG, [a_record(again, run="0000000003")], before=1, after=2)
+    rows, cursor = first["data"], first["next"]
+    while cursor is not None:
+        page = (await owner("GET", f"/v1/deliveries?limit=10&cursor={cursor}")).json
+        rows, cursor = rows + page["data"], page["next"]
+    assert [row["id"] for row in rows] == [attempt.delivery_id for attempt in before]
+    (newest_now, *_) = (await owner("GET", "/v1/deliveries?limit=10")).json["data"]
+    assert newest_now["id"] == to_come.delivery_id
 
 
 async def stored_of_others(api: ServedApi) -> None:

@@ -1,19 +1,21 @@
 """Attempts are stored once, in the table of their day, with where the log goes on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.kernel.about import About
+from services.kernel.history import HistoryFilter
 from services.kernel.rollup import Step, Sums, rolled_up
 from services.store.attempt_rows import packed, unpacked
 from services.store.attempts import PostgresAttempts, sums_of
 from services.store.history import PostgresHistory
+from services.store.history_search import Span
 from services.store.pool import Pool
 from tests.support.databases import connected
 from tests.support.recorded import LOG, a_record, a_recorded
-from tests.support.rows import NOW, a_pool
+from tests.support.rows import NOW, PROJECT, a_pool
 
 DAY = timedelta(days=1)
 SLOTS = 4
@@ -123,6 +125,27 @@ async def test_a_day_that_somebody_reads_is_dropped_later(
             await reader.fetch("select * from attempts_20260316")
             assert await store.expire(before=MIDNIGHT, now=NOW) == []
         assert await store.expire(before=MIDNIGHT, now=NOW) == ["attempts_20260316"]
+
+
+async def test_a_day_that_is_dropped_while_a_list_is_read_ends_it(
+    pool: Pool, store: PostgresAttempts
+) -> None:
+    class Late(PostgresHistory):
+        """Whose days are dropped as soon as it knows them."""
+
+        async def _days(self, span: Span) -> Sequence[str]:
+            days = await super()._days(span)
+            await store.expire(before=MIDNIGHT, now=NOW)
+            return days
+
+    attempts = [a_recorded(at=MIDNIGHT - DAY / 2), a_recorded(1, at=MIDNIGHT)]
+    await store.store(LOG, [a_record(*attempts)], before=0, after=1)
+    asked = HistoryFilter(PROJECT)
+    history = PostgresHistory(pool=pool)
+    assert len(await history.page(asked, before=None, limit=9)) == 2
+    found = await Late(pool=pool).page(asked, before=None, limit=9)
+    assert [attempt.id for attempt in found] == [attempts[1].id]
+    assert (await Late(pool=pool).count(asked))[0] == 1
 
 
 @pytest.mark.usefixtures("store")

@@ -90,8 +90,9 @@ select at, delivered, failed, retried, dead, bytes, receiver, end_to_end from at
 where step = $1 and source = any($2::integer[]) and at >= $3 and at < $4 and type = $5
 
 -- name: attempts_since
--- Which of some events were attempted from a start on, for whom, and when last.
-select event, source, max(at) as at from attempts where event = any($1::bigint[]) and at >= $2
+-- Which of some events were attempted between two starts, for whom, and when last.
+select event, source, max(at) as at from attempts
+where event = any($1::bigint[]) and at >= $2 and at < $3
 group by event, source
 
 -- name: delivery_body
