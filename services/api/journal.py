@@ -8,17 +8,21 @@ import orjson
 from services.api.call import Answer, Call, Streamed
 from services.api.history import attempt_shown
 from services.control.checks import parse_moment
+from services.control.history import IDS, filter_of_query
 from services.control.journal import Gap, Journal
 from services.control.tail import DELIVERIES, EVENTS, Message, Tail, Wanted
 from services.control.view import Asked, Entry
-from services.kernel.attempt import Outcome
 from services.kernel.clock import rfc3339_ms
 from services.kernel.errors import Fault
 from services.kernel.event import Json
 from services.kernel.recorded import Recorded
 
-STREAM_PARAMETERS = ("of", "topic", "type", "key", "subscription", "project_id", "outcome")
-PARAMETERS = ("topic", "type", "key", "time", "after", "subscription", "project_id")
+PARAMETERS = ("topic", "type", "key", "time", "after", "subscription", "project_id", *IDS)
+OF_DELIVERIES = ("outcome", "verdict", "state", "status", "q")
+"""What a stream is narrowed by that events have not."""
+STREAM_PARAMETERS = (
+    "of", "topic", "type", "key", "subscription", "project_id", *IDS, *OF_DELIVERIES
+)  # fmt: skip
 
 
 class JournalRoutes:
@@ -54,15 +58,21 @@ class JournalRoutes:
         """Follow events and deliveries as they happen, as server-sent events."""
         call.caller.require("read")
         query = call.query
+        of = query.get("of")
         faults = call.unknown(*STREAM_PARAMETERS)
-        for name, among in (("of", (EVENTS, DELIVERIES)), ("outcome", list(Outcome))):
-            if name in query and query[name] not in among:
-                message = f"{query[name]!r} is none of {', '.join(among)}"
-                faults.append(Fault("choice", message, parameter=name))
+        if of not in (None, EVENTS, DELIVERIES):
+            message = f"{of!r} is none of {EVENTS}, {DELIVERIES}"
+            faults.append(Fault("choice", message, parameter="of"))
+        deliveries, wrong = filter_of_query(query)
+        faults += wrong
+        for name in OF_DELIVERIES if of == EVENTS else ():
+            if name in query:
+                message = f"events have no {name}: leave it out, or ask for of={DELIVERIES}"
+                faults.append(Fault("conflict", message, parameter=name))
         wanted = Wanted(
-            of=query.get("of"),
+            of=of,
             asked=_asked(query),
-            outcome=query.get("outcome"),
+            deliveries=deliveries,
             after=call.headers.get("Last-Event-ID"),
         )
         messages = await self._tail.listen(call.caller, wanted, noted=faults)
@@ -86,6 +96,7 @@ def _asked(query: Mapping[str, str]) -> Asked:
         key=query.get("key"),
         subscription=query.get("subscription"),
         project_id=query.get("project_id"),
+        ids=tuple((name, query[name]) for name in IDS if name in query),
     )
 
 

@@ -48,7 +48,7 @@ async def tail(
 ) -> None:
     """Show events, or deliveries, as they happen; Ctrl-C ends it."""
     of = "deliveries" if deliveries else "events"
-    query = given(of=of, type=type_, topic=topic, key=vehicle)
+    query = given(of=of, type=type_, topic=topic, vehicle_id=vehicle)
     console.hint("listening; Ctrl-C ends it")
     async with console.api() as api:
         async for name, data in api.follow("/v1/stream", query):

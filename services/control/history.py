@@ -17,9 +17,9 @@ from services.kernel.recorded import Recorded
 from services.kernel.registration import Page, Registration
 from services.kernel.rollup import Step, Sums
 
-ENTITIES = ("event_id", "plan_id", "route_id", "stop_id", "vehicle_id", "external_id")
+IDS = ("event_id", "plan_id", "route_id", "stop_id", "vehicle_id", "external_id")
 SHARED = ("project_id", "subscription", "type", "outcome", "status", "from", "to")
-FILTERS = (*SHARED, "state", "verdict", *ENTITIES, "q")
+FILTERS = (*SHARED, "state", "verdict", *IDS, "q")
 VERDICTS = ("acknowledged", "retry", "superseded", "dead", "disable")
 EXPORT_ROWS = 1_000
 MAX_POINTS = 1_500

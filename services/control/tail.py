@@ -29,9 +29,11 @@ from services.kernel.errors import (
     WebhooksError,
 )
 from services.kernel.event import Partition, Record
+from services.kernel.history import HistoryFilter, fits
 from services.kernel.ports.broker import LogReader, Offsets
 from services.kernel.ports.history import Written
 from services.kernel.recorded import Recorded
+from services.match import types
 
 log = structlog.get_logger()
 
@@ -57,12 +59,12 @@ class Message(NamedTuple):
 class Wanted(NamedTuple):
     """Which messages."""
 
-    of: str | None
+    of: str | None = None
     """`events` or `deliveries`; None: both."""
-    asked: Asked
-    outcome: str | None
-    """Of a delivery."""
-    after: str | None
+    asked: Asked = Asked()
+    deliveries: HistoryFilter = HistoryFilter()
+    """What is asked of deliveries beside that."""
+    after: str | None = None
     """The id of the last message that was taken; None: from now on."""
 
 
@@ -180,15 +182,11 @@ class Tail:
 
 def _wants(caller: Caller, wanted: Wanted, attempt: Recorded) -> bool:
     asked = wanted.asked
-    if not caller.may_see_of(attempt.project_id, attempt.subscription_id):
-        return False
-    if asked.project_id not in (None, attempt.project_id):
-        return False
     return (
-        asked.subscription in (None, attempt.subscription_id)
-        and asked.type in (None, attempt.type)
+        caller.may_see_of(attempt.project_id, attempt.subscription_id)
         and asked.key in (None, attempt.key)
-        and wanted.outcome in (None, attempt.outcome)
+        and (asked.type is None or types.parse(asked.type).matches(attempt.type))
+        and fits(wanted.deliveries, attempt)
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import orjson
 
 from services.control.access import Caller
+from services.kernel.about import about
 from services.kernel.event import Event
 from services.kernel.operation import is_about
 from services.kernel.registration import Registration
@@ -25,11 +26,23 @@ class Asked(NamedTuple):
     after: str | None = None
     subscription: str | None = None
     project_id: str | None = None
+    ids: tuple[tuple[str, str], ...] = ()
+    """What it is about, `stop_id` and so on, and `event_id`."""
 
     @property
     def belongs(self) -> str:
         """Return what a pointer belongs to: with other filters it would skip or repeat."""
-        return orjson.dumps([self.topic, self.type, self.key, self.subscription]).decode()
+        by = [self.topic, self.type, self.key, self.subscription, self.project_id, self.ids]
+        return orjson.dumps(by).decode()
+
+    def takes(self, event: Event) -> bool:
+        """Tell whether *event* has the key and the ids that are asked for."""
+        if self.key is not None and event.key != self.key:
+            return False
+        if not self.ids:
+            return True
+        found = {"event_id": event.id, **about(event)._asdict()}
+        return all(found[name] == id_ for name, id_ in self.ids)
 
 
 class Entry(NamedTuple):
@@ -65,7 +78,7 @@ class View:
             return None
         if self._pattern is not None and not self._pattern.matches(event.type):
             return None
-        if asked.key is not None and event.key != asked.key:
+        if not asked.takes(event):
             return None
         if self._matcher is None:
             return Entry(event, event.type, None)

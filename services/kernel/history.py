@@ -57,6 +57,32 @@ class HistoryFilter(NamedTuple):
     that is tried again between two of them would be on neither."""
 
 
+def fits(asked: HistoryFilter, attempt: Recorded) -> bool:
+    """Tell whether an attempt is asked for, as the store does by columns; its type is left aside.
+
+    Neither times nor whether it is the newest: an attempt is looked at as it comes.
+    """
+    same = (
+        (asked.project_id, attempt.project_id),
+        (asked.subscription_id, attempt.subscription_id),
+        (asked.outcome, attempt.outcome),
+        (asked.verdict, attempt.verdict),
+        (asked.status, attempt.status),
+        (asked.event_id, attempt.event_id),
+        (asked.plan_id, attempt.plan_id),
+        (asked.route_id, attempt.route_id),
+        (asked.stop_id, attempt.stop_id),
+        (asked.vehicle_id, attempt.vehicle_id),
+        (asked.external_id, attempt.external_id),
+    )
+    return (
+        all(wanted in (None, found) for wanted, found in same)
+        and asked.state in (None, state_of(attempt))
+        and asked.status_class in (None, (attempt.status or 0) // 100)
+        and (asked.text is None or asked.text.lower() in attempt.excerpt.lower())
+    )
+
+
 def state_of(attempt: Recorded) -> DeliveryState:
     """Return the state of a delivery by its newest attempt."""
     return STATES.get(attempt.verdict or "", DeliveryState.PARKED)

@@ -6,16 +6,18 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import orjson
 import pytest
 
+from services.control.history import filter_of_query
 from services.kernel.about import About
 from services.kernel.attempt import Outcome
 from services.kernel.clock import rfc3339
 from services.kernel.delivery import Trigger
 from services.kernel.histogram import LEAST_MS, bucket, quantile
+from services.kernel.history import fits
 from services.kernel.recorded import Recorded
 from services.store.attempts import PostgresAttempts
 from tests.support.api import ADMIN_KEY, ServedApi
@@ -139,15 +141,15 @@ async def test_pages_together_are_the_whole_for_each_filter(api: ServedApi, owne
     attempts = await stored(api, a_history(api.project))
     await stored_of_others(api)
     operator = Caller(owner.session, ADMIN_KEY)
-    for text, fits in FILTERS.items():
+    for text, wanted in FILTERS.items():
         query = "&" + quote(text, safe="=&") if text else ""
-        expected = [attempt.id for attempt in attempts if fits(attempt)]
+        expected = [attempt.id for attempt in attempts if wanted(attempt)]
         for limit in (1, 7, 500) if len(expected) < 20 else (7, 500):
             rows = await listed(owner, "/v1/attempts", query, limit=limit)
             assert [row["id"] for row in rows] == expected, text
         rows = await listed(operator, "/v1/attempts", f"{query}&project_id={api.project}", limit=9)
         assert [row["id"] for row in rows] == expected, text
-        expected = [a.delivery_id for a in newest(attempts) if fits(a)]
+        expected = [a.delivery_id for a in newest(attempts) if wanted(a)]
         rows = await listed(owner, "/v1/deliveries", query, limit=7)
         assert [row["id"] for row in rows] == expected, text
     rows = await listed(operator, "/v1/attempts", "&type=plan.created", limit=50)
@@ -158,6 +160,15 @@ async def test_pages_together_are_the_whole_for_each_filter(api: ServedApi, owne
     rows = await listed(owner, "/v1/attempts", f"&subscription={subscription}", limit=7)
     of_it = [a.id for a in attempts if a.subscription_id == subscription]
     assert [row["id"] for row in rows] == of_it
+
+
+def test_what_comes_live_is_narrowed_as_a_list_is() -> None:
+    attempts = a_history("5e208446c97efa37d4830b01")
+    for text, wanted in FILTERS.items():
+        if not text.startswith(("type=", "from=", "to=")):
+            asked, faults = filter_of_query(dict(parse_qsl(text)))
+            assert not faults
+            assert [fits(asked, a) for a in attempts] == [wanted(a) for a in attempts], text
 
 
 async def test_filters_together_give_what_fits_all_of_them(api: ServedApi, owner: Caller) -> None:
@@ -296,13 +307,13 @@ async def compared(owner: Caller, which: str, step: str, attempts: list[Recorded
     since = NOW - timedelta(days=DAYS)
     query = f"from={rfc3339(since)}&to={rfc3339(NOW + timedelta(days=1))}&step={step}{which}"
     points = (await owner("GET", f"/v1/stats?{query}")).json["data"]
-    for name, fits in {
+    for name, counts in {
         "delivered": lambda a: a.verdict == "acknowledged",
         "failed": lambda a: a.verdict != "acknowledged",
         "retried": lambda a: a.number > 1,
         "dead": lambda a: a.verdict == "dead",
     }.items():
-        assert sum(point[name] for point in points) == sum(map(fits, attempts)), name
+        assert sum(point[name] for point in points) == sum(map(counts, attempts)), name
     assert sum(point["bytes"] for point in points) == sum(a.size for a in attempts)
     seconds = {"hour": 3_600, "day": 86_400}[step]
     for point in points:

@@ -115,6 +115,10 @@ async def test_each_filter_gives_what_fits_and_nothing_else(
     assert numbers(await read(owner, topic + "&type=route.started")) == list(range(10, 20))
     assert numbers(await read(owner, topic + "&type=plan.*")) == list(range(10))
     assert numbers(await read(owner, topic + "&key=3")) == [3, 8, 13, 18]
+    assert numbers(await read(owner, topic + f"&plan_id={3:024x}")) == [3]
+    assert numbers(await read(owner, topic + f"&route_id={13:024x}&key=3")) == [13]
+    assert numbers(await read(owner, topic + f"&event_id={4:024x}")) == [4]
+    assert numbers(await read(owner, topic + f"&stop_id={3:024x}")) == []
     entries = await read(owner, topic)
     late = max(entry["produced_at"] for entry in entries)
     from_then = await read(owner, topic + f"&time={quote(late)}")
@@ -188,8 +192,11 @@ async def test_what_is_wrong_with_a_question_is_told_at_once(
     ]  # fmt: skip
     await put(cluster, 1)
     pointer = quote((await owner("GET", f"/v1/events?topic={cluster.topic}")).json["after"])
-    for query in (f"after={pointer}", f"topic={cluster.topic}&key=1&after={pointer}"):
+    topic = f"topic={cluster.topic}"
+    for query in (
+        f"after={pointer}", f"{topic}&key=1&after={pointer}", f"{topic}&stop_id=1&after={pointer}",
+    ):  # fmt: skip
         answer = await owner("GET", f"/v1/events?{query}", status=422)
         assert answer.faults == [("after", "cursor")]
-    both = f"topic={cluster.topic}&time=2026-01-01T00:00:00Z&after={pointer}"
+    both = f"{topic}&time=2026-01-01T00:00:00Z&after={pointer}"
     assert (await owner("GET", f"/v1/events?{both}", status=422)).faults == [("time", "conflict")]

@@ -132,10 +132,16 @@ async def test_deliveries_are_told_with_what_came_of_them(
     await cluster.start()
     async with (
         listening(owner, f"of=deliveries&subscription={good}") as goods,
-        listening(owner, "of=deliveries&outcome=http") as failures,
+        listening(owner, "of=deliveries&verdict=retry&status=5xx&type=plan.*") as failures,
+        listening(owner, f"of=deliveries&plan_id={1:024x}&state=acknowledged") as one,
+        listening(owner, f"of=events&plan_id={2:024x}") as events,
     ):
         await put(cluster, *range(3))
         delivered, failed = await goods.take(3), await failures.take(3)
+        assert {(m.data["plan_id"], m.data["outcome"]) for m in await one.take(1)} == {
+            (f"{1:024x}", "ok")
+        }
+        assert numbers(await events.take(1)) == [2]
     assert {m.name for m in delivered + failed} == {"delivery"}
     assert {m.data["event_id"] for m in delivered} == {f"{n:024x}" for n in range(3)}
     assert {(m.data["outcome"], m.data["verdict"]) for m in delivered} == {("ok", "acknowledged")}
@@ -161,6 +167,8 @@ async def test_what_is_wrong_is_told_at_once_and_a_key_has_so_many_streams(
         ("of", "choice"), ("outcome", "choice"), ("tpye", "unknown_parameter"),
         ("type", "unknown_type"),
     ]  # fmt: skip
+    answer = await owner("GET", "/v1/stream?of=events&status=5xx&q=x", status=422)
+    assert answer.faults == [("status", "conflict"), ("q", "conflict")]
     answer = await owner("GET", "/v1/stream", status=422, Last_Event_ID="nonsense")
     assert answer.faults == [("Last-Event-ID", "cursor")]
     query = f"of=events&topic={cluster.topic}"

@@ -10,7 +10,7 @@ from services.control.access import SCOPES, Caller
 from services.control.journal import Gap, Journal
 from services.control.readers import Readers
 from services.control.tail import EVENTS, HEARTBEAT_SECONDS, Message, Tail, Wanted
-from services.control.view import Asked, Entry
+from services.control.view import Entry
 from services.feed.decode import Decoder
 from services.kernel.event import Partition
 from services.record import codec
@@ -61,7 +61,7 @@ def a_tail(kafka: FakeKafka) -> Tail:
 
 async def listening(tail: Tail, after: str | None = None) -> AsyncGenerator[Message, None]:
     """Listen; the first message, which says that we are there, is taken."""
-    messages = await tail.listen(OPERATOR, Wanted(EVENTS, Asked(), None, after))
+    messages = await tail.listen(OPERATOR, Wanted(EVENTS, after=after))
     first = await anext(messages)
     assert first.what is None
     return messages
