@@ -1,9 +1,11 @@
-"""What every answer carries, whatever made it; and how long a caller may take to say what it wants."""
+"""What every answer carries, whatever made it, and is counted as; how long a caller may take to ask."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+
+from services.observe import metrics
 
 MAX_LINE_BYTES = 8_190
 """Of the request line and of each header; aiohttp answers 400 beyond it."""
@@ -20,6 +22,20 @@ HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+@web.middleware
+async def counted(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Count every answer, and how long it took to make; the outermost, so that errors are answers."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    response = await handler(request)
+    metrics.ANSWERS.counts[f"{response.status // 100}xx"] += 1
+    if isinstance(response, web.Response):
+        metrics.ANSWER_SECONDS.observe(loop.time() - began)
+    return response
 
 
 def harden(app: web.Application) -> None:

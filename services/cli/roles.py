@@ -10,9 +10,9 @@ from typing import Annotated
 import structlog
 import typer
 
-from services.cli.command import NOBODY, AnswerIsNoError, command
+from services.cli.command import NOBODY, USAGE, AnswerIsNoError, command
 from services.cli.console import Console
-from services.kernel.errors import WebhooksError
+from services.kernel.errors import UnfitSettingError, WebhooksError
 from services.observe.logging import configure
 from services.settings import Settings, load, unknown_variables
 
@@ -101,7 +101,8 @@ def run_role(console: Console, main: Callable[[Settings], object]) -> None:
             raise
         for leaf in leaves:
             console.error(f"planner-webhooks: {leaf}")
-        raise typer.Exit(NOBODY) from error
+        unfit = any(isinstance(leaf, UnfitSettingError) for leaf in leaves)
+        raise typer.Exit(USAGE if unfit else NOBODY) from error
 
 
 def _terminated(number: int, _: object) -> None:

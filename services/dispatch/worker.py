@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import structlog
@@ -17,6 +18,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError, StuckError
 from services.kernel.ports.broker import Member
 from services.observe import metrics
+from services.observe.lag import measure_lag
 
 log = structlog.get_logger()
 
@@ -24,7 +26,6 @@ Part: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 """What is done for as long as the worker runs, until cancelled."""
 
 REPORT_SECONDS = 2.0
-LAG_SECONDS = 0.5
 REJOIN_SECONDS = 1.0
 RELOAD_SECONDS = 1.0
 POLL_SECONDS = 1.0
@@ -107,7 +108,7 @@ class Worker:
             self._ownership.spawn = group.create_task
             tasks = [
                 group.create_task(part())
-                for part in (*self._parts, self._report, self._measure_lag)
+                for part in (*self._parts, self._report, partial(measure_lag, self._clock))
             ]
             await self._consume()
             for task in tasks:
@@ -211,9 +212,3 @@ class Worker:
             self._standing.measure(loaded)
             metrics.PARTITIONS_OWNED.set(len(loaded))
             metrics.OPEN_OFFSETS.set(sum(owned.tracker.open_count for owned in loaded))
-
-    async def _measure_lag(self) -> None:
-        while True:
-            before = self._clock.monotonic()
-            await self._clock.sleep(LAG_SECONDS)
-            metrics.LOOP_LAG.set(max(0.0, self._clock.monotonic() - before - LAG_SECONDS))

@@ -37,6 +37,10 @@ class FaultsError(WebhooksError):
         self.faults = tuple(faults)
 
 
+class UnfitSettingError(WebhooksError):
+    """A setting can be read and doesn't fit what is there; the message names it."""
+
+
 class NotFoundError(WebhooksError):
     """No such object in this project."""
 

@@ -69,7 +69,7 @@ class Spread:
             total += count
             example = self._examples.get(n)
             buckets.append((str(bound), total, example) if example else (str(bound), total))
-        family = HistogramMetricFamily(self._name, self._meaning)
+        family = HistogramMetricFamily(self._name, self._meaning, unit="seconds")
         family.add_metric([], buckets, self._sum)
         yield family
 
@@ -166,11 +166,27 @@ OLDEST_OPEN_SECONDS = Gauge(
     "webhooks_oldest_open_seconds",
     "Age of the oldest record that is not settled, by topic; 0 where none is open.",
     ["topic"],
+    unit="seconds",
 )
 COMMIT_AGE_SECONDS = Gauge(
-    "webhooks_commit_age_seconds", "How long what could be committed has waited for it."
+    "webhooks_commit_age_seconds",
+    "How long what could be committed has waited for it.",
+    unit="seconds",
 )
-LOOP_LAG = Gauge("webhooks_loop_lag_seconds", "How late the event loop was last found.")
+LOOP_LAG = Gauge(
+    "webhooks_loop_lag_seconds", "How late the event loop was last found.", unit="seconds"
+)
+ANSWERS = Tally(
+    "webhooks_answers",
+    "What the API and its pages answered, by class of status.",
+    "status",
+    ("2xx", "3xx", "4xx", "5xx"),
+)
+ANSWER_SECONDS = Spread(
+    "webhooks_answer_seconds",
+    "From a request to the API to its answer; without streams, which last as long as somebody reads.",
+    SECONDS,
+)
 
 _records: dict[str, Counter] = {}
 

@@ -17,6 +17,7 @@ from services.kernel.clock import SystemClock
 from services.kernel.ids import ProjectId
 from services.match.fences import NO_FENCES, Fences
 from services.observe.health import Standing
+from services.observe.lag import measure_lag
 from services.run import parts, starting
 from services.settings import Settings
 from services.store.geofences import PostgresGeofenceSource
@@ -44,7 +45,12 @@ async def _run(settings: Settings) -> None:
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(work)
-                for work in (geofences.follow(), geofences.reread(), geofencer.forget())
+                for work in (
+                    geofences.follow(),
+                    geofences.reread(),
+                    geofencer.forget(),
+                    measure_lag(SystemClock()),
+                )
             ]
             await geofencer.run()
             for task in beside:

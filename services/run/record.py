@@ -9,6 +9,7 @@ import uvloop
 from services.broker.member import KafkaMember
 from services.kernel.clock import SystemClock
 from services.observe.health import Standing
+from services.observe.lag import measure_lag
 from services.record.consume import Recorder
 from services.run import parts, starting
 from services.settings import Settings
@@ -36,9 +37,12 @@ async def _run(settings: Settings) -> None:
         standing.started(lambda: recorder.trouble)
         log.info("record_starts", instance=parts.instance(settings))
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(recorder.keep())
+            beside = [
+                group.create_task(work) for work in (recorder.keep(), measure_lag(SystemClock()))
+            ]
             await recorder.run()
-            keeping.cancel()
+            for task in beside:
+                task.cancel()
         log.info("record_stopped")
 
 

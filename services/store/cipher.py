@@ -13,14 +13,14 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.kernel.errors import WebhooksError
+from services.kernel.errors import UnfitSettingError
 from services.kernel.ids import Entropy
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
-class CipherError(WebhooksError):
+class CipherError(UnfitSettingError):
     """What is encrypted in Postgres can't be read with the keys of the environment."""
 
 
@@ -68,9 +68,8 @@ class Cipher:
         key = self._keys.get(id_)
         if key is None:
             raise CipherError(
-                f"secrets in Postgres were encrypted with key {id_}, and"
-                f" WEBHOOKS_SECRETS__KEY is {self._current}: put the older key into"
-                " WEBHOOKS_SECRETS__PREVIOUS_KEYS"
+                f"WEBHOOKS_SECRETS__KEY is {self._current}, and secrets in Postgres were encrypted"
+                f" with key {id_}: put that one into WEBHOOKS_SECRETS__PREVIOUS_KEYS"
             )
         return key
 

@@ -218,13 +218,15 @@ async def test_all_settings_that_cant_be_used_are_named_at_once(
     assert found.code == 2
 
 
+@pytest.mark.parametrize("role", ["api", "dispatch"])
 async def test_a_key_that_cant_read_the_stored_secrets_is_refused(
-    environment: dict[str, str], database: str
+    environment: dict[str, str], database: str, role: str
 ) -> None:
     async with a_pool(database) as pool:
         await a_project(pool)
         await a_subscription(pool)
     other = base64.b64encode(b"o" * 32).decode()
-    found = await ended("api", {**environment, "WEBHOOKS_SECRETS__KEY": other})
-    assert "put the older key into WEBHOOKS_SECRETS__PREVIOUS_KEYS" in found.last
+    found = await ended(role, {**environment, "WEBHOOKS_SECRETS__KEY": other})
+    assert "put that one into WEBHOOKS_SECRETS__PREVIOUS_KEYS" in found.last
+    assert "partition" not in found.log, "it was a member of nothing"
     assert found.code == 2

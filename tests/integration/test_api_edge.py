@@ -8,7 +8,10 @@ import orjson
 import pytest
 from aiohttp import web
 
+from services.api.app import problems
 from services.api.edge import HEADERS, MAX_LINE_BYTES, read_body
+from services.api.unreadable import Runner
+from services.observe import metrics
 from services.settings.working import Deliver
 from tests.support import openapi
 from tests.support.api import ServedApi, an_api
@@ -34,6 +37,14 @@ async def test_every_answer_carries_the_headers_that_browsers_heed(api: ServedAp
         assert answered.status == status or path.startswith("/v2"), (path, answered)
         assert {name: answered.headers[name] for name in HEADERS} == dict(HEADERS), path
         assert answered.headers["Server"] == "planner-webhooks"
+
+
+async def test_every_answer_is_counted_by_its_class(api: ServedApi) -> None:
+    before = dict(metrics.ANSWERS.counts)
+    for method, path in (("GET", "/v1/projects"), ("GET", "/nothing"), ("PUT", "/v1/projects")):
+        await api.ask(method, path)
+    grown = {status: count - before[status] for status, count in metrics.ANSWERS.counts.items()}
+    assert grown == {"2xx": 1, "3xx": 0, "4xx": 2, "5xx": 0}
 
 
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back(api: ServedApi) -> None:
@@ -106,23 +117,35 @@ async def test_what_is_no_http_is_refused_as_all_else_is(
     assert not [row for row in caplog.records if row.levelname == "ERROR"], "anybody may send it"
 
 
-async def test_a_body_that_does_not_come_frees_the_connection() -> None:
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"", b""),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nConte", b""),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123", b"HTTP/1.1 408"),
+    ],
+)
+async def test_what_does_not_come_frees_the_connection(sent: bytes, answer: bytes) -> None:
+    """Nothing at all, half of a header, half of a body."""
+
     async def handle(request: web.Request) -> web.Response:
         return web.Response(body=await read_body(request, 1_000, seconds=0.2))
 
-    app = web.Application()
+    app = web.Application(middlewares=[problems])
     app.router.add_post("/", handle)
-    runner = web.AppRunner(app)
+    runner = Runner(app, keepalive_timeout=0.2, lingering_time=0.2)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        address = urlsplit(f"//127.0.0.1:{site._server.sockets[0].getsockname()[1]}")  # type: ignore[union-attr]
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123")
-        line = await asyncio.wait_for(reader.readline(), 5)
-        assert line.startswith(b"HTTP/1.1 408")
-        writer.close()
-        await writer.wait_closed()
+        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        try:
+            said = await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+        assert said.startswith(answer)
+        assert bool(said) is bool(answer)
     finally:
         await runner.cleanup()

@@ -24,6 +24,7 @@ from services.kernel.subscription import (
     SigningKey,
     Status,
 )
+from services.store.cipher import CipherError, key_id
 from services.store.health import PostgresHealth
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool
@@ -375,3 +376,19 @@ async def test_keys_are_listed_newest_first_with_their_last_use_to_the_minute(
     used = replace(rows[1], last_used_at=NOW.replace(second=0))
     assert await keys.page(PROJECT, Page(2, None)) == [rows[2], used]
     assert await keys.page(PROJECT, Page(2, rows[1].id)) == [rows[0]]
+
+
+async def test_who_lacks_the_key_of_anything_that_requests_are_made_of_is_told_at_the_start(
+    pool: Pool,
+) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    first, both, second = (
+        PostgresRegistrations(pool=pool, cipher=a_cipher(*keys))
+        for keys in ((old,), (new, old), (new,))
+    )
+    registration = a_registration(headers=(("Authorization", "Bearer token"),))
+    await first.add([(registration, a_secret())])
+    await both.rotate(registration.id, a_secret(at=after(1)), previous_expires_at=NOW)
+    await both.check_keys()
+    with pytest.raises(CipherError, match=key_id(old)):  # of the headers alone by now
+        await second.check_keys()

@@ -23,7 +23,7 @@ from services.record.buffer import Attempts
 from services.run import parts
 from services.run.api.stores import Stores, stores
 from services.settings import InvalidSettingsError, Settings
-from services.store.cipher import Cipher, CipherError
+from services.store.cipher import Cipher
 from services.store.pool import Pool
 
 HEADS = ReaderOptions(max_partition_fetch_bytes=16 << 10)
@@ -79,7 +79,9 @@ class Base(NamedTuple):
 
 
 async def connected(settings: Settings, stack: AsyncExitStack, standing: Standing) -> Base:
-    """Wait for Postgres and Kafka; *stack* closes what is open. Raises InvalidSettingsError, StartError.
+    """Wait for Postgres and Kafka; *stack* closes what is open.
+
+    Raises InvalidSettingsError, CipherError, StartError.
 
     What settings alone can tell comes first: nobody waits a minute to read that a key is missing.
     """
@@ -90,10 +92,7 @@ async def connected(settings: Settings, stack: AsyncExitStack, standing: Standin
     policy = parts.policy(settings)
     client = await stack.enter_async_context(parts.client(settings, policy))
     kept = stores(pool, cipher)
-    try:
-        await kept.registrations.check_keys()
-    except CipherError as error:
-        raise InvalidSettingsError([str(error)]) from error
+    await kept.registrations.check_keys()
     return Base(
         settings=settings,
         clock=clock,

@@ -13,6 +13,7 @@ from aiohttp import web
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES
 from services.api.unreadable import Runner
 from services.observe.health import Check, Standing
+from services.observe.lag import measure_lag
 from services.run import starting
 from services.run.api.again import again_of
 from services.run.api.base import connected
@@ -74,6 +75,7 @@ async def build(settings: Settings, stack: AsyncExitStack, standing: Standing) -
     app = application(base, built, ready=pings.trouble)
     background: list[Background] = [
         pings.run,
+        partial(measure_lag, base.clock),
         partial(clean, chores(base.stores, settings), clock=base.clock),
         partial(evict, base.stores.dead_letters, most=settings.retry.dead_letter_bytes),
         again.runner.run,

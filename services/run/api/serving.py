@@ -11,7 +11,7 @@ from services.api.app import Native, problems
 from services.api.audit import AuditRoutes
 from services.api.backlog import BacklogRoutes
 from services.api.descriptions import Descriptions
-from services.api.edge import harden
+from services.api.edge import counted, harden
 from services.api.egress import EgressRoutes
 from services.api.events import EventRoutes
 from services.api.filters import FilterRoutes
@@ -51,7 +51,9 @@ class Parts(NamedTuple):
 def application(base: Base, of: Parts, *, ready: Callable[[], str | None]) -> web.Application:
     """Return what answers: both APIs, their descriptions, and the pages."""
     settings, access, routes = base.settings, of.people.access, table(base, of)
-    app = web.Application(middlewares=[problems], client_max_size=settings.api.max_body_bytes)
+    app = web.Application(
+        middlewares=[counted, problems], client_max_size=settings.api.max_body_bytes
+    )
     harden(app)
     app.on_shutdown.append(of.events.tail.stop)
     hours = settings.api.idempotency_hours

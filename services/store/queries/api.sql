@@ -199,8 +199,11 @@ select id, scheme, public_key, created_at, expires_at from secrets
 where subscription_id = $1 order by created_at desc, id desc;
 
 -- name: secret_keys
--- The keys that secrets which still sign were encrypted with.
-select distinct key_id from secrets where expires_at is null or expires_at > now();
+-- The keys of all that requests are made of: secrets that still sign, headers, certificates.
+select key_id from secrets where expires_at is null or expires_at > now()
+union select headers_key_id from subscriptions where headers is not null and deleted_at is null
+union select client_certificate_key_id from subscriptions
+where client_certificate is not null and deleted_at is null;
 
 -- name: end_secrets
 -- Secrets end at a time, or earlier if they did already.

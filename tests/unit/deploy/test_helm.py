@@ -379,8 +379,13 @@ def test_names_are_short_enough_for_labels_whatever_the_release_is_called() -> N
 def test_offsets_are_reset_only_where_somebody_said_how() -> None:
     assert "reset-offsets" not in pods(rendered(LEAST))
     values = {**LEAST, "resetOffsets": {"arguments": ["--to-datetime", "2026-03-17T09:00:00Z"]}}
-    (container,) = pods(rendered(values))["reset-offsets"]["containers"]
-    assert container["args"] == ["reset-offsets", "--to-datetime", "2026-03-17T09:00:00Z"]
+    pod = pods(rendered(values))["reset-offsets"]
+    assert pod["containers"][0]["args"] == [
+        "reset-offsets", "--to-datetime", "2026-03-17T09:00:00Z",
+    ]  # fmt: skip
+    assert "WEBHOOKS_POSTGRES__DSN" not in environment(pod)
+    values["resetOffsets"]["arguments"].append("--with-lanes")  # which are in Postgres
+    assert "WEBHOOKS_POSTGRES__DSN" in environment(pods(rendered(values))["reset-offsets"])
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ def expressions() -> list[str]:
     return sorted({str(rule["expr"]) for rule in rules()} | set(of_panels))
 
 
+def test_every_metric_says_what_it_means_and_in_which_unit() -> None:
+    found = [one for one in REGISTRY.collect() if one.name.startswith("webhooks_")]
+    assert found
+    assert [one.name for one in found if not one.documentation.endswith(".")] == []
+    timed = {one.name for one in found if one.name.endswith("_seconds")}
+    assert {one.name for one in found if one.unit == "seconds"} == timed
+
+
 @pytest.mark.parametrize("expression", expressions())
 def test_an_expression_asks_for_what_is_measured(expression: str) -> None:
     known = declared()
@@ -96,6 +104,18 @@ def test_a_panel_says_what_it_shows_and_in_which_unit() -> None:
         assert panel["description"]
         assert panel["fieldConfig"]["defaults"]["unit"]  # type: ignore[index]
         assert panel["datasource"]["uid"] == "${datasource}"  # type: ignore[index]
+
+
+def test_each_alert_is_tried_on_what_makes_it_fire_and_on_a_good_day() -> None:
+    tests = yaml.safe_load((RULES.parent / "webhooks.test.yaml").read_text())["tests"]
+    tried = [one for test in tests for one in test.get("alert_rule_test", ())]
+    fires = {one["alertname"] for one in tried if one.get("exp_alerts")}
+    for test in tests:
+        for one in test.get("promql_expr_test", ()):
+            if one["exp_samples"]:
+                fires |= set(re.findall(r"Webhooks\w+", one["expr"]))
+    assert fires == set(alerts())
+    assert {one["alertname"] for one in tests[0]["alert_rule_test"]} == set(alerts())
 
 
 def test_the_alerts_fire_when_they_should_and_only_then() -> None:
