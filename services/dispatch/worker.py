@@ -106,10 +106,9 @@ class Worker:
             return
         async with asyncio.TaskGroup() as group:
             self._ownership.spawn = group.create_task
-            tasks = [
-                group.create_task(part())
-                for part in (*self._parts, self._report, partial(measure_lag, self._clock))
-            ]
+            lag = partial(measure_lag, self._clock)
+            parts: Sequence[Part] = (*self._parts, self._report, lag)
+            tasks = [group.create_task(part()) for part in parts]
             await self._consume()
             for task in tasks:
                 task.cancel()
