@@ -28,7 +28,6 @@ from services.store.health import PostgresHealth
 from services.store.lanes import PostgresLanes
 from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions
-from services.store.registrations import PostgresRegistrations
 from services.store.replays import PostgresReplays
 from services.store.retries import PostgresRetries
 from services.store.trouble import PostgresTrouble
@@ -42,7 +41,7 @@ GC_THRESHOLD = 50_000
 def main(settings: Settings) -> None:
     """Deliver until SIGTERM or SIGINT.
 
-    Raises InvalidSettingsError, CipherError, StartError, or what no part could deal with.
+    Raises InvalidSettingsError, StartError, or what no part could deal with.
     """
     uvloop.run(_run(settings))
 
@@ -68,9 +67,6 @@ async def _build(settings: Settings, stack: AsyncExitStack, standing: Standing) 
     connection = parts.connection(settings)
     cipher = parts.cipher(settings)
     pool = await parts.pool(settings, stack, standing=standing)
-    await PostgresRegistrations(
-        pool=pool, cipher=cipher
-    ).check_keys()  # before it is anybody's member
     producer = await parts.producer(settings, stack, standing=standing)
     await parts.topics_made(settings, _needed(settings), standing=standing)
     offsets = await parts.offsets(settings, stack, group=settings.kafka.group, standing=standing)
