@@ -16,12 +16,12 @@ Type = Annotated[str | None, typer.Option("--type", help="Only this event type o
 Topic = Annotated[str | None, typer.Option(help="Only this topic.")]
 One = Annotated[
     str | None,
-    typer.Argument(metavar="ID", help="One delivery, or dead letter; else all that fit."),
+    typer.Argument(metavar="ID", help="One delivery or dead letter; without it, all that match."),
 ]
 Webhook = Annotated[
-    str | None, typer.Option("--webhook", metavar="ID", help="Send the one to this instead.")
+    str | None, typer.Option("--webhook", metavar="ID", help="Send it to this webhook instead.")
 ]
-State = Annotated[str | None, typer.Option(help="dead (unless said), parked or acknowledged.")]
+State = Annotated[str | None, typer.Option(help="dead (default), parked or acknowledged.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,10 @@ def register(app: typer.Typer) -> None:
     me = "planner-webhooks events"
     group = typer.Typer(no_args_is_help=True)
     app.add_typer(
-        group, name="events", help="The log itself.", epilog=f"Example: {me} tail --type 'stop.*'"
+        group,
+        name="events",
+        help="Events in the log.",
+        epilog=f"Example: {me} tail --type 'stop.*'",
     )
     command(group, "tail", example=f"{me} tail --type 'stop.report.*'")(tail)
     command(group, "get", example=f"{me} get planner.events/3/1200")(get)
@@ -43,13 +46,13 @@ async def tail(
     topic: Topic = None,
     vehicle: Annotated[str | None, typer.Option(metavar="ID", help="Only of this vehicle.")] = None,
     deliveries: Annotated[
-        bool, typer.Option("--deliveries", help="Requests to receivers, in place of events.")
+        bool, typer.Option("--deliveries", help="Show requests to receivers instead of events.")
     ] = False,
 ) -> None:
-    """Show events, or deliveries, as they happen; Ctrl-C ends it."""
+    """Show events, or deliveries, as they happen. Ctrl-C stops."""
     of = "deliveries" if deliveries else "events"
     query = given(of=of, type=type_, topic=topic, vehicle_id=vehicle)
-    console.hint("listening; Ctrl-C ends it")
+    console.hint("listening; Ctrl-C stops")
     async with console.api() as api:
         async for name, data in api.follow("/v1/stream", query):
             if console.as_json:
@@ -62,12 +65,12 @@ async def get(
     console: Console,
     *,
     place: Annotated[
-        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="Where it stands.")
+        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="Where it is in the log.")
     ],
 ) -> None:
     """Show one event of the log."""
     if place.count("/") != 2:  # noqa: PLR2004 - topic, partition, offset
-        raise UsageError(f"{place!r} is no place: write TOPIC/PARTITION/OFFSET")
+        raise UsageError(f"{place!r} is not a place in the log: write TOPIC/PARTITION/OFFSET")
     async with console.api() as api:
         console.record(await api.call("GET", f"/v1/events/{place}"))
 
@@ -78,20 +81,26 @@ async def resend(
     id_: One = None,
     webhook: Webhook = None,
     state: State = None,
-    subscription: Annotated[str | None, typer.Option(help="Of this subscription.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="That ended so: http, timeout …")] = None,
-    status: Annotated[str | None, typer.Option(help="With this status, or class: 5xx.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Of this event type.")] = None,
+    subscription: Annotated[str | None, typer.Option(help="Only of this subscription.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Only with this outcome: http, timeout …")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only with this status, or class: 5xx.")
+    ] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only of this event type.")] = None,
     since: Annotated[
-        str | None, typer.Option("--from", help="Given up, or last tried, since.")
+        str | None, typer.Option("--from", help="Given up, or last tried, at or after this time.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--to", help="Given up, or last tried, before.")
+        str | None, typer.Option("--to", help="Given up, or last tried, before this time.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Deliveries per second.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, send none.")] = False,
+    rate: Annotated[float | None, typer.Option(help="Deliveries per second, at most.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how many there are; send nothing.")
+    ] = False,
 ) -> None:
-    """Send deliveries again: what was given up, unless said; waits until each was tried."""
+    """Send deliveries again, dead letters by default; waits until each has been tried."""
     body = given(
         state=state,
         subscription=subscription,
@@ -105,7 +114,7 @@ async def resend(
     if id_ is not None and (body or dry_run):
         raise UsageError("name one by its id, or many by a filter")
     if id_ is None and webhook is not None:
-        raise UsageError("to another webhook one is sent at a time: name it by its id")
+        raise UsageError("--webhook takes one delivery at a time: name it by its id")
     async with console.api() as api:
         if id_ is not None:
             to = {} if webhook is None else {"to": webhook}
@@ -122,7 +131,7 @@ async def resend(
 
 
 async def _ended(console: Console, api: Api, job: Json) -> Json:
-    """Return the job once it is over; say how far it is meanwhile."""
+    """Return the job once it has ended, showing its progress until then."""
     shown = None
     while job["state"] not in ENDED:
         if job["done"] != shown:

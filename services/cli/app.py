@@ -1,4 +1,4 @@
-"""The commands in one list."""
+"""All commands, and the headings under which help lists them."""
 
 import sys
 from typing import Annotated
@@ -33,23 +33,37 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    again,
-    listen,
     dev,
-    roles,
-    replay,
-    reset_offsets,
-    rotate_secrets_key,
-    settings,
+    demo,
     simulate,
-    trigger,
     subscriptions,
     filters,
+    again,
+    replay,
+    listen,
+    trigger,
     verify,
+    roles,
+    settings,
+    reset_offsets,
+    rotate_secrets_key,
     bench,
-    demo,
 ):
     module.register(app)
+
+PANELS = {
+    "Try it on this machine": ("dev", "demo", "simulate"),
+    "Webhooks and events": ("subscriptions", "filter", "events", "resend", "replay"),
+    "Build a receiver": ("listen", "trigger", "verify"),
+    "Roles of a deployment": ("dispatch", "record", "geofence", "api"),
+    "Operate it": ("migrate", "settings", "reset-offsets", "rotate-secrets-key", "bench"),
+}
+"""Under which heading each command is listed in --help."""
+_PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+for _command in app.registered_commands:
+    _command.rich_help_panel = _PANEL_OF[str(_command.name)]
+for _group in app.registered_groups:
+    _group.rich_help_panel = _PANEL_OF[str(_group.name)]
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - how typer calls back
@@ -67,7 +81,7 @@ def _options(
     as_json: AsJson = False,
     no_color: NoColor = False,
     version: Annotated[  # noqa: ARG001 - read by its callback
-        bool, typer.Option("--version", help="The version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     remember(ctx, api=api, key=key, as_json=as_json, no_color=no_color)

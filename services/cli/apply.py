@@ -1,4 +1,4 @@
-"""`subscriptions apply FILE`: a file says what should be; the difference is shown, then made."""
+"""`subscriptions apply FILE`: a file says what should be; the difference is shown, then applied."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,17 +63,18 @@ async def apply(
     *,
     file: File,
     project: Annotated[
-        str | None, typer.Option(help="Project, where the key is not bound to one.")
+        str | None, typer.Option(help="Project; needed only if the key is not bound to one.")
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete those of the project that FILE doesn't have.")
+        bool,
+        typer.Option("--prune", help="Delete the project's subscriptions that are not in FILE."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the difference; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before deleting.")] = False,
 ) -> None:
-    """Make subscriptions what FILE says: found by id, else by URL; what it doesn't name stays."""
+    """Make subscriptions match FILE, found by id, else by URL; fields it doesn't name stay."""
     wanted = _read(file)
     query = {"limit": "500", **({"project_id": project} if project else {})}
     async with console.api() as api:
@@ -109,7 +110,9 @@ def _read(file: Path) -> list[Json]:
     named = [each.get("id") or each.get("url") for each in found]
     twice = next((name for n, name in enumerate(named) if name in named[:n]), None)
     if twice is not None:
-        raise UsageError(f"{file}: {twice} stands there twice; give those with one URL their ids")
+        raise UsageError(
+            f"{file}: {twice} appears twice; subscriptions that share a URL need their ids"
+        )
     if None in named:
         raise UsageError(f"{file}: entry {named.index(None)} has neither id nor url")
     return found
@@ -137,7 +140,9 @@ def _known(wanted: Json, there: Sequence[Json]) -> Json | None:
     if "id" in wanted:
         found = [row for row in there if row["id"] == wanted["id"]]
         if not found:
-            raise UsageError(f"no subscription {wanted['id']}: leave the id out to make a new one")
+            raise UsageError(
+                f"no subscription {wanted['id']}: leave out the id to create a new one"
+            )
         return found[0]
     projects = {wanted["project_id"]} if "project_id" in wanted else None
     found = [
@@ -147,7 +152,7 @@ def _known(wanted: Json, there: Sequence[Json]) -> Json | None:
     ]
     if len(found) > 1:
         ids = ", ".join(sorted(row["id"] for row in found))
-        raise UsageError(f"{wanted['url']} is that of {ids}: say by id which is meant")
+        raise UsageError(f"{wanted['url']} belongs to {ids}: say by id which one is meant")
     return found[0] if found else None
 
 
@@ -202,7 +207,7 @@ async def _do(console: Console, api: Api, step: Step) -> Json:
         elif step.action == "delete" and step.before is not None:
             await api.call("DELETE", f"{PATH}/{step.before['id']}")
     except RefusedError:
-        console.error(f"refused at {row['url']}; what stands before it in the file is done")
+        console.error(f"refused at {row['url']}; what comes before it in the file has been applied")
         raise
     return row
 
@@ -225,7 +230,7 @@ async def _update(api: Api, id_: str, changes: Mapping[str, Sequence[Any]]) -> N
     if "status" in changes:
         verb = {"paused": "pause", "active": "resume"}.get(str(changes["status"][1]))
         if verb is None:
-            raise UsageError("a status is active or paused")
+            raise UsageError("a status can be set to active or paused")
         await api.call("POST", f"{PATH}/{id_}/{verb}", {})
 
 

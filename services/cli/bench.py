@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         group,
         name="bench",
-        help="Figures, compared within one run.",
+        help="Benchmarks; what is compared is measured within one run.",
         epilog="Example: planner-webhooks bench match",
     )
     me = "planner-webhooks bench"
@@ -55,7 +55,7 @@ async def deliver(
     events: Annotated[int, typer.Option(min=1_000, help="Events in each slice.")] = 20_000,
     slices: Annotated[int, typer.Option(min=1, help="Pairs of slices in each case.")] = 3,
 ) -> None:
-    """Deliver, beside a bare aiohttp loop that signs and posts the same bodies to the same sink."""
+    """Deliver, compared with a bare aiohttp loop that signs and posts the same bodies."""
     from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
 
     found = []
@@ -84,11 +84,15 @@ async def deliver(
 async def history(
     console: Console,
     *,
-    attempts: Annotated[int, typer.Option(min=16_000, help="Stored and searched.")] = 1_000_000,
-    events: Annotated[int, typer.Option(min=1_000, help="Delivered in each slice.")] = 20_000,
-    slices: Annotated[int, typer.Option(min=0, help="Pairs of slices, on and off; 0: none.")] = 3,
+    attempts: Annotated[
+        int, typer.Option(min=16_000, help="Attempts to store and search.")
+    ] = 1_000_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Events in each slice.")] = 20_000,
+    slices: Annotated[
+        int, typer.Option(min=0, help="Pairs of slices, with and without history; 0: none.")
+    ] = 3,
 ) -> None:
-    """Deliver with history and without; store attempts over up to 30 days, and look some up."""
+    """Deliver with and without history; store attempts of up to 30 days, and look some up."""
     from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
     from services.run.bench_history import stored  # noqa: PLC0415
 
@@ -108,14 +112,14 @@ async def history(
 
 
 def match(console: Console) -> None:
-    """Match against 100,000 subscriptions in 1,000 projects, beside 10."""
+    """Match against 100,000 subscriptions in 1,000 projects, compared with 10."""
     from services.dev.bench_match import match as measure  # noqa: PLC0415
 
     console.record({**measure()._asdict()})
 
 
 def filters(console: Console) -> None:
-    """Filter as big customers do: 1,000 and 10,000 filters, geofences, hostile ones."""
+    """Match 1,000 and 10,000 filters, with geofences, and filters written to be slow."""
     from services.dev.bench_filters import measure  # noqa: PLC0415
 
     show(console, measure())
@@ -143,7 +147,7 @@ def bare(
     console: Console,  # noqa: ARG001 - every command has one
     *,
     url: Annotated[str, typer.Option(help="Where to post.")],
-    bodies: Annotated[Path, typer.Option(exists=True, help="What to post, a line each.")],
+    bodies: Annotated[Path, typer.Option(exists=True, help="What to post, one body per line.")],
     in_flight: Annotated[int, typer.Option(help="Requests at once.")] = 64,
 ) -> None:
     """Sign and post, and nothing else."""

@@ -19,12 +19,17 @@ from services.kernel.errors import WebhooksError
 async def chaos(
     console: Console,
     *,
-    minutes: Annotated[float, typer.Option(min=0.4, help="How long there is load.")] = 5.0,
-    seed: Annotated[int, typer.Option(help="Chooses the faults; the same one does again.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.4, help="Minutes under load.")] = 5.0,
+    seed: Annotated[
+        int, typer.Option(help="Chooses the faults; the same seed chooses the same.")
+    ] = 1,
     rate: Annotated[float, typer.Option(min=1, help="Events per second.")] = 60.0,
-    drain: Annotated[float, typer.Option(min=1, help="Seconds until all must be there.")] = 120.0,
+    drain: Annotated[
+        float, typer.Option(min=1, help="Seconds within which everything must then arrive.")
+    ] = 120.0,
     keep: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep logs and the farm's book there.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep logs and the record of requests here."),
     ] = None,
 ) -> None:
     """Kill, freeze and reset real processes under load, among receivers with bad manners.
@@ -65,7 +70,7 @@ async def farm(
     console: Console,  # noqa: ARG001 - every command has one
     *,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT")],
-    book: Annotated[Path, typer.Option(help="A line for each request that ended.")],
+    book: Annotated[Path, typer.Option(help="File for a line per finished request.")],
 ) -> None:
     """Receive as receivers do, well and badly."""
     from services.dev.farm import Farm  # noqa: PLC0415

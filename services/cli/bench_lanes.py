@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 async def catchup(
     console: Console,
     *,
-    events: Annotated[int, typer.Option(min=10_000, help="Of the backlog.")] = 200_000,
+    events: Annotated[int, typer.Option(min=10_000, help="Events in the backlog.")] = 200_000,
 ) -> None:
-    """Read a backlog for lanes, alone and beside live traffic; begin a replay."""
+    """Read a backlog for lanes, alone and beside live traffic; start a replay."""
     from services.run.bench_catchup import measure  # noqa: PLC0415 - a command loads what it needs
 
     await _measured(
@@ -35,13 +35,13 @@ async def isolation(
     console: Console,
     *,
     seconds: Annotated[
-        float, typer.Option(min=2, help="Of each turn with the hanging one.")
+        float, typer.Option(min=2, help="Length of each slice beside a receiver that hangs.")
     ] = 10.0,
     events: Annotated[
-        int, typer.Option(min=500, help="Of a slice, due to 20 receivers each.")
+        int, typer.Option(min=500, help="Events in each slice, each due to 20 receivers.")
     ] = 1_000,
 ) -> None:
-    """Deliver to those that are well beside those that hang, are down, or recover."""
+    """Deliver to healthy receivers beside others that hang, are down, or recover."""
     from services.run.bench_isolation import measure  # noqa: PLC0415
 
     await _measured(
@@ -56,7 +56,7 @@ async def memory(
     console: Console,
     *,
     subscriptions: Annotated[int, typer.Option(min=1_000)] = 100_000,
-    detached: Annotated[int, typer.Option(min=1, help="So many more fail.")] = 1_000,
+    detached: Annotated[int, typer.Option(min=1, help="How many more fail.")] = 1_000,
 ) -> None:
     """Hold many subscriptions in one worker, some of them detached."""
     from services.run.bench_isolation import memory as measure  # noqa: PLC0415

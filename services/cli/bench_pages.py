@@ -17,12 +17,14 @@ from services.kernel.errors import WebhooksError
 async def pages(
     console: Console,
     *,
-    attempts: Annotated[int, typer.Option(min=100_000, help="Of 30 days.")] = 10_000_000,
+    attempts: Annotated[
+        int, typer.Option(min=100_000, help="Attempts in 30 days of history.")
+    ] = 10_000_000,
     folder: Annotated[
-        Path | None, typer.Option(help="Filled once and kept: the next run only measures.")
+        Path | None, typer.Option(help="Where the data is kept: the next run only measures.")
     ] = None,
 ) -> None:
-    """Ask for lists and for every page of the dashboard, over millions of attempts."""
+    """Request lists and every page of the dashboard, over millions of attempts."""
     from services.run.bench_pages import measure  # noqa: PLC0415 - a command loads what it needs
 
     with ExitStack() as stack:

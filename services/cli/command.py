@@ -1,6 +1,6 @@
-"""How a command is made: options that all have, an example in its help, an exit code for each end.
+"""How a command is made: the options that all share, an example in its help, an exit code for each end.
 
-0 done · 1 it ran and the answer is no · 2 wrong usage, or settings that can't be used ·
+0 done · 1 it ran and the answer is no · 2 wrong usage, or unusable settings ·
 3 nobody answers · 4 refused by the API · 130 interrupted.
 """
 
@@ -26,18 +26,22 @@ ApiUrl = Annotated[
     typer.Option(
         "--api",
         metavar="URL",
-        help="Where the API is; else WEBHOOKS_CLI__API.",
+        help="Address of the API; default: WEBHOOKS_CLI__API.",
         rich_help_panel=PANEL,
     ),
 ]
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        "--key", metavar="KEY", help="API key; else WEBHOOKS_CLI__KEY.", rich_help_panel=PANEL
+        "--key", metavar="KEY", help="API key; default: WEBHOOKS_CLI__KEY.", rich_help_panel=PANEL
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One object per line.", rich_help_panel=PANEL)]
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colour.", rich_help_panel=PANEL)]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per line.", rich_help_panel=PANEL)
+]
+NoColor = Annotated[
+    bool, typer.Option("--no-color", help="Print without colours.", rich_help_panel=PANEL)
+]
 
 _EVERYWHERE: dict[str, tuple[Any, Any]] = {
     "api": (ApiUrl, None),
@@ -48,11 +52,11 @@ _EVERYWHERE: dict[str, tuple[Any, Any]] = {
 
 
 class UsageError(WebhooksError):
-    """The command was not written as it should be."""
+    """The command line was wrong; nothing was done."""
 
 
 class AnswerIsNoError(WebhooksError):
-    """The command ran, and the answer is no; what there is to say was said."""
+    """The command ran, and the answer is no; everything has been printed already."""
 
 
 def remember(ctx: typer.Context, **options: Any) -> None:  # noqa: ANN401 - as typer read them
@@ -101,13 +105,13 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def given(**options: object) -> Json:
-    """Return the options that were given: what wasn't is left to the API."""
+    """Return the options that were given; the API decides about the others."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 @contextmanager
 def exit_codes(console: Console) -> Iterator[None]:
-    """Turn errors that have a name into sentences on stderr and an exit code."""
+    """Turn named errors into sentences on stderr and an exit code."""
     try:
         yield
     except AnswerIsNoError as error:

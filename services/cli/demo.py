@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         group,
         name="demo",
-        help="What `dev` shows: a small fleet, and a receiver that verifies.",
+        help="The two sides of the `dev` demo: a small fleet, and a receiver that verifies.",
         epilog="Example: planner-webhooks demo receiver --listen 127.0.0.1:9000 --state demo.json",
     )
     state = "--state demo.json"
@@ -44,10 +44,10 @@ def register(app: typer.Typer) -> None:
 async def receiver(
     console: Console,
     *,
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where requests come in.")],
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address to receive on.")],
     state: State,
 ) -> None:
-    """Receive: verify each signature, print one line per delivery. Registers itself."""
+    """Register as a receiver, verify each signature, and print one line per delivery."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"--listen {listen!r} is not HOST:PORT")
@@ -69,10 +69,10 @@ async def fleet(
     console: Console,
     *,
     state: State,
-    vehicles: Annotated[int, typer.Option(min=1, max=50, help="How many drive.")] = 2,
-    seed: Annotated[int | None, typer.Option(help="The same seed, the same day.")] = None,
+    vehicles: Annotated[int, typer.Option(min=1, max=50, help="How many vans drive.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same day.")] = None,
 ) -> None:
-    """Drive: plans, routes, stops, customers and positions, into the API's ingest."""
+    """Send plans, routes, stops, customers and positions to the API."""
     found = _load(state)
     clock = SystemClock()
     start = seed if seed is not None else os.urandom(8)

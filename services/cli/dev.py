@@ -31,17 +31,23 @@ def dev(
     console: Console,
     *,
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where data, keys and logs are kept.")
+        Path, typer.Option(metavar="DIR", help="Folder for data, keys and logs.")
     ] = DATA,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65_535, help="Of the API; else a free one, kept.")
+        int | None,
+        typer.Option(
+            min=1, max=65_535, help="Port of the API; default: a free one, then always the same."
+        ),
     ] = None,
-    dispatchers: Annotated[int, typer.Option(min=1, max=16, help="How many deliver.")] = 1,
+    dispatchers: Annotated[
+        int, typer.Option(min=1, max=16, help="How many dispatchers to run.")
+    ] = 1,
     demo: Annotated[
-        bool, typer.Option("--demo/--no-demo", help="A small fleet, and a receiver that verifies.")
+        bool,
+        typer.Option("--demo/--no-demo", help="With a small fleet and a receiver that verifies."),
     ] = True,
 ) -> None:
-    """Run everything here: Kafka, Postgres, API, dispatchers, and a demo. Ctrl-C drains and ends."""
+    """Run everything on this machine: Kafka, Postgres, all roles and a demo. Ctrl-C drains and stops."""
     from services.run.dev import Plan, main  # noqa: PLC0415
 
     plan = Plan(data.absolute(), port, dispatchers, demo, quiet=console.as_json)

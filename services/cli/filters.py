@@ -26,9 +26,13 @@ File = Annotated[
 ]
 Types = Annotated[
     list[str] | None,
-    typer.Option("--types", help="Event types or patterns, if FILE doesn't name them; repeat."),
+    typer.Option(
+        "--types", help="Event types or patterns, if FILE doesn't name them; repeat for more."
+    ),
 ]
-Project = Annotated[str | None, typer.Option(help="Project, where the key is not bound to one.")]
+Project = Annotated[
+    str | None, typer.Option(help="Project; needed only if the key is not bound to one.")
+]
 EXPLAINED = 3
 """Branches that are told: the nearest."""
 
@@ -67,7 +71,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         group,
         name="filter",
-        help="Filters, before they are stored.",
+        help="Check and try a filter before it is stored.",
         epilog=f"Example: {me} check filter.json --types 'stop.report.*'",
     )
     command(group, "check", example=f"{me} check filter.json --types 'stop.report.*'")(check)
@@ -86,7 +90,7 @@ def register(app: typer.Typer) -> None:
 async def check(
     console: Console, *, file: File, types: Types = None, project: Project = None
 ) -> None:
-    """Say what is wrong or odd with a filter, with line and column; exit with 1 if it isn't valid."""
+    """Show what is wrong or odd in a filter, with line and column; exit with 1 if it isn't valid."""
     written = read(console, file, types, project_id=project)
     async with console.api() as api:
         found = await api.call("POST", "/v1/filters/check", written.body)
@@ -116,7 +120,7 @@ async def explain(
     types: Types = None,
     project: Project = None,
 ) -> None:
-    """Say whether an event matches a filter, or which clauses fail; exit with 1 if it doesn't."""
+    """Show whether an event matches a filter, or which clauses fail; exit with 1 if it doesn't."""
     raw = event.read_bytes()
     _loaded(console, event, raw)
     written = read(console, file, types, project_id=project, more=b', "event": ' + raw)
@@ -139,15 +143,15 @@ async def dry_run(
     *,
     file: File,
     from_: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="From when on the log is read.")
+        str, typer.Option("--from", metavar="TIME", help="Where in the log to start.")
     ],
     types: Types = None,
     project: Project = None,
     subscription: Annotated[
-        str | None, typer.Option(help="Say what this subscription would gain and lose.")
+        str | None, typer.Option(help="Show what this subscription would gain and lose.")
     ] = None,
 ) -> None:
-    """Say what a filter would have sent since a time; Ctrl-C cancels."""
+    """Show what a filter would have sent since a given time. Ctrl-C cancels."""
     asked = {"from": from_, **({} if subscription is None else {"subscription": subscription})}
     more = b", " + orjson.dumps(asked)[1:-1]
     written = read(console, file, types, project_id=project, more=more)

@@ -53,10 +53,13 @@ async def listen(
     console: Console,
     *,
     forward_to: Annotated[
-        str | None, typer.Option("--forward-to", metavar="URL", help="Your program; else none.")
+        str | None,
+        typer.Option(
+            "--forward-to", metavar="URL", help="Your program; without it, events are only shown."
+        ),
     ] = None,
     types: Annotated[
-        list[str] | None, typer.Option("--types", help="Event types or patterns; repeat.")
+        list[str] | None, typer.Option("--types", help="Event types or patterns; repeat for more.")
     ] = None,
     filter_: Annotated[
         Path | None,
@@ -66,9 +69,9 @@ async def listen(
     ] = None,
     project: Project = None,
 ) -> None:
-    """Send events to a local program, signed and retried as to a webhook; Ctrl-C ends it."""
+    """Send events to a local program, signed and retried like a webhook. Ctrl-C stops."""
     if forward_to is not None and not forward_to.startswith(("http://", "https://")):
-        raise UsageError(f"{forward_to!r} is no URL: write http://localhost:3000/hooks")
+        raise UsageError(f"{forward_to!r} is not a URL: write http://localhost:3000/hooks")
     faults = patterns.faults(types or EVERYTHING, pointer="")
     if faults:
         raise UsageError(faults[0].message)
@@ -81,7 +84,7 @@ async def listen(
             url=forward_to or "",
             max_body_bytes=settings.deliver.max_body_bytes,
         )
-        console.hint(f"signed with {secret_text(wanted.key)}; Ctrl-C ends it")
+        console.hint(f"signed with {secret_text(wanted.key)}; Ctrl-C stops")
         async with asyncio.TaskGroup() as group:
             forwarder = Forwarder(console, sender, wanted, group)
             query = {"of": "events"} | ({} if project is None else {"project_id": project})
@@ -197,9 +200,11 @@ class Forwarder:
                 self._console.hint(f"{delivery.event_id} again in {seconds:.0f} s")
                 self._group.create_task(self._later(again, seconds))
             case RetryAt():
-                self._console.hint(f"{delivery.event_id} isn't tried again: {MAX_WAITING} wait")
+                self._console.hint(
+                    f"{delivery.event_id} isn't tried again: {MAX_WAITING} are waiting already"
+                )
             case Disable():
-                self._console.hint("410 disables a webhook; here it goes on")
+                self._console.hint("410 would disable a webhook; listen goes on")
             case Dead():
                 self._console.hint(f"{delivery.event_id} would be a dead letter now")
             case _:

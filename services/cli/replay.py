@@ -27,25 +27,27 @@ def register(app: typer.Typer) -> None:
 async def replay(
     console: Console,
     *,
-    subscription: Annotated[str, typer.Option(metavar="ID", help="Whom to send to.")],
+    subscription: Annotated[str, typer.Option(metavar="ID", help="Subscription to send to.")],
     since: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="Events from then on; RFC 3339.")
+        str,
+        typer.Option("--from", metavar="TIME", help="First event at or after this time; RFC 3339."),
     ],
     until: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="Until then; default: now.")
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Events before this time; default: now."),
     ] = None,
     types: Annotated[
         list[str] | None, typer.Option("--type", help="Only these types; repeat for more.")
     ] = None,
     order_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only records of this key.")
+        str | None, typer.Option(metavar="KEY", help="Only records with this key.")
     ] = None,
     plan: Annotated[str | None, typer.Option(metavar="ID", help="Only of this plan.")] = None,
     route: Annotated[str | None, typer.Option(metavar="ID", help="Only of this route.")] = None,
     vehicle: Annotated[str | None, typer.Option(metavar="ID", help="Only of this vehicle.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Requests a second at most.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests per second, at most.")] = None,
     speed: Annotated[
-        float | None, typer.Option(help="In the original rhythm, so many times as fast.")
+        float | None, typer.Option(help="In the original rhythm, this many times as fast.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count and estimate; send nothing.")
@@ -92,7 +94,7 @@ async def _watched(console: Console, api: Api, job: Json) -> Json:
             else:
                 progress.stop()
                 if not await asyncio.to_thread(_cancels):
-                    console.hint(f"it goes on; planner-webhooks has it as {path}")
+                    console.hint(f"the replay goes on; follow it at {path}")
                     break
                 return await api.call("POST", f"{path}/cancel", {})
             job = await api.call("GET", path, None)

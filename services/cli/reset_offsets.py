@@ -15,22 +15,25 @@ from services.kernel.errors import BrokerGoneError, GroupInUseError, WebhooksErr
 from services.settings import load
 
 Time = Annotated[
-    str | None, typer.Option(metavar="TIME", help="The first record from then on; RFC 3339.")
+    str | None,
+    typer.Option(metavar="TIME", help="The first record at or after this time; RFC 3339."),
 ]
 Offset = Annotated[int | None, typer.Option(min=0, help="This offset.")]
-Earliest = Annotated[bool, typer.Option("--to-earliest", help="The oldest record that is left.")]
+Earliest = Annotated[
+    bool, typer.Option("--to-earliest", help="The oldest record that is still there.")
+]
 Topics = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[:0,2]",
-        help="Only this topic, or some of its partitions; repeat for more. Default: all read.",
+        help="Only this topic, or some of its partitions; repeat for more. Default: all that are read.",
     ),
 ]
 WithLanes = Annotated[
     bool,
     typer.Option(
         "--with-lanes",
-        help="Subscriptions that are behind leave out what lies before, too: a gap each.",
+        help="Moving forward: subscriptions that are behind skip ahead too, with a gap each.",
     ),
 ]
 DryRun = Annotated[
@@ -54,7 +57,7 @@ async def reset_offsets(
     with_lanes: WithLanes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Let all dispatchers go on from elsewhere. They must be stopped; what was sent is sent again."""
+    """Move the offsets of all dispatchers, which must be stopped; events after them are sent again."""
     from services.run.reset import Target, main  # noqa: PLC0415 - a command loads what it needs
 
     if [to_datetime is not None, to_offset is not None, to_earliest].count(True) != 1:
@@ -105,7 +108,9 @@ def _milliseconds(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"--to-datetime {text!r} is no time like 2026-03-17T09:00:00Z") from error
+        raise UsageError(
+            f"--to-datetime {text!r} is not a time like 2026-03-17T09:00:00Z"
+        ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)

@@ -33,28 +33,28 @@ def register(app: typer.Typer) -> None:
 
 
 def dispatch(console: Console) -> None:
-    """Deliver: read the topics, match, send, retry. Drains on SIGTERM."""
+    """Deliver events: read the topics, match, send, retry. Drains on SIGTERM."""
     from services.run.dispatch import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
 
 
 def record(console: Console) -> None:
-    """Store the history of attempts in Postgres, once each. Drains on SIGTERM."""
+    """Store the history of attempts in Postgres, each exactly once. Drains on SIGTERM."""
     from services.run.record import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
 
 
 def geofence(console: Console) -> None:
-    """Say which vehicles entered and left which geofences. Ends on SIGTERM after what is under way."""
+    """Report vehicles that enter and leave geofences. Drains on SIGTERM."""
     from services.run.geofence import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
 
 
 def api(console: Console) -> None:
-    """Serve the REST API. Drains on SIGTERM."""
+    """Serve the REST API and the dashboard. Drains on SIGTERM."""
     from services.run.api.role import main  # noqa: PLC0415 - a command loads what it needs
 
     run_role(console, main)
@@ -64,10 +64,11 @@ def migrate(
     console: Console,
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 if something is left.")
+        bool,
+        typer.Option("--check", help="Change nothing; exit with 1 if something is left to do."),
     ] = False,
 ) -> None:
-    """Make or update tables and topics."""
+    """Create or update tables and topics."""
     from services.run.migrate import main  # noqa: PLC0415 - a command loads what it needs
 
     done: list[str] = []

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def rotate_secrets_key(console: Console) -> None:
-    """Encrypt all secrets anew with WEBHOOKS_SECRETS__KEY; previous keys aren't needed afterwards."""
+    """Re-encrypt all secrets with WEBHOOKS_SECRETS__KEY; previous keys aren't needed afterwards."""
     from services.run.rotation import main  # noqa: PLC0415 - a command loads what it needs
 
     try:
@@ -28,4 +28,6 @@ async def rotate_secrets_key(console: Console) -> None:
         raise AnswerIsNoError from error
     console.rows([{"what": what, "encrypted anew": count} for what, count in done.items()],
                  ["what", "encrypted anew"])  # fmt: skip
-    console.hint("nothing is under another key; WEBHOOKS_SECRETS__PREVIOUS_KEYS can be emptied")
+    console.hint(
+        "nothing is encrypted with another key any more; WEBHOOKS_SECRETS__PREVIOUS_KEYS can be emptied"
+    )

@@ -31,7 +31,7 @@ def settings(
         bool, typer.Option("--new-key", help="Print a fresh WEBHOOKS_SECRETS__KEY instead.")
     ] = False,
 ) -> None:
-    """Print what is in force and where each value came from; secrets are hidden."""
+    """Print all settings, their values, and where each came from; secrets are hidden."""
     if new_key:
         console.line(base64.b64encode(os.urandom(KEY_BYTES)).decode())
         return

@@ -30,26 +30,26 @@ async def simulate(
     *,
     vehicles: Annotated[int, typer.Option(min=1, max=50, help="How many vans drive.")] = 3,
     speed: Annotated[
-        float, typer.Option(min=0.1, help="So many times as fast as the real day.")
+        float, typer.Option(min=0.1, help="How many times faster than a real day.")
     ] = 60.0,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed, the same events; default: another each time.")
+        int | None, typer.Option(help="The same seed gives the same events; default: random.")
     ] = None,
     day: Annotated[
-        str | None, typer.Option(metavar="DATE", help="The day it is; default: yesterday.")
+        str | None, typer.Option(metavar="DATE", help="The day to simulate; default: yesterday.")
     ] = None,
     project: Annotated[
-        str | None, typer.Option(help="Project, where the key is not bound to one.")
+        str | None, typer.Option(help="Project; needed only if the key is not bound to one.")
     ] = None,
 ) -> None:
-    """Live a day: plan, optimise, drive, report, with a phone offline and a stop that fails."""
+    """Simulate a fleet's day: plan, optimise, drive, report, with a phone offline and a failed stop."""
     clock = SystemClock()
     seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
     whole = Day(vehicles=vehicles, seed=seed, day=_day(day, clock.now()), zone=UTC)
     told = list(whole.events())
     start, end = told[0].at, told[-1].at
     minutes = (end - start).total_seconds() / speed / 60
-    console.hint(f"seed {seed}: {len(told)} events in {minutes:.1f} minutes; Ctrl-C ends it")
+    console.hint(f"seed {seed}: {len(told)} events in {minutes:.1f} minutes; Ctrl-C stops")
     began, count = clock.monotonic(), 0
     async with console.api() as api:
         for first, due in _together(told, span=timedelta(seconds=speed * TICK_SECONDS)):
@@ -99,4 +99,4 @@ def _day(text: str | None, now: datetime) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"--day {text!r} is no date like 2026-03-17") from error
+        raise UsageError(f"--day {text!r} is not a date like 2026-03-17") from error

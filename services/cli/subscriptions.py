@@ -19,13 +19,14 @@ Url = Annotated[str | None, typer.Option(help="Where requests go.")]
 Types = Annotated[
     list[str] | None, typer.Option("--type", help="Event type or pattern; repeat for more.")
 ]
-Description = Annotated[str | None, typer.Option(help="For people.")]
-Profile = Annotated[str | None, typer.Option(help="Shape of the body, e.g. planner-v2.")]
+Description = Annotated[str | None, typer.Option(help="A name for people to recognise it by.")]
+Profile = Annotated[str | None, typer.Option(help="Format of the body, e.g. planner-v2.")]
 Headers = Annotated[
-    list[str] | None, typer.Option("--header", metavar="NAME:VALUE", help="Static header to add.")
+    list[str] | None,
+    typer.Option("--header", metavar="NAME:VALUE", help="Static header to send; repeat for more."),
 ]
 InFlight = Annotated[int | None, typer.Option(help="Requests at once, per worker.")]
-Timeout = Annotated[float | None, typer.Option(help="Time limit of a request, 1 to 30.")]
+Timeout = Annotated[float | None, typer.Option(help="Time limit of a request, 1 to 30 seconds.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         group,
         name="subscriptions",
-        help="Who gets which events, where.",
+        help="Create, change and list subscriptions.",
         epilog=f"Example: {me} list --status active",
     )
     an_id = "61f0a446c97efa37d483102f"
@@ -59,8 +60,10 @@ async def list_(
     project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
     status: Annotated[str | None, typer.Option(help="active, paused or disabled.")] = None,
     url: Annotated[str | None, typer.Option(help="Only those with this URL.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only of this type.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1_000,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="Only those that want this type.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1_000,
 ) -> None:
     """List subscriptions, newest first."""
     page = str(min(limit, 500))
@@ -69,7 +72,7 @@ async def list_(
         found = [row async for row in api.pages(PATH, query)]
     console.rows(islice(found, limit), COLUMNS)
     if not found:
-        console.hint("no subscription; make one with: planner-webhooks subscriptions create --help")
+        console.hint("no subscriptions; create one: planner-webhooks subscriptions create --help")
 
 
 async def get(console: Console, *, id_: Id) -> None:
@@ -86,7 +89,7 @@ async def create(
         list[str], typer.Option("--type", help="Event type or pattern; repeat for more.")
     ],
     project: Annotated[
-        str | None, typer.Option(help="Project, where the key is not bound to one.")
+        str | None, typer.Option(help="Project; needed only if the key is not bound to one.")
     ] = None,
     description: Description = None,
     profile: Profile = None,
@@ -97,7 +100,7 @@ async def create(
         str | None, typer.Option(help="v1 (shared secret) or v1a (public key).")
     ] = None,
 ) -> None:
-    """Make a subscription; its secret is shown this once."""
+    """Create a subscription; its secret is shown only now."""
     body = _fields(
         url=url,
         types=types,
@@ -124,7 +127,7 @@ async def update(
     max_in_flight: InFlight = None,
     timeout_seconds: Timeout = None,
 ) -> None:
-    """Change what is named; the rest stays."""
+    """Change the fields that are named; the others stay."""
     body = _fields(
         url=url,
         types=types,
@@ -141,7 +144,7 @@ async def update(
 
 
 async def pause(console: Console, *, id_: Id) -> None:
-    """Send nothing for now; nothing is lost meanwhile."""
+    """Stop sending for now; nothing is lost meanwhile."""
     async with console.api() as api:
         console.record(await api.call("POST", f"{PATH}/{id_}/pause", {}))
 
@@ -155,7 +158,7 @@ async def resume(
         typer.Option("--from", metavar="WHEN", help="where_it_stopped (default), now or a time."),
     ] = None,
 ) -> None:
-    """Send again, from where it stopped; enables a disabled one too."""
+    """Go on sending from where it stopped; also enables a disabled one."""
     body = given(**{"from": from_})
     async with console.api() as api:
         console.record(await api.call("POST", f"{PATH}/{id_}/resume", body))
@@ -166,10 +169,10 @@ async def rotate(
     *,
     id_: Id,
     overlap_hours: Annotated[
-        int, typer.Option(min=0, max=168, help="How long the old secret signs too.")
+        int, typer.Option(min=0, max=168, help="How long the old secret keeps signing.")
     ] = 24,
 ) -> None:
-    """Make a new secret, shown this once; the old one signs too for a while."""
+    """Create a new secret, shown only now; the old one keeps signing for a while."""
     body = {"overlap_hours": overlap_hours}
     async with console.api() as api:
         console.record(await api.call("POST", f"{PATH}/{id_}/secrets/rotate", body))
@@ -181,7 +184,7 @@ async def delete(
     id_: Id,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Delete a subscription; what waits for it is dropped."""
+    """Delete a subscription, with everything that waits for it."""
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Delete {id_} and all that waits for it?", abort=True, err=True)
     async with console.api() as api:

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 async def trigger(
     console: Console,
     *,
-    type_: Annotated[str, typer.Argument(metavar="TYPE", help="Event type, older names too.")],
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="Event type; older names work too.")],
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,18 +33,18 @@ async def trigger(
         ),
     ] = None,
     project: Annotated[
-        str | None, typer.Option(help="Project, where the key is not bound to one.")
+        str | None, typer.Option(help="Project; needed only if the key is not bound to one.")
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="SUBSCRIPTION", help="Send it as a test to this subscription alone."),
+        typer.Option(metavar="SUBSCRIPTION", help="Send it as a test to this subscription only."),
     ] = None,
     misbehave: Annotated[
         Misbehaviour | None,
-        typer.Option(help="What the test does wrong on purpose, to try the receiver."),
+        typer.Option(help="What the test does wrong on purpose."),
     ] = None,
 ) -> None:
-    """Send the example of an event type: into Kafka, or as a test to one subscription."""
+    """Send the example of an event type to Kafka, or as a test to one subscription."""
     if misbehave is not None and to is None:
         raise UsageError("--misbehave tries one receiver: name its subscription with --to")
     # A test call takes an umbrella as well; then it sends the first of its types.
@@ -114,7 +114,7 @@ def _within(place: object, step: str, path: str) -> object:
 
 def _index(place: list[Any], step: str, path: str) -> int:
     if not step.isdecimal() or int(step) >= len(place):
-        raise UsageError(f"--set {path}: {step!r} is no index of a list of {len(place)}")
+        raise UsageError(f"--set {path}: {step!r} is not an index into a list of {len(place)}")
     return int(step)
 
 

@@ -34,13 +34,13 @@ def verify(
         Path, typer.Option(exists=True, dir_okay=False, help="The request's body, byte for byte.")
     ],
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Seconds that may have passed since; 0: any time.")
+        float, typer.Option(min=0, help="How many seconds old it may be; 0: any age.")
     ] = rules.TOLERANCE_SECONDS,
     now: Annotated[
         float | None, typer.Option(help="Check as of this time, Unix seconds; default: now.")
     ] = None,
 ) -> None:
-    """Tell whether a captured request is valid; if not, why not, and exit with 1."""
+    """Check whether a captured request is valid; if not, say why and exit with 1."""
     try:
         verifier = rules.parse(secret)
         found = rules.read_headers(headers.read_bytes())

@@ -92,7 +92,7 @@ async def test_a_wrong_call_says_what_is_wrong_and_moves_nothing(cluster: Cluste
     )
     code, _, said = await reset(cluster, "--to-datetime", "yesterday")
     assert code == 2
-    assert "'yesterday' is no time like" in said
+    assert "'yesterday' is not a time like" in said
     topics = ("--topic", "no.such.topic", "--topic", f"{cluster.topic}:0,9", "--topic", "a:b")
     code, _, said = await reset(cluster, "--to-earliest", *topics)
     assert code == 2
