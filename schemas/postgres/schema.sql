@@ -502,7 +502,8 @@ create table attempts (
     replay        text,
     headers       text,                       -- of the answer, as JSON
     excerpt       text,
-    error         text
+    error         text,
+    also          text[]                      -- of a batch: what its events are found by, see kernel/about.py
 ) partition by range (at);
 -- Rows lie about in this order: ranges of it tell where to look, at no cost.
 create index attempts_by_start on attempts using brin (at)
@@ -515,6 +516,7 @@ create index attempts_by_route on attempts (route_id) where route_id is not null
 create index attempts_by_stop on attempts (stop_id) where stop_id is not null;
 create index attempts_by_vehicle on attempts (vehicle_id) where vehicle_id is not null;
 create index attempts_by_external on attempts (external_id) where external_id is not null;
+create index attempts_by_also on attempts using gin (also) where also is not null;
 
 -- Where the recorder goes on in the log of attempts; moved in the transaction that stores them.
 create table attempt_offsets (

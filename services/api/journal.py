@@ -8,13 +8,14 @@ import orjson
 from services.api.call import Answer, Call, Streamed
 from services.api.history import attempt_shown
 from services.control.checks import parse_moment
-from services.control.history import IDS, filter_of_query
+from services.control.history import filter_of_query
 from services.control.journal import Gap, Journal
 from services.control.tail import DELIVERIES, EVENTS, Message, Tail, Wanted
 from services.control.view import Asked, Entry
 from services.kernel.clock import rfc3339_ms
 from services.kernel.errors import Fault
 from services.kernel.event import Json
+from services.kernel.history import IDS
 from services.kernel.recorded import Recorded
 
 PARAMETERS = ("topic", "type", "key", "time", "after", "subscription", "project_id", *IDS)

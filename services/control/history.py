@@ -10,14 +10,13 @@ from services.control.dead_letters import parse
 from services.kernel.attempt import Outcome
 from services.kernel.clock import Clock
 from services.kernel.errors import Fault, FaultsError, NotFoundError
-from services.kernel.history import DeliveryState, HistoryFilter
+from services.kernel.history import IDS, DeliveryState, HistoryFilter
 from services.kernel.ids import SubscriptionId, is_id
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
 from services.kernel.registration import Page, Registration
 from services.kernel.rollup import Step, Sums
 
-IDS = ("event_id", "plan_id", "route_id", "stop_id", "vehicle_id", "external_id")
 SHARED = ("project_id", "subscription", "type", "outcome", "status", "from", "to")
 FILTERS = (*SHARED, "state", "verdict", *IDS, "q")
 VERDICTS = ("acknowledged", "retry", "superseded", "dead", "disable")

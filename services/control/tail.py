@@ -185,7 +185,7 @@ def _wants(caller: Caller, wanted: Wanted, attempt: Recorded) -> bool:
     return (
         caller.may_see_of(attempt.project_id, attempt.subscription_id)
         and asked.key in (None, attempt.key)
-        and (asked.type is None or types.parse(asked.type).matches(attempt.type))
+        and (asked.type is None or any(map(types.parse(asked.type).matches, attempt.types)))
         and fits(wanted.deliveries, attempt)
     )
 

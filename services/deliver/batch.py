@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import orjson
 
+from services.kernel.about import together
 from services.kernel.delivery import Delivery, Member
 from services.kernel.event import Partition
 from services.kernel.subscription import Grouping, Ordered, Profile, Subscription
@@ -52,6 +53,7 @@ def joined(deliveries: Sequence[Delivery], subscription: Subscription) -> Delive
         first,
         event_id=batch_id(subscription.id, first.position.partition, offsets),
         type=first.type if len(types) == 1 else MIXED,
+        about=together([each.event_id for each in deliveries], [each.about for each in deliveries]),
         body=b"[" + b",".join(_item(each, subscription.profile) for each in deliveries) + b"]",
         content_type=_content_type(first, subscription.profile),
         traceparent=first.traceparent if len(deliveries) == 1 else None,

@@ -4,6 +4,7 @@ Found once per event, where it is decoded anyway; kept with its attempts, and in
 body may have other names.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from services.kernel.event import Event, Json
@@ -22,10 +23,16 @@ class About(NamedTuple):
     stop_id: str | None = None
     vehicle_id: str | None = None
     external_id: str | None = None
+    also: tuple[str, ...] = ()
+    """Of a batch: what each of its events is found by that isn't above; see `term`."""
 
 
 NOTHING = About("")
 """Of what is no event of the log."""
+_KINDS = {
+    "type": "t", "plan_id": "p", "route_id": "r", "stop_id": "s", "vehicle_id": "v",
+    "external_id": "x", "event_id": "e",
+}  # fmt: skip
 
 
 def about(event: Event) -> About:
@@ -57,10 +64,34 @@ def about_data(type_: str, data: Json) -> About:
     elif family == "vehicle":
         vehicle = vehicle or get("id")
     found = About(type_, plan, route, stop, vehicle, external)
-    for text in found:
+    for text in found[:6]:
         if text is not None and (text.__class__ is not str or len(text) > MAX_TEXT):
-            return About(type_, *map(_named, found[1:]))
+            return About._make((type_, *map(_named, found[1:6]), ()))
     return found
+
+
+def together(ids: Iterable[str], events: Sequence[About]) -> About:
+    """Return what a batch is about: what all of its events share, and `also` by what each is found."""
+    also = [term("event_id", id_) for id_ in ids]
+    shared: list[str | None] = []
+    for name, texts in zip(About._fields, zip(*events, strict=True), strict=True):
+        if name == "also":
+            break
+        different = dict.fromkeys(texts)
+        shared.append(texts[0] if len(different) == 1 else None)
+        if len(different) > 1:
+            also += [term(name, text) for text in different if text]
+    return About._make((shared[0] or "", *shared[1:], tuple(also)))
+
+
+def term(name: str, text: str) -> str:
+    """Return an id as `also` has it, with its kind: an order may be called like a stop."""
+    return f"{_KINDS[name]}:{text}"
+
+
+def types_of(also: Iterable[str]) -> list[str]:
+    """Return the types that *also* names."""
+    return [each[2:] for each in also if each.startswith("t:")]
 
 
 def _named(id_: object) -> str | None:

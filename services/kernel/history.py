@@ -4,8 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from services.kernel.about import term
 from services.kernel.ids import SubscriptionId
 from services.kernel.recorded import Recorded
+
+IDS = ("event_id", "plan_id", "route_id", "stop_id", "vehicle_id", "external_id")
+"""What an attempt is found by, of many kinds."""
+_SAME = ("project_id", "subscription_id", "outcome", "verdict", "status")
 
 
 class DeliveryState(StrEnum):
@@ -62,25 +67,20 @@ def fits(asked: HistoryFilter, attempt: Recorded) -> bool:
 
     Neither times nor whether it is the newest: an attempt is looked at as it comes.
     """
-    same = (
-        (asked.project_id, attempt.project_id),
-        (asked.subscription_id, attempt.subscription_id),
-        (asked.outcome, attempt.outcome),
-        (asked.verdict, attempt.verdict),
-        (asked.status, attempt.status),
-        (asked.event_id, attempt.event_id),
-        (asked.plan_id, attempt.plan_id),
-        (asked.route_id, attempt.route_id),
-        (asked.stop_id, attempt.stop_id),
-        (asked.vehicle_id, attempt.vehicle_id),
-        (asked.external_id, attempt.external_id),
-    )
     return (
-        all(wanted in (None, found) for wanted, found in same)
+        all(getattr(asked, name) in (None, getattr(attempt, name)) for name in _SAME)
+        and all(_is_of(attempt, name, getattr(asked, name)) for name in IDS)
         and asked.state in (None, state_of(attempt))
         and asked.status_class in (None, (attempt.status or 0) // 100)
         and (asked.text is None or asked.text.lower() in attempt.excerpt.lower())
     )
+
+
+def _is_of(attempt: Recorded, name: str, wanted: str | None) -> bool:
+    """Tell whether it is about *wanted*; of a batch, whether one of its events is."""
+    if wanted in (None, getattr(attempt, name)):
+        return True
+    return bool(wanted and attempt.also and term(name, wanted) in attempt.also)
 
 
 def state_of(attempt: Recorded) -> DeliveryState:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.kernel.about import About
+from services.kernel.about import About, types_of
 from services.kernel.event import Partition, Position
 from services.kernel.ids import delivery_id
 
@@ -19,7 +19,7 @@ class Recorded(NamedTuple):
     """
 
     event_id: str
-    """Empty for a probe."""
+    """Empty for a probe; of a batch its own."""
     type: str
     """Today's name; see `About`, as for the next five."""
     plan_id: str | None
@@ -67,6 +67,8 @@ class Recorded(NamedTuple):
     next_at: float | None
     """When the next attempt is due, in Unix seconds."""
     traceparent: str | None
+    also: Sequence[str] | None
+    """Of a batch: see `About`. None also of what was written before batches had it."""
     id: str
     """24 hex that sort by the start; the same however often the log is read."""
 
@@ -85,7 +87,13 @@ class Recorded(NamedTuple):
             self.stop_id,
             self.vehicle_id,
             self.external_id,
+            tuple(self.also or ()),
         )
+
+    @property
+    def types(self) -> Sequence[str]:
+        """Its type; of a batch of several types, theirs."""
+        return types_of(self.also or ()) or (self.type,)
 
     @property
     def position(self) -> Position | None:
@@ -98,5 +106,7 @@ class Recorded(NamedTuple):
         return self.traceparent[_TRACE] if self.traceparent else None
 
 
+LEAST = len(Recorded._fields) - 2
+"""Fields of an attempt in the log, as the first version wrote them: `also` came later."""
 WIDTH = len(Recorded._fields) - 1
 """Of an attempt in the log: its id is made where it is read."""

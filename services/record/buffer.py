@@ -68,6 +68,8 @@ class Attempts:
         size = ROW_BYTES
         if attempt.excerpt or attempt.headers or attempt.error:
             size += _extra(attempt)
+        if delivery.about.also:
+            size += sum(map(len, delivery.about.also))
         if len(self._rows) >= self._bounds.attempts or self._bytes + size > self._bounds.bytes:
             self._lose(1)
             return

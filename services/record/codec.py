@@ -26,7 +26,7 @@ from services.kernel.attempt import (
 from services.kernel.delivery import Delivery
 from services.kernel.errors import WebhooksError
 from services.kernel.ports.history import Written
-from services.kernel.recorded import WIDTH, Recorded
+from services.kernel.recorded import LEAST, WIDTH, Recorded
 from services.record.sound import unsound
 
 VERSION = 1
@@ -67,7 +67,7 @@ def row(delivery: Delivery, attempt: Attempt, verdict: Verdict | None) -> Row:
             what, reason = "disable", why
         case None:
             pass
-    type_, plan, route, stop, vehicle, external = delivery.about
+    type_, plan, route, stop, vehicle, external, also = delivery.about
     excerpt = attempt.excerpt
     return (
         delivery.event_id,
@@ -104,6 +104,7 @@ def row(delivery: Delivery, attempt: Attempt, verdict: Verdict | None) -> Row:
         reason,
         next_at,
         attempt.traceparent,
+        also or None,
     )
 
 
@@ -121,10 +122,11 @@ def decode(value: bytes) -> Written:
         version, run, first = record["v"], record["run"], record["first"]
         if version != VERSION:
             raise UnreadableError(f"version {version} of the attempts log, this is {VERSION}")
-        fault = unsound(record["attempts"])
+        rows = [each if len(each) > LEAST else [*each, None] for each in record["attempts"]]
+        fault = unsound(rows)
         if fault is not None:
             raise UnreadableError(fault)
-        found = list(_attempts(record["attempts"], int(run, 16), first))
+        found = list(_attempts(rows, int(run, 16), first))
         return Written(run, int(record["number"]), found)
     except (zstandard.ZstdError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error

@@ -7,7 +7,7 @@ A look at each column, at the speed of C: 1 µs an attempt.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.kernel.recorded import WIDTH, Recorded
+from services.kernel.recorded import LEAST, WIDTH, Recorded
 
 NONE = type(None)
 TEXT, MAYBE_TEXT = frozenset({str}), frozenset({str, NONE})
@@ -24,6 +24,7 @@ TYPES = {
     **dict.fromkeys(("connect", "tls", "first_byte", "next_at"), MAYBE_NUMBER),
     "status": frozenset({int, NONE}),
     "headers": frozenset({list}),
+    "also": frozenset({list, NONE}),
 }
 MOST = {
     **dict.fromkeys(("partition", "number", "size"), (1 << 31) - 1),
@@ -44,7 +45,7 @@ MAX_CHARS = 600
 def unsound(rows: Sequence[Sequence[Any]]) -> str | None:
     """Say what can't be stored; None: all can."""
     if min(map(len, rows), default=WIDTH) < WIDTH:
-        return f"an attempt has fewer than {WIDTH} fields"
+        return f"an attempt has fewer than {LEAST} fields"
     columns = dict(zip(Recorded._fields[:WIDTH], zip(*rows, strict=False), strict=False))
     for name, column in columns.items():
         if not TYPES[name].issuperset(map(type, column)):
@@ -56,9 +57,21 @@ def unsound(rows: Sequence[Sequence[Any]]) -> str | None:
     for name in INDEXED:
         if max(map(len, filter(None, columns.get(name, ()))), default=0) > MAX_CHARS:
             return f"{name} has more than {MAX_CHARS} characters"
-    if any(columns.get("headers", ())) and not all(map(_is_pair, _pairs(columns["headers"]))):
+    return _unsound_within(columns.get("headers", ()), columns.get("also", ()))
+
+
+def _unsound_within(
+    headers: Sequence[Sequence[object]], also: Sequence[Sequence[object] | None]
+) -> str | None:
+    if any(headers) and not all(map(_is_pair, _pairs(headers))):
         return "headers are no pairs of texts"
+    if any(also) and not all(type(t) is str and len(t) <= MAX_CHARS for t in _texts(also)):
+        return f"also is no list of texts of up to {MAX_CHARS} characters"
     return None
+
+
+def _texts(lists: Iterable[Iterable[object] | None]) -> Iterable[object]:
+    return (text for each in lists if each is not None for text in each)
 
 
 def _pairs(headers: Iterable[Iterable[object]]) -> Iterable[object]:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
+from services.kernel.about import types_of
 from services.kernel.ids import half
 from services.kernel.recorded import Recorded
 
@@ -23,6 +24,7 @@ COLUMNS = (
     "verdict", "reason", "topic", "address", "partition", "number", "size", "queue_ms", "connect_ms",
     "tls_ms", "first_byte_ms", "total_ms", "status", "event_id", "key", "plan_id", "route_id",
     "stop_id", "vehicle_id", "trace_id", "external_id", "replay", "headers", "excerpt", "error",
+    "also",
 )  # fmt: skip
 WORDS = ("type", "trigger", "outcome", "verdict", "reason", "topic", "address")
 """Columns that hold a number of `attempt_words`."""
@@ -75,6 +77,9 @@ def words(attempts: Sequence[Recorded]) -> set[str | None]:
     found: set[str | None] = set()
     for name in WORDS:
         found.update(map(attrgetter(name), attempts))
+    for attempt in attempts:
+        if attempt.also:
+            found.update(types_of(attempt.also))
     return found
 
 
@@ -83,7 +88,8 @@ def row(attempt: Recorded, source: int, number_of: Mapping[str | None, int | Non
     (
         event_id, type_, plan, route, stop, vehicle, external, _, _, topic, partition, offset, key,
         number, trigger, replay, produced_ms, size, _, waited, connect, tls, first_byte, seconds,
-        address, outcome, status, headers, excerpt, error, verdict, reason, next_at, traceparent, id_,
+        address, outcome, status, headers, excerpt, error, verdict, reason, next_at, traceparent, also,
+        id_,
     ) = attempt  # fmt: skip
     entities = (plan, route, stop, vehicle)
     return (
@@ -121,6 +127,7 @@ def row(attempt: Recorded, source: int, number_of: Mapping[str | None, int | Non
         _text(orjson.dumps(headers).decode()) if headers else None,
         _text(excerpt) if excerpt else None,
         _text(error) if error else error,
+        [_text(each) for each in also] if also else None,
     )
 
 
@@ -165,6 +172,7 @@ def recorded(
         reason=word_of.get(found["reason"]),
         next_at=None if next_at is None else next_at.timestamp(),
         traceparent=None if trace is None else f"00-{trace.hex()}",
+        also=found["also"],
         id=f"{found['at']:014x}{found['tail'].hex()}",
     )
 

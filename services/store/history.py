@@ -194,7 +194,10 @@ class PostgresHistory:
                 numbers = await self._numbers([wanted])
                 if not numbers:
                     raise _Nothing  # or all of a month would be read for it
-                search.where.append(f"{column} = any({search.argument(numbers)})")
+                clause = f"{column} = any({search.argument(numbers)})"
+                if column == "type":
+                    clause = f"({clause} or {search.also(column, wanted)})"
+                search.where.append(clause)
         if asked.state is not None:
             fitting = [verdict for verdict, state in STATES.items() if state == asked.state]
             clause = f"verdict = any({search.argument(await self._numbers(fitting))})"

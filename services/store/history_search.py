@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
+from services.kernel.about import term
 from services.kernel.history import HistoryFilter
 from services.kernel.ids import half
 from services.store.attempt_rows import ENTITIES, FRACTIONS, event_number, first_at, packed
@@ -78,14 +79,21 @@ class Search:
         """Take in what is looked for by an index of its own."""
         if asked.event_id is not None:
             number = event_number(half(asked.event_id))
-            self.few.append(f"event = {self.argument(number)}")
-            self.where.append(f"event_id = {self.argument(packed(asked.event_id))}")
+            also = self.also("event_id", asked.event_id)
+            self.few.append(f"(event = {self.argument(number)} or {also})")
+            self.where.append(f"(event_id = {self.argument(packed(asked.event_id))} or {also})")
         for name in ENTITIES:
             text = getattr(asked, name)
             if text is not None:
-                self.few.append(f"{name} = {self.argument(packed(text))}")
+                is_it = f"{name} = {self.argument(packed(text))}"
+                self.few.append(f"({is_it} or {self.also(name, text)})")
         if asked.external_id is not None:
-            self.few.append(f"external_id = {self.argument(asked.external_id)}")
+            is_it = f"external_id = {self.argument(asked.external_id)}"
+            self.few.append(f"({is_it} or {self.also('external_id', asked.external_id)})")
+
+    def also(self, name: str, text: str) -> str:
+        """Return the clause that finds a batch by what one of its events is about."""
+        return f"also @> {self.argument([term(name, text)])}::text[]"
 
     def sql(self, table: str) -> str:
         """Return the statement for one day: names of ours, values as arguments."""

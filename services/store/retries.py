@@ -184,13 +184,18 @@ def _delivery(row: asyncpg.Record, epochs: Mapping[Partition, int]) -> Delivery:
         resend=row["resend"],
         retry_reason=row["outcome"],
         traceparent=row["traceparent"],
-        about=About(*orjson.loads(row["about"])) if row["about"] else NOTHING,
+        about=_about(row["about"]) if row["about"] else NOTHING,
         order=row["order_key"] if row["is_ordered"] else None,
         members=tuple(
             Member(int(offset), 0) for offset in (row["members"] or "").split(",") if offset
         ),
         skip=row["skip"],
     )
+
+
+def _about(text: str) -> About:
+    fields = orjson.loads(text)
+    return About._make((*fields[:6], tuple(*fields[6:])))
 
 
 def _trigger(row: asyncpg.Record) -> Trigger:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from services.kernel.about import About
 from services.kernel.attempt import Outcome
 from services.kernel.clock import SystemClock
 from services.kernel.delivery import Delivery, Member, Trigger
@@ -320,6 +321,7 @@ async def test_a_parked_delivery_comes_back_as_it_was_when_it_is_due(store: Stor
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         trigger=Trigger.RETRY,
         retry_reason="timeout",
+        about=About("plan.created", "plan-1", stop_id="stop-2", also=("e:event-7", "e:event-8")),
     )
     attempt = an_attempt(Outcome.TIMEOUT, status=None)
     await store.retries.write([Park(delivery, after(5), attempt)])

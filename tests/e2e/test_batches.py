@@ -72,7 +72,7 @@ async def test_an_acknowledged_batch_is_shown_as_it_was_sent_and_sent_again_byte
     id_ = await cluster.subscribe(f"{receiver.url}/one", delivery=BATCH, types=["plan.created"])
     await cluster.start()
     await cluster.start("r0", role="record")
-    await cluster.produce(45)
+    produced = await cluster.produce(45)
     await eventually(lambda: sum(len(items(s)) for s in receiver.seen) == 45, within=30)
     sent = {seen.id: seen for seen in receiver.seen}
     assert max(len(items(seen)) for seen in sent.values()) > 1
@@ -81,6 +81,10 @@ async def test_an_acknowledged_batch_is_shown_as_it_was_sent_and_sent_again_byte
         return len((await cluster.call("GET", "/v1/deliveries"))["data"]) == len(sent)
 
     await eventually(listed, within=30)
+    for event_id in produced[::9]:
+        (got,) = (await cluster.call("GET", f"/v1/deliveries?event_id={event_id}"))["data"]
+        assert got["state"] == "acknowledged"
+        assert event_id in items(sent[got["event_id"]])
     for seen in list(sent.values()):
         path = f"/v1/deliveries/{delivery_id(seen.id, id_)}"
         request = (await cluster.call("GET", path))["request"]

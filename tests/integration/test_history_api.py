@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from services.control.history import filter_of_query
-from services.kernel.about import About
+from services.kernel.about import About, together
 from services.kernel.attempt import Outcome
 from services.kernel.clock import rfc3339
 from services.kernel.delivery import Trigger
@@ -185,6 +185,31 @@ async def test_filters_together_give_what_fits_all_of_them(api: ServedApi, owner
             rows = await listed(owner, f"/v1/{path}", query, limit=limit)
             ids = [a.delivery_id if path == "deliveries" else a.id for a in expected]
             assert [row["id"] for row in rows] == ids, some
+
+
+async def test_a_batch_is_found_by_each_of_its_events(api: ServedApi, owner: Caller) -> None:
+    one = About("stop.report.completed", f"{1:024x}", f"{2:024x}", f"{3:024x}", None, "ORD-1")
+    other = About("route.started", f"{1:024x}", f"{2:024x}", None, f"{5:024x}")
+    also = together([f"{71:024x}", "evt_72"], [one, other])
+    fields = {"project_id": api.project, "type": "batch", "event_id": f"{70:024x}"}
+    batch = a_recorded(70, at=NOW, **{**fields, "about": also._replace(type="batch")})
+    single = a_recorded(3, at=NOW, project_id=api.project, about=one)
+    await stored(api, [batch, single])
+    of_both, of_it, none = [batch.id, single.id], [batch.id], []
+    for query, expected in (
+        (f"event_id={71:024x}", of_it), ("event_id=evt_72", of_it), (f"event_id={70:024x}", of_it),
+        (f"event_id={72:024x}", none), (f"plan_id={1:024x}", of_both),
+        (f"stop_id={3:024x}", of_both), (f"vehicle_id={5:024x}", of_it), ("external_id=ORD-1", of_both),
+        ("external_id=ORD-2", none), (f"vehicle_id={5:024x}&stop_id={3:024x}", of_it),
+        ("type=route.started", of_it), ("type=stop.report.completed", of_both), ("type=batch", of_it),
+    ):  # fmt: skip
+        rows = await listed(owner, "/v1/attempts", f"&{query}", limit=9)
+        assert [row["id"] for row in rows] == expected, query
+        rows = await listed(owner, "/v1/deliveries", f"&{query}", limit=9)
+        assert [row["attempt_id"] for row in rows] == expected, query
+        asked, _ = filter_of_query(dict(parse_qsl(query)))
+        if asked.type is None:
+            assert [a.id for a in (batch, single) if fits(asked, a)] == expected, query
 
 
 async def test_what_is_tried_again_while_a_list_is_read_is_on_one_of_its_pages_all_the_same(

@@ -59,7 +59,8 @@ async def test_what_is_stored_moves_the_offset_and_counts(
 async def test_an_attempt_is_read_as_it_was_stored(
     pool: Pool, store: PostgresAttempts, key: str | None
 ) -> None:
-    about = About("stop.created", f"{1:024x}", f"{2:024x}", "stop 3", None, "order 4")
+    also = ("e:1", "x:ü")
+    about = About("stop.created", f"{1:024x}", f"{2:024x}", "stop 3", None, "order 4", also)
     stored = a_recorded(
         about=about, key=key, connect=0.5, status=503, headers=[["A", "b"]], next_at=1.5e9,
         traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01", verdict="dead", reason="exhausted",
@@ -69,7 +70,7 @@ async def test_an_attempt_is_read_as_it_was_stored(
     assert found is not None
     assert found.trace_id == stored.trace_id
     for name, value in found._replace(traceparent=stored.traceparent)._asdict().items():
-        expected = getattr(stored, name)
+        expected = list(also) if name == "also" else getattr(stored, name)
         assert value == (pytest.approx(expected) if isinstance(value, float) else expected), name
 
 
@@ -161,7 +162,9 @@ async def test_days_are_made_once(pool: Pool) -> None:
 
 async def test_what_postgres_cannot_keep_is_marked(store: PostgresAttempts) -> None:
     attempt = a_recorded(
-        excerpt="a\x00b", headers=(("X", "\x00"),), about=About("plan.created", external_id="\x00")
+        excerpt="a\x00b",
+        headers=(("X", "\x00"),),
+        about=About("plan.created", external_id="\x00", also=("x:\x00",)),
     )
     assert await store.store(LOG, [a_record(attempt)], before=0, after=1) == 1
 

@@ -54,7 +54,7 @@ async def one(visit: Visit) -> web.StreamResponse:
     event = await visit.ask(ONE, topic=topic, partition=partition, offset=offset)
     matches = await visit.ask(MATCHES, topic=topic, partition=partition, offset=offset)
     sent = await visit.ask("GET /v1/deliveries", query={"event_id": event["id"], "limit": MOST})
-    deliveries = {each["subscription_id"]: each for each in sent["data"]}
+    deliveries = {each["subscription_id"]: each for each in reversed(sent["data"])}  # the newest
     webhooks = await known_webhooks(visit)
     is_stream = catalogue.is_stream(event["type"])
     answers = [_answer(each, deliveries, webhooks, is_stream=is_stream) for each in matches["data"]]

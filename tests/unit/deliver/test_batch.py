@@ -52,6 +52,7 @@ def test_its_id_is_of_its_subscription_partition_and_offsets() -> None:
     assert batch.position == parts[0].position
     assert [part.offset for part in batch.members] == [3, 5, 9]
     assert batch.parts == batch.members
+    assert set(batch.about.also) == {f"e:{n:024x}" for n in (3, 5, 9)}
     assert parts[0].parts == (Member(3, len(parts[0].body)),)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.kernel.about import NOTHING, About, about
+from services.kernel.about import NOTHING, About, about, together, types_of
 from tests.support.factories import KNOWN, an_event, an_example
 
 PLAN, ROUTE = "5e208446c97efa37d4830b03", "5e208446c97efa37d4830b04"
@@ -44,6 +44,20 @@ def test_a_stop_back_in_the_pool_is_found_by_the_plan_it_was_in() -> None:
 def test_what_is_no_id_is_left_out_and_costs_nothing_else(id_: object) -> None:
     data = {"plan_id": PLAN, "external_id": id_, "vehicle_id": id_}
     assert about(an_event("route.delayed", data=data)) == About("route.delayed", PLAN)
+
+
+def test_a_batch_is_about_what_its_events_share_and_is_found_by_each_of_them() -> None:
+    one = About("stop.completed", PLAN, ROUTE, STOP, VEHICLE, "ORD-1")
+    other = About("stop.completed", PLAN, None, "s-2", VEHICLE, "ORD-1")
+    found = together(["e-1", "e-2"], [one, other])
+    assert found[:6] == ("stop.completed", PLAN, None, None, VEHICLE, "ORD-1")
+    assert set(found.also) == {"e:e-1", "e:e-2", f"r:{ROUTE}", f"s:{STOP}", "s:s-2"}
+
+
+def test_a_batch_of_several_types_has_none_and_is_found_by_each() -> None:
+    found = together(["e-1", "e-2"], [About("plan.created"), About("route.started")])
+    assert (found.type, types_of(found.also)) == ("", ["plan.created", "route.started"])
+    assert together(["e-1"], [About("plan.created")]) == About("plan.created", also=("e:e-1",))
 
 
 def test_of_what_is_no_event_of_the_log_nothing_is_known() -> None:

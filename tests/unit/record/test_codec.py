@@ -19,7 +19,7 @@ from services.kernel.attempt import (
 from services.kernel.delivery import Delivery, Trigger
 from services.kernel.event import Partition, Position
 from services.kernel.ids import delivery_id, is_id
-from services.kernel.recorded import Recorded
+from services.kernel.recorded import LEAST, Recorded
 from services.record.codec import UnreadableError, decode, encode, row
 from tests.support.rows import NOW, a_delivery, an_attempt
 
@@ -46,7 +46,7 @@ DELIVERIES = st.builds(
     number=st.integers(1, 99),
     trigger=st.sampled_from(Trigger),
     replay=IDS,
-    about=st.builds(About, TEXT.filter(bool), IDS, IDS, IDS, IDS, IDS),
+    about=st.builds(About, TEXT.filter(bool), IDS, IDS, IDS, IDS, IDS, st.lists(TEXT).map(tuple)),
 )  # fmt: skip
 ATTEMPTS = st.builds(
     Attempt,
@@ -128,6 +128,13 @@ def test_fields_that_a_newer_version_adds_at_the_end_are_passed_over() -> None:
     assert decode(encode(rows, **HEAD)).attempts[0].subscription_id == SUBSCRIPTION
 
 
+def test_what_was_written_before_batches_were_found_is_read() -> None:
+    rows = [row(a_delivery(SUBSCRIPTION, offset=n), an_attempt(), None)[:LEAST] for n in range(3)]
+    found = decode(encode(rows, **HEAD)).attempts
+    assert [attempt.offset for attempt in found] == [0, 1, 2]
+    assert {(attempt.also, attempt.about.also) for attempt in found} == {(None, ())}
+
+
 def test_attempts_take_a_fraction_of_their_text() -> None:
     rows = [row(a_delivery(SUBSCRIPTION, offset=n), an_attempt(), None) for n in range(1_000)]
     assert len(encode(rows, **HEAD)) < 100 * len(rows)
@@ -165,7 +172,7 @@ def test_what_is_none_of_ours_is_refused_with_a_reason(value: bytes) -> None:
         ("number", -5), ("status", 1 << 15), ("started_at", "now"), ("started_at", 1e300),
         ("waited", None), ("tls", 1e300), ("next_at", -1e9), ("headers", {"a": "b"}),
         ("headers", [["a"]]), ("headers", [["a", 5]]), ("headers", None), ("traceparent", 7),
-        ("address", "x" * 1_000),
+        ("address", "x" * 1_000), ("also", "e:1"), ("also", [5]), ("also", ["x" * 700]),
     ],
 )  # fmt: skip
 def test_a_record_with_one_attempt_that_postgres_would_refuse_is_none_of_ours(
