@@ -166,6 +166,20 @@ class Conflation:
         if newest is not None and newest.offset == delivery.position.offset:
             vehicle.parked = newest, delivery
 
+    def is_outdated(self, key: str, delivery: Delivery) -> bool:
+        """Tell whether a later position went out than one can be that comes back from a row of before.
+
+        When it was taken isn't in its row, but when it was written is, and that was not before.
+        """
+        vehicle = self._vehicles.get(key)
+        if vehicle is None or vehicle.newest is None:
+            return False
+        offset = delivery.position.offset
+        is_known = vehicle.newest.offset == offset or (
+            vehicle.parked is not None and vehicle.parked[0].offset == offset
+        )
+        return not is_known and vehicle.newest.at > delivery.timestamp_ms / 1000
+
     def fetch(self, key: str, delivery: Delivery, *, now: float) -> Delivery | None:
         """Hand out what comes back from its row; None: not beside another of its vehicle."""
         vehicle = self._vehicle(key)

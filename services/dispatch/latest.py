@@ -9,8 +9,9 @@ fresher positions, and no backlog.
 As much is handed to the outbox as can be sent about now: what is in line there can't be replaced. While
 a lane reads what is far behind, nothing goes out: newer ones are on their way.
 
-What is known of vehicles is of this process and this spell of owning the partition. Who takes over may
-send an older position once more after a newer one: one that was in flight, or had a row.
+What is known of vehicles is of this process and this spell of owning the partition. A row of before is
+given up once a position went out that was taken after that one was written. Until then who takes over may
+send it after a newer one of the spell before.
 """
 
 from collections.abc import Callable
@@ -153,8 +154,12 @@ class Latest:
         lane = None if owned is None else owned.lanes.get(subscription.id)
         if owned is None or lane is None:
             return delivery
-        line = self._line(owned, lane, subscription)
-        return line.vehicles.fetch(delivery.key or "", delivery, now=self._clock.monotonic())
+        line, key = self._line(owned, lane, subscription), delivery.key or ""
+        if line.vehicles.is_outdated(key, delivery):
+            line.vehicles.fold(key, delivery)
+            self._parking.supersede(delivery)
+            return None
+        return line.vehicles.fetch(key, delivery, now=self._clock.monotonic())
 
     # What time brings.
 

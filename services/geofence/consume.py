@@ -53,15 +53,24 @@ class Drift(NamedTuple):
 
 
 class Held:
-    """One partition of positions, restored."""
+    """One partition of positions, from when it is given to us to when it is taken away.
 
-    def __init__(self, vehicles: Vehicles, position: int) -> None:
-        self.vehicles = vehicles
-        self.position = position
+    One that goes and comes back is another: what was read for the first may be out of date.
+    """
+
+    def __init__(self) -> None:
+        self.restored = False
+        self.vehicles: Vehicles = {}
+        self.position = 0
         """Where it is read on."""
-        self.committed = position
+        self.committed = 0
         self.drifting: dict[str, Drift] = {}
         """The lowest offset first."""
+
+    def begin(self, vehicles: Vehicles, position: int) -> None:
+        """Take what is known of its vehicles, and where it is read on."""
+        self.vehicles, self.position, self.committed = vehicles, position, position
+        self.restored = True
 
     @property
     def settled(self) -> int:
@@ -106,15 +115,15 @@ class Geofencer:
         self._state_topic = state_topic
         self._bounds = bounds
         self._clock = clock
-        self._owned: dict[Partition, Held | None] = {}
-        """By partition of positions; None: not restored yet."""
+        self._owned: dict[Partition, Held] = {}
+        """By partition of positions."""
         self._stopping = False
         self._waits: str | None = "has no partitions yet"
 
     @property
     def trouble(self) -> str | None:
         """Return None while all is well, else what isn't."""
-        if self._waits is None and any(known is None for known in self._owned.values()):
+        if self._waits is None and not all(held.restored for held in self._owned.values()):
             return "reads what is known of vehicles"
         return self._waits
 
@@ -124,7 +133,7 @@ class Geofencer:
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
         """Take *partitions*, once what is known of their vehicles is read."""
-        self._owned.update(dict.fromkeys(partitions))
+        self._owned.update((partition, Held()) for partition in partitions)
         self._waits = None
         log.info("geofence_assigned", partitions=len(partitions))
 
@@ -149,16 +158,21 @@ class Geofencer:
 
     async def _read(self) -> None:
         while not self._stopping:
-            for partition in [p for p, known in self._owned.items() if known is None]:
-                await self._restore(partition)
+            for partition, held in list(self._owned.items()):
+                if not held.restored:
+                    await self._restore(partition, held)
             batches = await self._member.poll(limit=RECORDS, wait=WAIT)
             now_ms = self._now_ms()
             for partition, held in list(self._owned.items()):
-                if held is not None:
+                if held.restored:
                     batch = batches.get(partition) or Batch((), held.position)
                     await self._take(partition, held, batch, now_ms)
 
-    async def _restore(self, partition: Partition) -> None:
+    def _owns(self, partition: Partition, held: Held) -> bool:
+        """Tell whether *held* still stands: ask after every await."""
+        return self._owned.get(partition) is held
+
+    async def _restore(self, partition: Partition, held: Held) -> None:
         """Read what is known of a partition's vehicles, then begin where the group stands.
 
         Raises BrokerGoneError.
@@ -169,7 +183,7 @@ class Geofencer:
         try:
             bounds = (await self._offsets.bounds([state]))[state]
             at = bounds.start
-            while at < bounds.end and partition in self._owned:
+            while at < bounds.end and self._owns(partition, held):
                 batch = (await reader.read({state: at}, limit=RESTORED, wait=WAIT)).get(state)
                 if batch is not None:
                     _remember(vehicles, batch.records)
@@ -179,8 +193,8 @@ class Geofencer:
         finally:
             await reader.stop()
         begin = await self._begin(partition)
-        if partition in self._owned:
-            self._owned[partition] = Held(vehicles, begin)
+        if self._owns(partition, held):
+            held.begin(vehicles, begin)
             self._member.seek(partition, begin)
             log.info("geofence_restored", partition=str(partition), vehicles=len(vehicles))
 
@@ -210,7 +224,7 @@ class Geofencer:
                 self._judge(record, held, transitions, changed, now_ms)
             if n % SLICE == 0:
                 await asyncio.sleep(0)
-        if not await self._written(partition, transitions, changed):
+        if not await self._written(partition, held, transitions, changed):
             return
         held.position = max(held.position, batch.next_offset)
         if held.settled != held.committed:
@@ -259,33 +273,43 @@ class Geofencer:
     async def _written(
         self,
         partition: Partition,
+        held: Held,
         transitions: Transitions,
         changed: Mapping[str, Vehicle | None],
     ) -> bool:
         """Write transitions, then states, however long Kafka is away; False: we let go meanwhile."""
         return (
-            await _all(self._say(partition, of_one) for of_one in transitions.values() if of_one)
-            and await _all(self._store(partition, id_, each) for id_, each in changed.items())
-            and partition in self._owned
+            await _all(
+                self._say(partition, held, of_one) for of_one in transitions.values() if of_one
+            )
+            and await _all(self._store(partition, held, id_, each) for id_, each in changed.items())
+            and self._owns(partition, held)
         )
 
-    async def _say(self, partition: Partition, transitions: Iterable[tuple[Record, Json]]) -> bool:
+    async def _say(
+        self, partition: Partition, held: Held, transitions: Iterable[tuple[Record, Json]]
+    ) -> bool:
         """Write what happened to one vehicle, in order."""
         for record, event in transitions:
             key = record.key or (catalogue.record_key(event) or "").encode()
-            if not await self._produce(partition.topic, partition, key, orjson.dumps(event)):
+            value = orjson.dumps(event)
+            if not await self._produce(partition.topic, partition, held, key=key, value=value):
                 return False
             metrics.GEOFENCE_TRANSITIONS.counts[event["type"].rpartition(".")[2]] += 1
         return True
 
-    async def _store(self, partition: Partition, id_: str, vehicle: Vehicle | None) -> bool:
+    async def _store(
+        self, partition: Partition, held: Held, id_: str, vehicle: Vehicle | None
+    ) -> bool:
         value = None if vehicle is None else vehicle.encode()
-        return await self._produce(self._state_topic, partition, id_.encode(), value)
+        return await self._produce(
+            self._state_topic, partition, held, key=id_.encode(), value=value
+        )
 
     async def _produce(
-        self, topic: str, partition: Partition, key: bytes, value: bytes | None
+        self, topic: str, partition: Partition, held: Held, *, key: bytes, value: bytes | None
     ) -> bool:
-        while partition in self._owned and not self._stopping:
+        while self._owns(partition, held) and not self._stopping:
             try:
                 await self._producer.produce(
                     topic, key=key, value=value, partition=partition.number
@@ -312,9 +336,9 @@ class Geofencer:
             await self._clock.sleep(3600.0)
             before = self._now_ms() - FORGET_MS
             for partition, held in list(self._owned.items()):
-                known = held.vehicles if held is not None else {}
+                known = held.vehicles
                 for id_ in [id_ for id_, each in known.items() if each.at_ms < before]:
-                    if known[id_].at_ms < before and await self._store(partition, id_, None):
+                    if known[id_].at_ms < before and await self._store(partition, held, id_, None):
                         del known[id_]
 
     async def _wait(self, error: Exception) -> None:

@@ -342,7 +342,23 @@ async def test_a_rewind_gives_up_what_waits_from_before_and_leaves_the_rest(stor
     assert sorted((position.offset, of) for position, of in rows) == [(6, id_)]
 
 
-async def test_the_row_of_a_batch_stands_for_each_event_unless_a_rewind_gave_it_up(
+async def test_what_a_leap_gave_up_is_wanted_again_when_a_person_goes_back_before_it_is_buried(
+    store: Lanes,
+) -> None:
+    id_ = await store.store.subscribe()
+    epoch = (await store.assigned()).epoch
+    later = datetime.now(UTC) + timedelta(days=1)
+    await store.store.retries.write(
+        [Park(a_delivery(id_, offset=offset, epoch=epoch), later, None) for offset in (3, 6)]
+    )
+    await store.promise(id_, [a_start(id_, 9, StartKind.REWIND)])
+    await store.promise(id_, [a_start(id_, 5, StartKind.REWIND)])
+    found = [(d.position.offset, d.skip) for d in await due(store, epoch)]
+    assert sorted(found) == [(3, True), (6, False)]
+    assert await offsets_with_a_row(store, id_) == [6]
+
+
+async def test_the_row_of_a_batch_stands_for_each_event_unless_a_rewind_gave_all_of_it_up(
     store: Lanes,
 ) -> None:
     id_ = await store.store.subscribe()
@@ -355,12 +371,15 @@ async def test_the_row_of_a_batch_stands_for_each_event_unless_a_rewind_gave_it_
             body=b"[{},{}]",
             members=tuple(Member(offset, 2) for offset in offsets),
         )
-        for offsets in ((3, 7), (6, 9))
+        for offsets in ((1, 2), (3, 7), (6, 9))
     ]
-    await store.store.retries.write([Park(batch, NOW, None) for batch in batches])
-    assert await offsets_with_a_row(store, id_) == [3, 6, 7, 9]
+    later = datetime.now(UTC) + timedelta(days=1)
+    await store.store.retries.write([Park(batch, later, None) for batch in batches])
+    assert await offsets_with_a_row(store, id_) == [1, 2, 3, 6, 7, 9]
     await store.promise(id_, [a_start(id_, 5, StartKind.REWIND)])
-    assert await offsets_with_a_row(store, id_) == [6, 9]
+    assert await offsets_with_a_row(store, id_) == [3, 6, 7, 9]
+    # What is given up is buried with all of its events: those from 5 on must not be among them.
+    assert [(d.position.offset, d.skip) for d in await due(store, epoch)] == [(1, True)]
 
 
 async def offsets_with_a_row(store: Lanes, id_: SubscriptionId) -> list[int]:

@@ -1,7 +1,8 @@
 """The oracle of the latest: one of a vehicle at a time, none older than one before, and not too often.
 
-That is promised within a spell of owning a partition. Who takes over knows nothing of vehicles, and a
-row of an earlier spell may go out after something newer; so may what a person asks for again.
+That is promised within a spell of owning a partition. Who takes over knows nothing of vehicles: a row of
+an earlier spell may go out after something newer, but after nothing that was taken when it was written
+already; and so may what a person asks for again.
 """
 
 from dataclasses import dataclass, field
@@ -55,8 +56,11 @@ class LatestOracle:
             self.oracle.breaks(f"{delivery!r} goes beside offset {seen.flying} of its vehicle")
         is_of_before = self.oracle.rows.get(delivery.pair, delivery.epoch) != delivery.epoch
         seen.flying = offset
-        if is_of_before:
-            return  # nobody knows when it was taken
+        if is_of_before:  # nobody knows when it was taken, but when it was written
+            written = self.oracle.produced[delivery.position].record.timestamp_ms / 1000
+            if seen.newest is not None and seen.newest[0] > written:
+                self.oracle.breaks(f"{delivery!r} is of before, and older than {seen.newest}")
+            return
         if seen.newest is not None and fix < seen.newest:
             self.oracle.breaks(f"{delivery!r} is older than {seen.newest}, which went before")
         if seen.last is not None and seen.last[0] != offset:

@@ -48,6 +48,8 @@ class Batch(NamedTuple):
 
 POSITION = "vehicle.position"
 """A stream: chosen by name alone."""
+SKIPPED = "skipped"
+"""Why a row was given up that nobody tried to the end."""
 WRITE_SECONDS = 3.0
 """By then Postgres has answered, or is said to be gone."""
 HEARD_OF_SECONDS = 75.0
@@ -152,6 +154,8 @@ class Oracle(Watcher, CommitWatcher):
     """By vehicle."""
     rows: dict[Pair, int] = field(default_factory=dict)
     """The epoch under which each first got one."""
+    released: set[Pair] = field(default_factory=set)
+    """What a person freed its key of, without another attempt."""
     resets: dict[Partition, list[Reset]] = field(default_factory=lambda: defaultdict(list))
     """Where a person moved the group to."""
     _tokens: dict[str, Position] = field(default_factory=dict)
@@ -645,6 +649,25 @@ class Oracle(Watcher, CommitWatcher):
         told = delivery.number if change.attempt else delivery.number - 1
         if told > made:
             self.breaks(f"{delivery!r} was given up after {told} attempts, {made} were made")
+        if change.reason == SKIPPED:
+            pairs = self.pairs_of(delivery)
+            for pair in pairs:
+                if self._is_wanted(pair, last=pairs[-1][0].offset):
+                    self.breaks(f"{delivery!r} was given up with {pair[0]}, which is wanted")
+
+    def _is_wanted(self, pair: Pair, *, last: int) -> bool:
+        """Tell whether a person has its subscription go on at or below a pair of a row, and didn't give
+        that up: by its key, or by a leap over *last*, its end, which may be under way to Postgres."""
+        position, id_ = pair
+        offsets = [
+            (asked.at, asked.offsets[position.partition])
+            for asked in self.rewound.get(id_, ())
+            if asked.offsets is not None and position.partition in asked.offsets
+        ]
+        if not offsets or pair in self.released or position.offset < offsets[-1][1]:
+            return False
+        is_late = now() - offsets[-1][0] > WRITE_SECONDS
+        return is_late or not any(last < offset for _, offset in offsets[:-1])
 
     hopeless: set[SubscriptionId] = field(default_factory=set)
     """Whose receivers never get well: with an open breaker their lanes use up no attempts."""

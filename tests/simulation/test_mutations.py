@@ -187,6 +187,17 @@ def a_leap_leaves_no_gap(_: Callable[..., Any]) -> Callable[..., Any]:
     return leap
 
 
+def a_batch_is_given_up_with_what_is_wanted_of_it(_: Callable[..., Any]) -> Callable[..., Any]:
+    def skip_below(self: FakeDatabase, begins: Start) -> None:
+        for (position, id_, _), row in self.tables.retries.items():
+            if (position.partition, id_) == (begins.partition, begins.subscription_id):
+                row.skip = position.offset < begins.offset
+                if row.skip and row.due_at is not None:
+                    row.due_at = self.clock.now()
+
+    return skip_below
+
+
 def keys_are_kept_of_what_was_let_go(_: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *_: None
 
@@ -312,6 +323,12 @@ BUGS = [
     Bug(Conflation, "add", what_waits_is_dropped_when_its_lane_goes_on),
     Bug(Conflation, "next", a_vehicle_has_several_out),
     Bug(Parking, "supersede", the_row_of_what_is_superseded_stays),
+    Bug(
+        FakeDatabase,
+        "_skip_below",
+        a_batch_is_given_up_with_what_is_wanted_of_it,
+        faults=(Fault.REWIND,),
+    ),
     Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go, seed=100),
 ]
 

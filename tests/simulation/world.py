@@ -38,7 +38,7 @@ from services.kernel.subscription import (
 )
 from services.record.buffer import Attempts, Bounds
 from tests.simulation.latest import LatestOracle
-from tests.simulation.oracle import POSITION, Oracle, Produced, Trouble, wants
+from tests.simulation.oracle import POSITION, Oracle, Pair, Produced, Trouble, wants
 from tests.simulation.ordered import OrderOracle
 from tests.simulation.scenario import Scenario
 from tests.support.factories import a_subscription
@@ -496,8 +496,15 @@ class World:
             if row.waits_for is Waits.PERSON:
                 key = row.delivery.order or row.delivery.key or ""
                 skip = self.chance.random() < 0.5
+                before = self._given_up()
                 self.database.release_key(row.delivery.subscription_id, key, skip=skip)
+                self.oracle.released |= self._given_up() - before
                 self.note(f"RELEASE {row.delivery!r} skip {skip}")
+
+    def _given_up(self) -> set[Pair]:
+        """Return what is to be buried without another attempt."""
+        rows = [row for row in self.database.tables.retries.values() if row.skip]
+        return {pair for row in rows for pair in self.oracle.pairs_of(row.delivery)}
 
     async def finish(self) -> None:
         """Wait until everything is delivered; say what isn't."""

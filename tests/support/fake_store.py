@@ -430,14 +430,13 @@ class FakeDatabase(Server):
         return len(firsts)
 
     def _skip_below(self, start: Start) -> None:
-        """Have the rows from before a rewind given up by their owner."""
+        """Have the rows from before a rewind given up by their owner, and none from after it."""
         for (position, id_, _), row in self.tables.retries.items():
             if (position.partition, id_) != (start.partition, start.subscription_id):
                 continue
-            if position.offset < start.offset:
-                row.skip = True
-                if row.due_at is not None or row.waits_for is not Waits.TIME:
-                    row.due_at, row.waits_for = self.clock.now(), Waits.TIME
+            row.skip = row.delivery.parts[-1].offset < start.offset
+            if row.skip and (row.due_at is not None or row.waits_for is not Waits.TIME):
+                row.due_at, row.waits_for = self.clock.now(), Waits.TIME
 
     def change_lanes(
         self,
@@ -492,7 +491,7 @@ class FakeDatabase(Server):
         """Tell whether *row* is from before where its subscription is to begin anew."""
         delivery = row.delivery
         start = self.tables.starts.get((delivery.position.partition, delivery.subscription_id))
-        return row.skip and start is not None and delivery.position.offset < start.offset
+        return row.skip and start is not None and delivery.parts[-1].offset < start.offset
 
     def move_lanes_back(
         self, process: Process | None, partition: Partition, epoch: int, offset: int

@@ -178,16 +178,26 @@ on conflict (topic, partition, subscription_id) do update set
     epoch = excluded.epoch;
 
 -- name: skip_retries
--- What waits from before where a subscription begins anew is given up, by the owner of its partition.
--- One that is in flight stays so, and is given up when it fails.
+-- What waits from before where a subscription begins anew is given up, by the owner of its partition; what
+-- was given up by an earlier one and is wanted again is not. One that is in flight stays so, and is given up
+-- when it fails. A batch that reaches across stays whole: given up, it would take along what is wanted.
+with judged as (
+    select r.topic, r.partition, r."offset", r.subscription_id, r.event_id,
+        coalesce(substring(r.members from '[0-9]+$')::bigint, r."offset") < t."offset" as is_before
+    from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[])
+        as t (topic, partition, subscription_id, "offset", kind)
+    join retries r on r.topic = t.topic and r.partition = t.partition
+        and r.subscription_id = t.subscription_id
+    where t.kind = 'rewind'
+)
 update retries r set
-    skip = true,
-    due_at = case when r.due_at is null and r.waits_for is null then null else now() end,
-    waits_for = null
-from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[])
-    as t (topic, partition, subscription_id, "offset", kind)
-where t.kind = 'rewind' and r.topic = t.topic and r.partition = t.partition
-  and r.subscription_id = t.subscription_id and r."offset" < t."offset";
+    skip = j.is_before,
+    due_at = case when j.is_before and (r.due_at is not null or r.waits_for is not null)
+             then now() else r.due_at end,
+    waits_for = case when j.is_before then null else r.waits_for end
+from judged j
+where r.topic = j.topic and r.partition = j.partition and r."offset" = j."offset"
+  and r.subscription_id = j.subscription_id and r.event_id = j.event_id and (j.is_before or r.skip);
 
 -- name: delete_health
 -- Nor to hear of their failures.

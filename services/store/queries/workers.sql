@@ -162,7 +162,9 @@ join unnest($1::text[], $2::int[]) as t (topic, partition)
     on t.topic = r.topic and t.partition = r.partition
 left join starts s on s.topic = r.topic and s.partition = r.partition
     and s.subscription_id = r.subscription_id
-where r.subscription_id = any ($3) and not (r.skip and r."offset" < coalesce(s."offset", 0));
+where r.subscription_id = any ($3)
+  and not (r.skip and coalesce(substring(r.members from '[0-9]+$')::bigint, r."offset")
+                      < coalesce(s."offset", 0));
 
 -- name: retry_usage
 -- What the rows of each subscription on these partitions take of its budget.

@@ -1,6 +1,7 @@
 """The latest position of each vehicle: which is sent, when, and what it took the place of."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import strategies as st
@@ -144,6 +145,18 @@ def test_a_row_of_an_earlier_owner_is_not_taken_for_the_one_that_is_known() -> N
     assert taken(vehicles.fetch(VAN, a_position(1), now=7.0)) == (1, 0)
     vehicles.landed(VAN, 1, began=7.0)
     assert over(vehicles.add(VAN, Fix(4, 4), a_position(4), now=8.0)) == [3]
+
+
+def test_a_row_of_an_earlier_owner_is_outdated_by_what_was_taken_after_it_was_written() -> None:
+    vehicles = Conflation(EVERY)
+    row = replace(a_position(3), timestamp_ms=50_000)
+    assert not vehicles.is_outdated(VAN, row)
+    sent(vehicles, 40)
+    assert not vehicles.is_outdated(VAN, row), "it may have been taken after that one was"
+    sent(vehicles, 60, at=EVERY)
+    assert vehicles.is_outdated(VAN, row)
+    assert not vehicles.is_outdated("another", row)
+    assert not vehicles.is_outdated(VAN, a_position(60)), "it is the latest itself"
 
 
 def test_a_probe_that_failed_waits_behind_others_and_keeps_its_count() -> None:

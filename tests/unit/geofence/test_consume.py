@@ -153,9 +153,14 @@ class Later(SystemClock):
         return super().time() + 120 * self.asked
 
 
-async def run(log: Log, fences: Fences | None = None, clock: Clock | None = None) -> None:
+async def run(
+    log: Log,
+    fences: Fences | None = None,
+    clock: Clock | None = None,
+    kafka: Kafka | None = None,
+) -> None:
     """Run one process until it dies, or until all positions are read."""
-    kafka = Kafka(log)
+    kafka = kafka or Kafka(log)
     kafka.geofencer = Geofencer(
         make_member=lambda: kafka,
         make_reader=lambda: kafka,
@@ -273,3 +278,30 @@ async def test_a_zombies_late_state_does_not_win_over_a_newer_one() -> None:
     )
     await run(log)
     assert len(log.said) == said
+
+
+async def test_a_partition_that_goes_and_comes_back_while_it_is_restored_is_restored_anew() -> None:
+    log = a_log(17)
+    rest, log.positions = log.positions[60:], log.positions[:60]
+    await run(log)  # what another member has known until now
+    states, said = list(log.states), len(log.said)
+    kafka = Kafka(log)
+    log.states = states[:1]  # and what is read of it first
+
+    async def read(
+        positions: Mapping[Partition, int], *, limit: int, wait: timedelta
+    ) -> Mapping[Partition, Batch]:
+        found = await Kafka.read(kafka, positions, limit=limit, wait=wait)
+        if log.states != states:
+            log.states = states
+            await kafka.geofencer.revoked([POSITIONS])
+            await kafka.geofencer.assigned([POSITIONS])
+        return found
+
+    kafka.read = read  # type: ignore[method-assign]
+    log.positions += rest
+    await run(log, kafka=kafka)
+    whole = a_log(17)
+    await run(whole)
+    assert len(whole.said) > said
+    assert by_vehicle(log.said) == by_vehicle(whole.said)
