@@ -225,6 +225,7 @@ async def test_a_key_that_cant_read_the_stored_secrets_is_refused(
     async with a_pool(database) as pool:
         await a_project(pool)
         await a_subscription(pool)
+    assert (await ended("migrate", environment)).code == 0  # topics: a dispatcher waits for them
     other = base64.b64encode(b"o" * 32).decode()
     found = await ended(role, {**environment, "WEBHOOKS_SECRETS__KEY": other})
     assert "put that one into WEBHOOKS_SECRETS__PREVIOUS_KEYS" in found.last
