@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,7 +92,7 @@ def _greeting(plan: "Plan", running: "Running") -> list[str]:
         lines += [
             _curl(running, "/v1/projects", {"name": "first"}),
             "",
-            "and with the id it answers:",
+            "and, with the id in its answer:",
             "",
         ]
     body: dict[str, object] = {
@@ -100,16 +102,22 @@ def _greeting(plan: "Plan", running: "Running") -> list[str]:
     }
     lines += [_curl(running, "/v1/subscriptions", body), ""]
     lines += [
-        "The same from the command line:",
+        "From the command line:",
         "",
         f"  export WEBHOOKS_CLI__API={running.api} WEBHOOKS_CLI__KEY={running.admin_key}",
-        "  planner-webhooks subscriptions list",
-        f"  planner-webhooks trigger stop.report.completed --project {project}",
+        f"  {_program()} subscriptions list",
+        f"  {_program()} trigger stop.report.completed --project {project}",
         "",
-        "Ctrl-C drains and ends everything; the data stays for the next start.",
+        "Ctrl-C drains and stops everything; the data is kept for the next start.",
         "",
     ]
     return lines
+
+
+def _program() -> str:
+    """Return what a shell finds this program by: `make dev` doesn't put .venv/bin on the PATH."""
+    name = "planner-webhooks"
+    return name if shutil.which(name) else shlex.quote(os.path.relpath(sys.argv[0]))
 
 
 def _curl(running: "Running", path: str, body: Mapping[str, object]) -> str:
