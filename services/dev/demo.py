@@ -61,5 +61,7 @@ WEBHOOKS = (
         "/wall", "Wall screen", ("stop.approaching", "stop.arrived", "stop.departed"), _is_down
     ),
 )
-FAULTS = "/erp refuses canceled stops, /wall is down for a while: the dashboard shows why, and what then"
+FAULTS = (
+    "/erp refuses canceled stops, /wall is down for a while: the dashboard shows why, and what then"
+)
 """What a person is told of them, in one line."""
