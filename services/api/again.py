@@ -116,4 +116,7 @@ def _cause(cause: Cause) -> Json:
         "count": cause.count,
         "oldest_at": rfc3339(cause.oldest_at),
         "sample": cause.sample,
+        "delivery_id": delivery_id(cause.event_id, cause.subscription_id),
+        "error": cause.error,
+        "response": {"excerpt": cause.response.decode("utf-8", "replace")},
     }

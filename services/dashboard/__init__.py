@@ -15,6 +15,7 @@
     rows        a filter as rows, and as the pattern that the API takes; pure
     words       states and reasons in sentences; pure
     became      what became of events, deliveries and replays, in sentences; pure
+    noted       what entries of the audit are about, by name; pure
     hints       what a failed attempt usually means; pure
     timeline    where the time of an attempt went, as a line; pure
     curl        a request as a command; pure

@@ -1,9 +1,12 @@
 """What was typed, and what is wrong with it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.kernel.errors import Fault
+
+_TYPED = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?)?")
 
 
 class Form(NamedTuple):
@@ -41,6 +44,20 @@ def number(text: str) -> object:
     except ValueError:
         return typed
     return int(found) if found.is_integer() else found
+
+
+def moment(text: str) -> str:
+    """Return a time as the API reads it, where a day or a minute was typed, in UTC; else the text."""
+    found = _TYPED.fullmatch(text.strip())
+    if found is None:
+        return text
+    day, clock, seconds = found.groups()
+    return f"{day}T{clock or '00:00'}{seconds or ':00'}Z"
+
+
+def moments(typed: Mapping[str, str], names: Iterable[str] = ("from", "to")) -> dict[str, str]:
+    """Return what was typed, with the times among it as the API reads them."""
+    return {name: moment(text) if name in names else text for name, text in typed.items()}
 
 
 def lines(text: str) -> list[str]:

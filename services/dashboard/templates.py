@@ -105,8 +105,8 @@ def size(value: float | None) -> str:
     raise AssertionError
 
 
-def utc(text: str | None) -> str:
-    """Return a time of the API, 2026-03-17T09:40:51.000Z, as 2026-03-17 09:40:51 UTC."""
+def utc(text: str | None, form: str | None = None) -> str:
+    """Return a time of the API, 2026-03-17T09:40:51.000Z, as 2026-03-17 09:40:51 UTC, or as *form*."""
     if text is None:
         return "—"
-    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromisoformat(text).strftime(form or "%Y-%m-%d %H:%M:%S UTC")

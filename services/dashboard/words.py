@@ -296,6 +296,27 @@ def thing(object_type: str) -> str:
     return THINGS.get(object_type, object_type.replace("_", " "))
 
 
+DONE = {
+    "create": "made",
+    "update": "changed",
+    "delete": "deleted",
+    "pause": "paused",
+    "resume": "resumed",
+    "rotate": "secret rotated",
+    "end_secret": "secret ended",
+    "release_key": "key released",
+    "cancel": "cancelled",
+    "discard": "discarded",
+    "revoke": "revoked",
+}
+"""Actions of the audit, as people say what was done."""
+
+
+def done(action: str) -> str:
+    """Return what was done; an action that nobody named as it is."""
+    return DONE.get(action, action.replace("_", " "))
+
+
 def actor(id_: str) -> str:
     """Return who did something."""
     if id_ == "admin":

@@ -61,7 +61,10 @@ class Cause:
     count: int
     oldest_at: datetime
     sample: str
-    """Id of the newest of them."""
+    """Id of the newest of them; what follows is of that one."""
+    event_id: str
+    error: str | None
+    response: bytes
 
 
 @value

@@ -42,8 +42,9 @@ NO_PAGES = (
     "/deliveries.csv",
     "/deliveries.ndjson",
     "/",
+    "/find",
 )
-"""`GET`s that show no page of somebody who is signed in, or never end."""
+"""`GET`s that show no page of somebody who is signed in, lead to another, or never end."""
 FILTERED = (
     "/deliveries?subscription={webhook}", "/deliveries?vehicle_id={vehicle}", "/deliveries?status=5xx",
     "/deliveries?state=dead", "/deliveries?q=upstream", "/failed?subscription={webhook}",

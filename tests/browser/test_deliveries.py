@@ -6,7 +6,7 @@ import shlex
 import uuid
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from playwright.async_api import Browser, Page
 
 from services.deliver import verify as rules
@@ -72,6 +72,58 @@ async def test_a_failed_delivery_is_found_from_a_stops_id_and_resent(
     await page.get_by_text("1 of 1").wait_for(timeout=PATIENCE)
     first, again = (seen for seen in site.receiver.seen if seen.path == "/lost-stop")
     assert (first.id, first.body) == (again.id, again.body)
+
+
+async def test_whatever_id_somebody_has_leads_to_what_became_of_it(
+    owner: Visitor, site: Site
+) -> None:
+    id_, stop = await failed(site, "pasted")
+    page = await owner.goto("/event-types")  # it can be asked for everywhere
+    for pasted, leads_to in (
+        (stop, f"/deliveries?stop_id={stop}"),
+        (f"  {site.delivery} ", f"/deliveries/{site.delivery}"),
+        (id_, f"/webhooks/{id_}"),
+        ("ORD-2022-58291", "/deliveries?external_id=ORD-2022-58291"),
+    ):
+        await page.get_by_label("Any id").fill(pasted)
+        await page.get_by_label("Any id").press("Enter")
+        await page.wait_for_url(site.url + leads_to)
+    assert await page.locator("#tail tbody tr").count() > 1
+    await page.get_by_label("Any id").fill("5e208446c97efa37d4830b99")
+    await page.get_by_role("button", name="Find", exact=True).click()
+    await page.get_by_text("Nothing here has this id").wait_for()
+    # In the list itself nobody has to know either what an id is of.
+    page = await owner.goto("/deliveries")
+    await page.get_by_label("Its id").fill(stop)
+    await page.get_by_role("button", name="Filter").click()
+    await page.wait_for_url(f"**/deliveries?stop_id={stop}")
+
+
+async def test_another_projects_ids_lead_nowhere(visitor: Visitor, site: Site) -> None:
+    await visitor.sign_in(site.outsider)
+    for id_ in (site.healthy, site.delivery, site.replay, site.resend):
+        page = await visitor.goto(f"/find?id={id_}")
+        assert "Nothing here has this id" in await page.inner_text("main")
+
+
+async def test_on_a_telephone_the_list_is_in_sight_and_its_filters_folded(
+    owner: Visitor, site: Site
+) -> None:
+    await owner.page.set_viewport_size({"width": 360, "height": 780})
+    page = await owner.goto(f"/deliveries?subscription={site.healthy}")
+    webhook = page.get_by_role("combobox", name="Webhook")
+    assert not await webhook.is_visible()
+    top = await page.locator("#tail").evaluate("e => e.getBoundingClientRect().top")
+    assert top < 780
+    button = page.locator(".fold > summary")
+    assert "1 set" in await button.inner_text()
+    await button.press("Enter")
+    assert await webhook.is_visible()
+    await page.get_by_role("link", name="Show all").click()
+    await page.wait_for_url("**/deliveries")
+    await page.set_viewport_size({"width": 1280, "height": 720})
+    assert await webhook.is_visible(), "where there is room they are always there"
+    assert not await button.is_visible()
 
 
 async def test_the_tail_is_live_and_can_be_paused(owner: Visitor, site: Site) -> None:
@@ -194,6 +246,8 @@ async def test_dead_letters_are_grouped_by_cause_and_resent_or_discarded(
     owner: Visitor, site: Site
 ) -> None:
     id_, _ = await failed(site, "deploy", 404, retry_schedule=[])
+    said = web.Response(status=404, text="nothing is here")
+    site.receiver.answers["/deploy"] = lambda _: said
     await site.put("stop.created")
 
     async def are_dead() -> bool:
@@ -201,10 +255,15 @@ async def test_dead_letters_are_grouped_by_cause_and_resent_or_discarded(
         return len(found["data"]) == 2
 
     await eventually(are_dead, within=30, every=0.1)
+    newest = (await site.cluster.call("GET", f"/v1/dead-letters?subscription={id_}"))["data"][0]
     page = await owner.goto(f"/failed?subscription={id_}")
     row = page.locator("#failed tbody tr")
     await row.get_by_role("cell", name="2", exact=True).wait_for()
     assert "Did a deployment move it?" in await row.inner_text()
+    assert "It said: nothing is here" in await row.inner_text()
+    await page.get_by_role("link", name="See the newest").click()
+    await page.wait_for_url(f"**/deliveries/{newest['delivery_id']}")
+    await page.go_back()
     site.receiver.answers.pop("/deploy")
     await row.get_by_role("link", name="Resend …").click()
     await page.get_by_role("button", name="Resend all 2").click()

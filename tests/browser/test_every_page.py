@@ -30,7 +30,15 @@ async def test_the_names_of_the_pages_are_complete(site: Site) -> None:
     assert tuple(pages(site)) == NAMES
     shown = {route.path for route in ROUTES if route.method == "GET"}
     known = {_as_route(path.partition("?")[0], site) for path in pages(site).values()}
-    known |= {"/", "/sign-in", "/live", "/event-types/{type}", "/portal", "/portal/{token}"}
+    known |= {
+        "/",
+        "/find",
+        "/sign-in",
+        "/live",
+        "/event-types/{type}",
+        "/portal",
+        "/portal/{token}",
+    }
     known |= {"/deliveries.csv", "/deliveries.ndjson"}
     assert shown - known == set(), "a page that no rule looks at: add it to pages.py"
 

@@ -53,6 +53,11 @@ async def test_a_webhook_is_made_in_three_steps_and_its_first_event_is_seen(
     await page.get_by_role("button", name="Send it").click()
     await page.get_by_text("Test event: 200").wait_for()
     assert await page.inner_text("#new-secret") == secret
+    await page.get_by_label("Language").select_option("Go")
+    await page.get_by_role("button", name="Show a receiver with it").click()
+    await page.locator("#sample").get_by_text("package main").wait_for()
+    assert f"WEBHOOK_SECRET={secret} " in await page.inner_text("#command")
+    assert await page.inner_text("#new-secret") == secret
     assert await violations(owner) == []
     (seen,) = [each for each in site.receiver.seen if each.path == "/warehouse" and each.body]
     assert b'"stop.report.completed"' in seen.body
@@ -125,6 +130,8 @@ async def test_without_javascript_a_receiver_that_nobody_reaches_is_no_obstacle(
     await page.get_by_role("button", name="Send it").click()
     assert "Test event" in await page.inner_text("main")
     assert await page.inner_text("#new-secret") == secret
+    await page.get_by_role("button", name="Show a receiver with it").click()
+    assert f"WEBHOOK_SECRET={secret} " in await page.inner_text("#command")
 
 
 async def test_who_may_only_read_is_not_asked_for_a_webhook(visitor: Visitor, site: Site) -> None:

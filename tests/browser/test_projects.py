@@ -55,6 +55,10 @@ async def test_the_audit_is_filtered_by_its_address_and_shows_before_and_after(
     assert await page.locator("tbody tr").count() == 1
     assert "After it" in await page.inner_text("tbody")
     assert "action=update" in page.url
+    page = await owner.goto(f"/audit?object={id_}&from=2026-03-17")
+    await page.get_by_text("Webhook made").wait_for()
+    await page.get_by_role("link", name="After it").first.click()
+    await page.wait_for_url(f"**/webhooks/{id_}")
     page = await owner.goto("/audit?from=yesterday", status=422)
     assert "write a time as" in await page.inner_text("main")
     assert await page.input_value("#f-from") == "yesterday"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.pages import OPERATORS, pages, portal_pages
+from tests.browser.test_new_webhook import second_step
 from tests.browser.test_portal import ACCENT, a_link
 from tests.support.site import OPERATOR, SCREENSHOTS, Site, Visitor
 
@@ -25,6 +26,7 @@ async def test_each_page_is_written_to_the_folder(visitor: Visitor, site: Site) 
         if name not in OPERATORS:
             await visitor.goto(path)
             await _shoot(visitor, folder, name)
+    await _answers(visitor, site, folder)
     await visitor.context.clear_cookies()
     link = await a_link(site, site.failing, theme={"accent": ACCENT})
     await visitor.goto(f"/portal/{link['token']}")
@@ -39,6 +41,32 @@ async def test_each_page_is_written_to_the_folder(visitor: Visitor, site: Site) 
         await visitor.goto(pages(site)[name])
         await _shoot(visitor, folder, name)
     assert _written(folder) >= {f"{name}-narrow-dark" for name in pages(site)}
+
+
+async def _answers(visitor: Visitor, site: Site, folder: Path) -> None:
+    """What forms are answered with: the steps of a new webhook, a filter judged, an estimate."""
+    page = await second_step(visitor, f"{site.receiver.url}/shown")
+    await page.get_by_role("checkbox", name="stop.*").check()
+    await page.get_by_label("Field 1").fill("data.report.type")
+    await page.get_by_label("Value 1").fill("service_report_completed")
+    await page.get_by_role("button", name="Try on the last 20 events").click()
+    await page.get_by_text("events of these types would be sent").wait_for()
+    await _shoot(visitor, folder, "new-webhook-types")
+    await page.get_by_role("button", name="Make the webhook").click()
+    await page.get_by_role("button", name="Send it").click()
+    await page.get_by_text("Test event: 200").wait_for()
+    await page.get_by_role("button", name="Show a receiver with it").click()
+    await page.locator("#sample").wait_for()
+    await _shoot(visitor, folder, "new-webhook-secret")
+    page = await visitor.goto(f"/filters?webhook={site.failing}")
+    await page.get_by_label("One of the last").select_option(index=1)
+    await page.get_by_role("button", name="Judge and explain").click()
+    await page.locator("#answer section").first.wait_for()
+    await _shoot(visitor, folder, "filter-lab-answer")
+    page = await visitor.goto(f"/replays/new?subscription={site.healthy}")
+    await page.get_by_role("button", name="Estimate").click()
+    await page.locator("#estimate section").wait_for()
+    await _shoot(visitor, folder, "replay-new-estimate")
 
 
 def _fresh(name: str) -> Path:

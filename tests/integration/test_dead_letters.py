@@ -96,7 +96,10 @@ async def test_by_cause_there_is_a_line_where_there_would_be_thousands(
     ]  # fmt: skip
     assert causes[0]["oldest_at"] == rfc3339(NOW)
     assert causes[0]["subscription_id"] == id_
-    assert causes[0]["sample"] in [letter["id"] for letter in await listed(owner, "&status=401")]
+    newest = (await listed(owner, "&status=401"))[0]
+    assert causes[0]["sample"] == newest["id"]
+    assert causes[0]["delivery_id"] == newest["delivery_id"]
+    assert (causes[0]["error"], causes[0]["response"]) == (None, {"excerpt": "no"})
     some = (await owner("GET", "/v1/dead-letters?group_by=cause&outcome=dns")).json["data"]
     assert [cause["count"] for cause in some] == [2]
 

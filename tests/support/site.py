@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 from services.catalogue import examples
@@ -100,7 +101,9 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
             retry_schedule=[3600],
             filter={"data": {"report": {"type": [{"prefix": "service_report_"}]}}},
         )
-        receiver.answers["/moved"] = lambda _: 404
+        receiver.answers["/moved"] = lambda _: web.Response(
+            status=404, text="no route for POST /moved"
+        )
         dead = await cluster.subscribe(
             f"{receiver.url}/moved",
             description="Moved",

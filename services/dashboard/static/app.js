@@ -12,6 +12,7 @@ const later = (ms) => new Promise((done) => setTimeout(done, ms));
 const FORMS = {
   full: { dateStyle: "medium", timeStyle: "medium" },
   short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  axis: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
   clock: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },
 };
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];

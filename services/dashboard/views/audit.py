@@ -1,11 +1,13 @@
 """Who changed what, before and after, and when."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 
-from services.dashboard import words
-from services.dashboard.forms import Form
+from services.dashboard import noted, words
+from services.dashboard.forms import Form, moments
+from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.errors import FaultsError
 
@@ -15,10 +17,6 @@ OBJECTS = (
     "subscription", "api_key", "portal_link", "project", "geofence", "replay", "resend",
     "dead_letters",
 )  # fmt: skip
-ACTIONS = (
-    "create", "update", "delete", "pause", "resume", "rotate", "end_secret", "release_key", "cancel",
-    "discard", "revoke",
-)  # fmt: skip
 
 
 async def index(visit: Visit) -> web.StreamResponse:
@@ -26,11 +24,10 @@ async def index(visit: Visit) -> web.StreamResponse:
     query = {name: text for name, text in visit.query.items() if name in FILTERS}
     form = Form(query)
     found: dict[str, Any] = {"data": [], "next": None}
-    asked = {
-        name: _moment(text) if name in ("from", "to") else text for name, text in query.items()
-    }
     try:
-        found = await visit.ask("GET /v1/audit", query=visit.scoped({"limit": ROWS, **asked}))
+        found = await visit.ask(
+            "GET /v1/audit", query=visit.scoped({"limit": ROWS, **moments(query)})
+        )
     except FaultsError as error:
         form = Form(query, error.faults)
     return visit.render(
@@ -39,22 +36,17 @@ async def index(visit: Visit) -> web.StreamResponse:
         form=form,
         entries=found["data"],
         next=found["next"],
-        is_filtered=bool(query.keys() - {"cursor"}),
-        actions=_choices("Any action", ACTIONS, query.get("action")),
-        objects=_choices("Anything", OBJECTS, query.get("object_type")),
+        noted=noted,
+        webhooks=await known_webhooks(visit),
+        used=len(query.keys() - {"cursor"}),
+        actions=_choices("Any action", words.DONE, query.get("action"), words.done),
+        objects=_choices("Anything", OBJECTS, query.get("object_type"), words.thing),
     )
 
 
-def _choices(whatever: str, known: tuple[str, ...], asked: str | None) -> list[tuple[str, str]]:
+def _choices(
+    whatever: str, known: Iterable[str], asked: str | None, shown: Callable[[str], str]
+) -> list[tuple[str, str]]:
     """Return what to choose from; what an address asks for stays, though nobody knows it."""
     names = dict.fromkeys((*known, *([asked] if asked else [])))
-    return [("", whatever), *((name, words.thing(name)) for name in names)]
-
-
-def _moment(text: str) -> str:
-    """Return a time as the API reads it, of a day alone or what a browser's field says; UTC."""
-    if len(text) == len("2026-03-17"):
-        return f"{text}T00:00:00.000Z"
-    if len(text) == len("2026-03-17T09:40"):
-        return f"{text}:00.000Z"
-    return text
+    return [("", whatever), *((name, words.sentence(shown(name))) for name in names)]

@@ -98,6 +98,7 @@ async def _sent(visit: Visit) -> dict[str, Any]:
         command = curl.command(anew["request"]) if anew["request"] else None
     return {
         "delivery": found,
+        "webhooks": await known_webhooks(visit),
         "sent": sent,
         "headers": _lines(sent["headers"]) if sent else "",
         "curl": command,

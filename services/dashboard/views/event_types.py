@@ -27,7 +27,7 @@ class Field(NamedTuple):
 
 async def index(visit: Visit) -> web.StreamResponse:
     """Show all types, by what they are about."""
-    found = await visit.ask("GET /v1/event-types")
+    found = await visit.ask("GET /v1/event-types", query=visit.scoped())
     wanted = visit.query.get("q", "").lower()
     rows = [row for row in found["data"] if not wanted or _matches(row, wanted)]
     groups = [
@@ -57,7 +57,7 @@ async def test(visit: Visit) -> web.StreamResponse:
 
 
 async def _one(visit: Visit) -> dict[str, Any]:
-    known = await visit.ask(ONE, type=visit.request.match_info["type"])
+    known = await visit.ask(ONE, query=visit.scoped(), type=visit.request.match_info["type"])
     webhooks: Sequence[Mapping[str, Any]] = ()
     if visit.may("manage"):
         query = visit.scoped({"limit": WEBHOOKS})

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from services import catalogue
 from services.dashboard import words
-from services.dashboard.forms import Form
+from services.dashboard.forms import Form, moments
 from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
@@ -28,7 +28,7 @@ BACK = timedelta(hours=1)
 
 async def index(visit: Visit) -> web.StreamResponse:
     """Show the log from a time on, oldest first."""
-    query = {"limit": ROWS, **visit.query}
+    query = {"limit": ROWS, **moments(visit.query, ["time"])}
     if "after" not in query:
         query.setdefault("time", rfc3339(visit.now - BACK))
     form = Form(visit.query)
@@ -42,6 +42,7 @@ async def index(visit: Visit) -> web.StreamResponse:
         status=422 if form.faults else 200,
         form=form,
         found=found,
+        used=len(visit.query.keys() & {"time", "type", "key", "subscription"}),
         since=query.get("time"),
         webhooks=await known_webhooks(visit),
     )

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from services.dashboard import hints
-from services.dashboard.forms import Form
+from services.dashboard.forms import Form, moments
 from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.errors import FaultsError
@@ -15,6 +15,8 @@ from services.kernel.errors import FaultsError
 CAUSES = "GET /v1/dead-letters"
 DISCARD = "POST /v1/dead-letters/discard"
 COUNT = "POST /v1/resends"
+SHOWN = ("subscription", "type", "from", "to")
+"""Filters that the page has fields for."""
 FILTERS = ("subscription", "outcome", "status", "type", "from", "to", "project_id")
 
 
@@ -22,7 +24,9 @@ async def index(visit: Visit) -> web.StreamResponse:
     """Show who failed how, the most first."""
     form, causes = Form(visit.query), []
     try:
-        found = await visit.ask(CAUSES, query=visit.scoped({**visit.query, "group_by": "cause"}))
+        found = await visit.ask(
+            CAUSES, query=visit.scoped({**moments(visit.query), "group_by": "cause"})
+        )
         causes = found["data"]
     except FaultsError as error:
         form = Form(visit.query, error.faults)
@@ -30,6 +34,7 @@ async def index(visit: Visit) -> web.StreamResponse:
         "failed.html",
         status=422 if form.faults else 200,
         form=form,
+        used=len(visit.query.keys() & set(SHOWN)),
         groups=[_group(cause) for cause in causes],
         count=sum(cause["count"] for cause in causes),
         webhooks=await known_webhooks(visit),

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from services.dashboard import rows
 from services.dashboard.forms import Form, lines, number
+from services.dashboard.samples import samples
 from services.dashboard.views.recent import recent
 from services.dashboard.views.webhook_form import certificate_of, filter_of
 from services.dashboard.visit import Visit
@@ -234,6 +235,7 @@ def _third(
         webhook=webhook,
         secret=secret,
         choices=choices,
+        samples=samples(),
         first=type_ if type_ in sent else next(iter(sent), PING),
         tested=tested,
     )

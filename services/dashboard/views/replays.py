@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from services.dashboard import words
-from services.dashboard.forms import Form, lines, number
+from services.dashboard.forms import Form, lines, moments, number
 from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
@@ -88,7 +88,7 @@ async def _form(
 
 def _body(visit: Visit) -> dict[str, Any]:
     """Return what was typed as the API takes it."""
-    typed = {name: text.strip() for name, text in visit.typed.items() if text.strip()}
+    typed = {name: text.strip() for name, text in moments(visit.typed).items() if text.strip()}
     body: dict[str, Any] = {name: typed[name] for name in FIELDS if name in typed}
     body |= {name: number(typed[name]) for name in NUMBERS if name in typed}
     if "types" in typed:

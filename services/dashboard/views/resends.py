@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from services.dashboard.forms import Form, number
+from services.dashboard.forms import Form, moments, number
 from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.errors import FaultsError
@@ -83,7 +83,7 @@ async def _offered(
 
 def _body(visit: Visit, asked: Mapping[str, str]) -> dict[str, object]:
     """Return what the API is asked for; what it doesn't know it says itself."""
-    body: dict[str, object] = {**visit.scoped(asked)}
+    body: dict[str, object] = {**visit.scoped(moments(asked))}
     if "rate" in asked:
         body["rate"] = number(asked["rate"])
     return body

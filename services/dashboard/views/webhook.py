@@ -96,14 +96,14 @@ async def rotate(visit: Visit) -> web.StreamResponse:
     """Make a new secret, and show it this once."""
     id_, typed = _id(visit), visit.typed.get("overlap_hours", "")
     route, page = "POST /v1/subscriptions/{id}/secrets/rotate", "webhook_secrets.html"
-    at, made, form = f"/webhooks/{id_}/secrets", None, Form()
+    at, made, form, known = f"/webhooks/{id_}/secrets", None, Form(), samples.samples()
     try:
         made = await visit.ask(route, id=id_, body={"overlap_hours": number(typed)}, once=True)
     except FaultsError as error:
         form = Form(visit.typed, error.faults)
     status = 422 if form.faults else 200
     found = await _secrets(visit)
-    return visit.render(page, status=status, at=at, form=form, made=made, **found)
+    return visit.render(page, status=status, at=at, form=form, made=made, samples=known, **found)
 
 
 async def end_secret(visit: Visit) -> web.StreamResponse:
@@ -118,15 +118,29 @@ async def end_secret(visit: Visit) -> web.StreamResponse:
 
 
 async def receiver(visit: Visit) -> web.StreamResponse:
-    """Show a receiver that verifies this webhook's signatures, in a language that was chosen."""
+    """Show a receiver that verifies this webhook's signatures, in a language that was chosen.
+
+    Asked by a form it has the secret, which whoever was just shown it sends along.
+    """
     found = await visit.ask(GET, id=_id(visit))
     known = samples.samples()
-    chosen = visit.query.get("language", "python")
+    chosen = visit.typed.get("language") or visit.query.get("language")
+    secret = visit.typed.get("secret") or None
     sample = next((each for each in known if each.name == chosen), known[0])
-    filled = samples.filled(sample, url=found["url"], public=found["signature"] == "v1a")
-    return visit.render(
-        "webhook_receiver.html", webhook=found, samples=known, sample=sample, filled=filled
+    response = visit.render(
+        "webhook_receiver.html",
+        at=f"/webhooks/{found['id']}/receiver",
+        webhook=found,
+        samples=known,
+        sample=sample,
+        secret=secret,
+        filled=samples.filled(
+            sample, url=found["url"], public=found["signature"] == "v1a", secret=secret
+        ),
     )
+    if secret is not None:
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 async def audit(visit: Visit) -> web.StreamResponse:
@@ -166,23 +180,28 @@ async def _overview(visit: Visit) -> dict[str, Any]:
 
 
 def _charts(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return results and receiver time by the hour, gaps filled."""
+    """Return results, receiver time and how late events arrived by the hour, gaps filled."""
     times = hours_of(stats)
     points = {point["at"]: point for point in stats["data"]}
     results = [
         [points[at][name] if at in points else 0 for at in times]
         for name in ("delivered", "failed")
     ]
-    receiver_ms = [
-        [points[at]["receiver_ms"][name] if at in points else None for at in times]
-        for name in ("p50", "p95", "p99")
-    ]
+    receiver_ms, late_ms = (
+        [
+            [points[at][what][name] if at in points else None for at in times]
+            for name in ("p50", "p95", "p99")
+        ]
+        for what in ("receiver_ms", "end_to_end_ms")
+    )
     return {
         "times": times,
         "results": results,
         "results_chart": charts.stacked(results),
         "receiver_ms": receiver_ms,
         "receiver_chart": charts.lines(receiver_ms),
+        "late_ms": late_ms,
+        "late_chart": charts.lines(late_ms),
     }
 
 

@@ -39,7 +39,7 @@ async def index(visit: Visit) -> web.StreamResponse:
         "webhooks.html",
         rows=rows,
         next=found["next"],
-        is_filtered=bool(query.keys() - {"cursor"}),
+        used=len(query.keys() - {"cursor"}),
         statuses=[("", "Any state"), *((name, s.word) for name, s in words.STATUSES.items())],
     )
 

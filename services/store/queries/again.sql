@@ -97,21 +97,27 @@ order by d.id desc limit $11;
 select id from dead_letters where subscription_id = $1 and event_id = $2 order by id desc limit 1;
 
 -- name: dead_causes
--- Deliveries that were given up, by who failed how; the most first.
-select d.subscription_id, d.outcome, d.status, count(*)::bigint as count,
-    min(d.dead_at) as oldest_at, max(d.id) as sample
-from dead_letters d
-where ($1::text is null or d.project_id = $1)
-  and ($2::text is null or d.subscription_id = $2)
-  and ($3::text is null or d.outcome = $3)
-  and ($4::int is null or d.status = $4)
-  and ($5::int is null or d.status / 100 = $5)
-  and ($6::text is null or d.type = $6)
-  and ($7::timestamptz is null or d.dead_at >= $7)
-  and ($8::timestamptz is null or d.dead_at < $8)
-  and ($9::text is null or d.id = $9)
-group by d.subscription_id, d.outcome, d.status
-order by count(*) desc, max(d.id) desc limit $10;
+-- Deliveries that were given up, by who failed how, the most first; with what came of the newest of each.
+with causes as (
+    select d.subscription_id, d.outcome, d.status, count(*)::bigint as count,
+        min(d.dead_at) as oldest_at, max(d.id) as sample
+    from dead_letters d
+    where ($1::text is null or d.project_id = $1)
+      and ($2::text is null or d.subscription_id = $2)
+      and ($3::text is null or d.outcome = $3)
+      and ($4::int is null or d.status = $4)
+      and ($5::int is null or d.status / 100 = $5)
+      and ($6::text is null or d.type = $6)
+      and ($7::timestamptz is null or d.dead_at >= $7)
+      and ($8::timestamptz is null or d.dead_at < $8)
+      and ($9::text is null or d.id = $9)
+    group by d.subscription_id, d.outcome, d.status
+    order by count(*) desc, max(d.id) desc limit $10
+)
+select c.*, s.event_id, s.error, s.response
+from causes c
+join dead_letters s on s.id = c.sample
+order by c.count desc, c.sample desc;
 
 -- name: count_dead_letters
 -- How many there are, and what they weigh.

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.dashboard import charts, words
-from services.dashboard.forms import Form, lines, number
+from services.dashboard.forms import Form, lines, moment, number
 from services.dashboard.hints import hint
 from services.dashboard.samples import samples, text
 from services.dashboard.templates import Templates, ms, percent, size, with_query
@@ -138,6 +138,23 @@ def test_a_fault_stands_at_its_field_or_above_all() -> None:
 def test_what_is_typed_is_a_number_or_the_apis_to_refuse() -> None:
     assert [number(each) for each in ("", " 5 ", "0.5", "many")] == [None, 5, 0.5, "many"]
     assert lines("a, b\n\nc") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("2026-03-17", "2026-03-17T00:00:00Z"),
+        (" 2026-03-17 09:40 ", "2026-03-17T09:40:00Z"),
+        ("2026-03-17T09:40:51", "2026-03-17T09:40:51Z"),
+        ("2026-03-17T09:40:51.000Z", "2026-03-17T09:40:51.000Z"),
+        ("2026-03-17T09:40:51+01:00", "2026-03-17T09:40:51+01:00"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_a_day_or_a_minute_is_a_time_and_all_else_is_the_apis_to_judge(
+    typed: str, read: str
+) -> None:
+    assert moment(typed) == read
 
 
 def test_only_what_was_changed_is_sent() -> None:
