@@ -14,7 +14,7 @@ from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock, rfc3339, rfc3339_ms
 from services.kernel.errors import Fault, FaultsError
 from services.kernel.event import Json
-from services.kernel.histogram import quantile
+from services.kernel.histogram import quantiles
 from services.kernel.history import DeliveryState, state_of
 from services.kernel.recorded import Recorded
 from services.kernel.rollup import Sums
@@ -24,6 +24,7 @@ CSV, NDJSON = "text/csv", "application/x-ndjson"
 MOMENT = timedelta(milliseconds=1)
 """A cursor counts whole ones."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""Ascending."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run where a field begins with it."""
 
@@ -227,8 +228,11 @@ def _counted(sums: Sums) -> Json:
 
 
 def _quantiles(counts: dict[int, int]) -> Json:
-    found = {name: quantile(counts, part) for name, part in QUANTILES.items()}
-    return {name: None if ms is None else round(ms, 2) for name, ms in found.items()}
+    found = quantiles(counts, [*QUANTILES.values()])
+    return {
+        name: None if ms is None else round(ms, 2)
+        for name, ms in zip(QUANTILES, found, strict=True)
+    }
 
 
 async def _ndjson(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # a command loads what it needs: all others start faster
     from services.run.bench import Figures
 
 KEY = bytes(range(32))
+RECORDED = 400_000
+"""Attempts that a recorder finds in the log: some twenty seconds of it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -94,19 +96,22 @@ async def history(
 ) -> None:
     """Deliver with and without history; store attempts of up to 30 days, and look some up."""
     from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
-    from services.run.bench_history import stored  # noqa: PLC0415
+    from services.run.bench_history import recorded, stored  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="planner-webhooks-bench-") as folder:
         try:
             figures = await stored(Path(folder), attempts=attempts, say=console.hint)
-            ratio = None
+            ratio, recorder = None, None
             if slices:
                 async with Bench(Path(folder), events=events, call_as=call_as) as bench:
+                    some = min(attempts, RECORDED)
+                    recorder = await recorded(bench.stack, attempts=some, say=console.hint)
                     ratio = await bench.history(CASES[0], slices=slices, say=console.hint)
         except WebhooksError as error:
             raise UsageError(str(error)) from error
     console.record({
         "on_by_off": ratio and round(ratio, 3),
+        "recorder_per_second": recorder and round(recorder),
         **{name: round(value, 1) for name, value in figures._asdict().items()},
     })  # fmt: skip
 

@@ -6,7 +6,7 @@ Only buckets that were hit are kept: a minute of one subscription has a handful.
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 GROWTH = math.log(1.1)
 LEAST_MS = 0.01
@@ -33,16 +33,21 @@ def merge(counts: dict[int, int], others: Mapping[int, int]) -> None:
         counts[number] = counts.get(number, 0) + more
 
 
-def quantile(counts: Mapping[int, int], part: float) -> float | None:
-    """Return the duration in ms below which *part* of all lie; None where there are none."""
+def quantiles(counts: Mapping[int, int], parts: Sequence[float]) -> Sequence[float | None]:
+    """Return the durations in ms below which *parts* of all lie, ascending; None where there are none."""
+    if not counts:
+        return [None] * len(parts)
     total = sum(counts.values())
-    rank = math.ceil(part * total)
-    seen = 0
-    for number in sorted(counts):
-        seen += counts[number]
-        if seen >= rank:
-            return LEAST_MS * math.exp((number - 0.5) * GROWTH) if number else LEAST_MS
-    return None
+    buckets = iter(sorted(counts.items()))
+    number, seen = next(buckets)
+    found = []
+    for part in parts:
+        rank = math.ceil(part * total)
+        while seen < rank:
+            number, more = next(buckets)
+            seen += more
+        found.append(LEAST_MS * math.exp((number - 0.5) * GROWTH) if number else LEAST_MS)
+    return found
 
 
 def packed(counts: Mapping[int, int]) -> bytes:
@@ -54,8 +59,12 @@ def packed(counts: Mapping[int, int]) -> bytes:
     return flat.tobytes()
 
 
-def unpacked(data: bytes) -> dict[int, int]:
-    """Return what `packed` made bytes of."""
+def unpacked(*packs: bytes) -> dict[int, int]:
+    """Return what `packed` made bytes of; several added up, thousands where a month is asked for."""
     flat = array("I")
-    flat.frombytes(data)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    flat.frombytes(b"".join(packs))
+    counts: dict[int, int] = {}
+    get = counts.get
+    for number, more in zip(flat[::2], flat[1::2], strict=True):
+        counts[number] = get(number, 0) + more
+    return counts

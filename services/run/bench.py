@@ -86,6 +86,11 @@ class Bench:
         self._events = events
         self._slices = 0
 
+    @property
+    def stack(self) -> Stack:
+        """What it runs on."""
+        return self._stack
+
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
         self._project = self._stack.project

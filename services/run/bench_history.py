@@ -1,10 +1,12 @@
 """`bench history`: what the history of attempts costs, and how fast it is searched.
 
-Three questions, each against its own measure: deliveries per CPU second of a dispatcher with history on,
-beside the same one with history off, in turns; attempts per second from records of the log into an
-embedded Postgres, and what they weigh there with all indexes; the newest 50 of many.
+Each against its own measure: deliveries per CPU second of a dispatcher with history on, beside the same
+one with history off, in turns; attempts per second of one recorder, a process between Kafka and Postgres
+as they are in production; what attempts weigh with all indexes; the newest 50 of many. The many are
+stored as the recorder does, without the log: `per_second` is how fast that went.
 """
 
+import asyncio
 import os
 import random
 import statistics
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.dev.postgres import EmbeddedPostgres
+from services.dev.process import ServerError
 from services.kernel.about import About
 from services.kernel.attempt import Acknowledged, Attempt, Outcome
 from services.kernel.clock import SystemClock
@@ -25,6 +28,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.rollup import Step
 from services.record.codec import Row, decode, encode, row
 from services.run.probes import postgres_answers
+from services.run.stack import Stack
 from services.store.attempts import PostgresAttempts
 from services.store.history import PostgresHistory
 from services.store.migrate import migrate
@@ -41,6 +45,10 @@ A_DAY = 100_000
 """Attempts a day at least: with fewer, what is measured is how empty the pages of 30 tables are."""
 A_SECOND = 5_000
 """Attempts, as long as a transaction's worth of them lasts: as a dispatcher under load makes them."""
+LOGS = 4
+"""Partitions of the log, of one worker each."""
+STORED = "select coalesce(sum(next_offset), 0) from attempt_offsets"
+POLL_SECONDS = 0.05
 LOOKS = 20
 LIMIT = 50
 TYPES = ("stop.report.completed", "stop.report.failed", "route.started", "vehicle.position")
@@ -74,6 +82,39 @@ async def stored(folder: Path, *, attempts: int, say: Callable[[str], None]) -> 
             await pool.close()
     finally:
         await postgres.stop()
+
+
+async def recorded(stack: Stack, *, attempts: int, say: Callable[[str], None]) -> float:
+    """Return attempts per second that one recorder stores, which finds *attempts* in the log.
+
+    From its first quarter to the end: what it takes to start counts for nothing.
+    """
+    count = 0
+    for some in _batches(attempts, until=SystemClock().now()):
+        records = [(b"%d" % (count // RECORDS % LOGS), value) for value in some]
+        await asyncio.gather(
+            *(stack.producer.produce(LOG.topic, key=k, value=v) for k, v in records)
+        )
+        count += len(some)
+    say(f"{count * IN_RECORD:,} attempts in the log; a recorder begins")
+    pool = Pool(dsn=stack.postgres.dsn(), size=1, seconds=60.0)
+    child = await stack.start("record", log="record")
+    began: tuple[int, float] | None = None
+    try:
+        while True:
+            async with pool.connection() as connection:
+                done = int(await connection.fetchval(STORED))
+            now = time.perf_counter()
+            if began is None and done >= count / 4:
+                began = done, now
+            if done >= count and began is not None:
+                return (done - began[0]) * IN_RECORD / (now - began[1])
+            if not child.alive:
+                raise ServerError(f"the recorder has ended: {child.last_words()}")
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        await child.stop(seconds=15)
+        await pool.close()
 
 
 async def _measured(pool: Pool, attempts: int, say: Callable[[str], None]) -> Stored:

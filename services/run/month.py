@@ -28,6 +28,8 @@ WORDS = (
     ALL, *TYPES, "live", "retry", "ok", "http", "acknowledged", "dead", "exhausted",
     "planner.events", "203.0.113.7:443",
 )  # fmt: skip
+LOGS = 2
+"""Partitions of the log of attempts that are written to, each with sums of its own: one a dispatcher."""
 MINUTES = timedelta(days=3)
 SECRET_BYTES = 32
 Connection: TypeAlias = Any
@@ -218,12 +220,12 @@ order by m.n / 16000, s.id, at
 """  # noqa: S608
 STATS = f"""
 insert into attempt_stats
-select step, source, moment, type, 'webhooks.attempts', 0, sum(delivered), sum(count) - sum(delivered),
+select step, source, moment, type, 'webhooks.attempts', log, sum(delivered), sum(count) - sum(delivered),
     sum(retried), sum(dead), sum(bytes), string_agg(pg_temp.little_endian(bucket)
     || pg_temp.little_endian(count), '' order by bucket), string_agg(pg_temp.little_endian(bucket)
     || pg_temp.little_endian(count), '' order by bucket)
 from (
-    select steps.step, sources.source, types.type,
+    select steps.step, sources.source, types.type, a.partition % {LOGS} as log,
         to_timestamp(at / {FRACTIONS} / steps.seconds * steps.seconds) as moment,
         1 + floor(ln(first_byte_ms / 0.01) / ln(1.1))::int as bucket, count(*) as count,
         count(*) filter (where status = 200) as delivered,
@@ -234,8 +236,8 @@ from (
     cross join (values steps_of_day) as steps (step, seconds)
     cross join lateral (values (s.id), (s.everyone)) as sources (source)
     cross join lateral (values (a.type), ((select pg_temp.number_of('{ALL}')))) as types (type)
-    group by 1, 2, 3, 4, 5) buckets
-group by step, source, moment, type
+    group by 1, 2, 3, 4, 5, 6) buckets
+group by step, source, moment, type, log
 """  # noqa: S608
 DEAD = f"""
 insert into dead_letters (subscription_id, topic, partition, "offset", event_id, project_id, type,

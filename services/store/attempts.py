@@ -206,16 +206,16 @@ def day_table(day: datetime) -> str:
     return f"{PREFIX}{day:%Y%m%d}"
 
 
-def sums_of(found: asyncpg.Record) -> Sums:
-    """Return what a row of the statistics says."""
+def sums_of(*rows: asyncpg.Record) -> Sums:
+    """Return what rows of the statistics say together."""
     return Sums(
-        found["delivered"],
-        found["failed"],
-        found["retried"],
-        found["dead"],
-        found["bytes"],
-        unpacked_histogram(found["receiver"]),
-        unpacked_histogram(found["end_to_end"]),
+        sum(row["delivered"] for row in rows),
+        sum(row["failed"] for row in rows),
+        sum(row["retried"] for row in rows),
+        sum(row["dead"] for row in rows),
+        sum(row["bytes"] for row in rows),
+        unpacked_histogram(*(row["receiver"] for row in rows)),
+        unpacked_histogram(*(row["end_to_end"] for row in rows)),
     )
 
 

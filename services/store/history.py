@@ -262,10 +262,10 @@ class PostgresHistory:
             until,
             types[0],
         )
-        found: dict[datetime, Sums] = {}
+        by_step: dict[datetime, list[asyncpg.Record]] = {}
         for row in rows:
-            found.setdefault(row["at"], Sums()).add(sums_of(row))
-        return found
+            by_step.setdefault(row["at"], []).append(row)
+        return {at: sums_of(*some) for at, some in by_step.items()}
 
     async def _recorded(self, rows: Sequence[asyncpg.Record]) -> Sequence[Recorded]:
         """Return the rows with their words and ids."""

@@ -16,7 +16,7 @@ from services.kernel.about import About, together
 from services.kernel.attempt import Outcome
 from services.kernel.clock import rfc3339
 from services.kernel.delivery import Trigger
-from services.kernel.histogram import LEAST_MS, bucket, quantile
+from services.kernel.histogram import LEAST_MS, bucket, count, packed, quantiles, unpacked
 from services.kernel.history import fits
 from services.kernel.recorded import Recorded
 from services.store.attempts import PostgresAttempts
@@ -363,8 +363,13 @@ async def test_stats_say_what_they_cannot_give(owner: Caller) -> None:
 
 def test_a_quantile_is_right_to_five_percent() -> None:
     for ms in (LEAST_MS * 2, 0.3, 1.0, 17.0, 999.0, 86_400_000.0):
-        assert quantile({bucket(ms): 1}, 0.5) == pytest.approx(ms, rel=0.05)
-    assert quantile({}, 0.5) is None
+        assert quantiles({bucket(ms): 1}, [0.5, 1.0]) == pytest.approx([ms, ms], rel=0.05)
+    hundred: dict[int, int] = {}
+    for ms in range(1, 101):
+        count(hundred, ms)
+    found = quantiles(unpacked(packed(hundred), packed(hundred)), [0.01, 0.5, 0.95, 1.0])
+    assert found == pytest.approx([1, 50, 95, 100], rel=0.06)
+    assert quantiles({}, [0.5, 0.9]) == [None, None]
 
 
 async def test_a_secret_shows_when_it_last_signed(api: ServedApi, owner: Caller) -> None:
