@@ -77,10 +77,6 @@ class MembershipLostError(WebhooksError):
     """The consumer ended with an error it can't recover from; a new one is needed."""
 
 
-class EpochOverError(WebhooksError):
-    """Another worker owns the partition now; nothing was written."""
-
-
 class StoreWentBackError(WebhooksError):
     """Postgres is older than the offsets committed to Kafka: it was restored, or failed over."""
 

@@ -71,10 +71,6 @@ class Books:
         ends.waiting |= kept - ends.held - ends.dead - ends.gaps
         return ends
 
-    async def rows_left(self) -> int:
-        """Return how many retries wait."""
-        return int((await self._fetch("select count(*) as n from retries"))[0]["n"])
-
     async def _gaps(
         self, slots: Mapping[str, int], numbers: Mapping[tuple[int, int], int]
     ) -> list[tuple[int, int]]:

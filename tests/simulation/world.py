@@ -74,7 +74,6 @@ STORE_SECONDS = 2.0
 FLEETS = 0.2
 """In so many stories there are positions."""
 FINISH_SECONDS = 240.0
-QUIET_SECONDS = 4.0
 
 
 @dataclass

@@ -37,7 +37,6 @@ class Shape:
         has_objects = False
         for node in nodes:
             has_objects = self._take(node) or has_objects
-        self.is_object = has_objects
         self.is_open = self.is_open or (has_objects and not self._properties)
 
     @property

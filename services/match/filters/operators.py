@@ -277,7 +277,6 @@ NESTED: Mapping[str, Callable[[Elements, Any, str], StringMatcher | None]] = {
     FOLDED: Elements._folded,  # noqa: SLF001
     "wildcard": Elements._wildcard,  # noqa: SLF001
 }
-GEO = frozenset({"geo-within", "geo-outside"})
 
 
 def unknown(name: str) -> str:
