@@ -1,7 +1,7 @@
-"""Events of lanes become batches: full ones at once, others when the first has waited long enough.
+"""Events of lanes become batches, sent when they are full or when their first event has waited enough.
 
-What is collected is open in its lane. Where that starts over, or its partition is let go of, it is
-dropped here, since it is read again.
+What is collected is open in its lane. When the lane starts over, or its partition is let go of, the
+batch is dropped here, since its events will be read again.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class _Open:
 
 
 class Batches:
-    """One open batch at most of each lane."""
+    """At most one open batch per lane."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Batches:
                         self._send(key)
 
     def _stands(self, batch: _Open) -> bool:
-        """Tell whether its lane still counts what is in it as read."""
+        """Tell whether its lane still counts its events as read."""
         owned, lane = batch.owned, batch.lane
         return (
             self._partitions.is_held(owned)

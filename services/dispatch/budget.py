@@ -10,11 +10,11 @@ from services.kernel.ports.store.retries import Usage
 
 NONE = Usage(0, 0)
 KEPT_ROWS = 100
-"""For lanes alone: an event that fails again and again must not hold up what is behind it."""
+"""Rows reserved for lanes: an event that keeps failing must not hold up what is behind it."""
 
 
 class Budget:
-    """Counts rows as they are decided on, and gives them back as they go."""
+    """Counts rows when they are decided on, until they are gone."""
 
     def __init__(self, *, rows: int, bytes_: int) -> None:
         self._rows = rows
@@ -25,7 +25,7 @@ class Budget:
 
     @property
     def any_rows(self) -> bool:
-        """Whether there may be a row at all: saves asking Postgres for due ones."""
+        """Whether there may be any row at all: if not, Postgres needn't be asked for due ones."""
         return bool(self._used)
 
     def admits(self, delivery: Delivery, *, in_lane: bool = False) -> bool:

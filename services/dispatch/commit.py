@@ -1,4 +1,4 @@
-"""Commits: the lowest open offset of each partition, ten times a second where something changed."""
+"""Commits the lowest open offset of each partition, ten times a second if something changed."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,15 +18,15 @@ log = structlog.get_logger()
 
 
 class Membership(Protocol):
-    """Who is the group's member now."""
+    """Knows the group member that is current."""
 
     @property
     def member(self) -> Member:
-        """The present one; another after this one was lost."""
+        """The current member; a new one after this one is lost."""
 
 
 class Committer:
-    """The only place that commits. One commit at a time, none alive across a revoke."""
+    """The only place that commits. One commit at a time, and none outlives a revoke."""
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class Committer:
             return True
 
     async def report(self, owned_partitions: Iterable[Owned]) -> None:
-        """Tell Postgres where these partitions stand, and hear whose epoch is over.
+        """Tell Postgres where these partitions stand, and learn whose epoch is over.
 
-        Who has nothing to write would never hear of it, while rows of that partition stay due.
+        Otherwise a worker with nothing to write would never learn it, while its rows stay due.
         """
         mine = {owned.partition: owned for owned in owned_partitions}
         if not mine:

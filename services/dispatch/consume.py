@@ -1,4 +1,4 @@
-"""The one task that polls. It takes what comes to the flow in slices, and keeps the window."""
+"""The one task that polls. It passes what it gets to the flow in slices, and keeps within the window."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from services.observe import metrics
 log = structlog.get_logger()
 
 FULL_SECONDS = 0.1
-"""A partition is paused when its window was full for so long: pausing throws away what was fetched."""
+"""How long a window must be full before its partition is paused: pausing discards what was fetched."""
 NAP_SECONDS = 0.01
 
 
@@ -44,14 +44,14 @@ class Consumer:
         self._clock = clock
         self._limits = limits
         self.polling_since: float | None = None
-        """Since when the present poll has been out, monotonic; None: nothing is being polled."""
+        """When the current poll began, monotonic seconds; None while none is under way."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Poll until *stopping*, or until the consumer is beyond repair."""
         wait = timedelta(seconds=self._limits.poll_wait)
         while not stopping.is_set():
             await self._keep_window()
-            # Never cancelled and never wrapped: a cancelled poll leaks inside the client.
+            # Never cancelled and never given a time limit: a cancelled poll leaks inside the client.
             self.polling_since = self._clock.monotonic()
             try:
                 batches = await self._membership.member.poll(
@@ -96,7 +96,7 @@ class Consumer:
                 await self._prepare()
 
     async def _keep_window(self) -> None:
-        """Wait a little for room; pause what stays full, resume what has room again."""
+        """Wait a little for room; pause partitions that stay full, resume those with room again."""
         until = self._clock.monotonic() + FULL_SECONDS
         while any(self._is_full(owned) for owned in self._feeding()):
             if self._clock.monotonic() >= until:

@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.5
 
 
 class _Written(NamedTuple):
-    """What a change was made of, to see whether it still holds when it is durable."""
+    """What a row was made from, to see whether it still holds once it is durable."""
 
     owned: Owned
     lane: Lane

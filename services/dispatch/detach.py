@@ -1,12 +1,12 @@
 """Out of the feed and back into it: the steps that must not await.
 
-*Detaching*: in one step the cursor is taken (the lowest offset that is open for the subscription),
-what is settled above it is collected, what is in line is dropped, and what is in flight is credited to
-the lane. From that step on the feed only adds placeholders. When the row is durable (`cursors`), and
-only then, all of them are settled as covered.
+*Detaching*, in one step: the cursor is set to the lowest offset that is open for the subscription, the
+offsets settled above it are noted, what is in line is dropped, and what is in flight becomes the
+lane's. From then on the feed only adds placeholders. They are settled as covered once the lane's row
+is durable (`cursors`), and not before.
 
-*Attaching*: when a lane's position is the feed's, the lane ends there and the feed goes on from there,
-in one step. The row stays until all below is settled and that position is committed.
+*Attaching*, in one step as well: when a lane has read up to the feed's position, it ends there and the
+feed takes over. Its row stays until everything below is settled and that position is committed.
 """
 
 from collections.abc import Callable
@@ -36,15 +36,15 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 0.1
 OVER_SECONDS = 0.5
-"""Between two looks whether trouble is over: thousands may be in some."""
+"""How often to check whether trouble is over: thousands of subscriptions may be in some."""
 RESUME_SECONDS = 1.0
-"""From a resume to the first read: rows go first."""
+"""From a resume to the lane's first read, so that retry rows go first."""
 HELD_SECONDS = 1.5
-"""So long the same offsets have to hold half of a window open: a burst that flows off is none."""
+"""How long the same offsets must keep a window half full. A burst that flows off doesn't."""
 MAX_AT_ONCE = 100
-"""Subscriptions of a partition that are detached in one look: 1,000 within a second."""
+"""How many subscriptions of a partition are detached per look: 1,000 within a second."""
 USUAL = {Mode.BATCH: Reason.BATCH, Mode.LATEST: Reason.LATEST}
-"""Whose usual place is a lane."""
+"""Modes whose subscriptions are always served by a lane."""
 UNREACHED = (Outcome.CONNECT, Outcome.DNS)
 
 
@@ -70,16 +70,16 @@ class Detaching:
         self._half = window_open // 2
         self._hold_seconds = hold_seconds
         self.on_beside: Callable[[Delivery], None] = lambda _: None
-        """Given what was in line of a replay beside live traffic, when it is taken back."""
+        """Called with each delivery of a replay that is taken back out of the line."""
         self._troubled: dict[SubscriptionId, Reason] = {}
         self._leaving: dict[SubscriptionId, None] = {}
-        """Those of them who may still have something open in the feed from before."""
+        """Those of them that may still have something open in the feed."""
         self._over_at = 0.0
         self._flips: dict[SubscriptionId, tuple[int, float]] = {}
-        """How often in a row, and since when it is attached."""
+        """How often each was detached in a row, and since when it has been attached again."""
         self.outage = Outage(now=clock.monotonic())
         self.wake = Wake()
-        """Rung when there is a row to write at once."""
+        """Rung when there is a row that must be written at once."""
 
     # What the feed and the outboxes say.
 
@@ -99,7 +99,7 @@ class Detaching:
         return self._troubled.get(subscription.id) if self._troubled else None
 
     def attempted(self, attempt: Attempt, subscription: Subscription) -> None:
-        """Look whether anybody at all can be reached."""
+        """Note whether a receiver could be reached: if none can, the outage is ours."""
         timed_out = attempt.outcome is Outcome.TIMEOUT and attempt.address is None
         if attempt.outcome in UNREACHED or timed_out:
             host = urlsplit(subscription.url).hostname or ""
@@ -109,13 +109,13 @@ class Detaching:
 
     @property
     def is_our_outage(self) -> bool:
-        """Whether nobody at all can be reached: the feed waits, and nobody is detached for it."""
+        """Whether no receiver at all can be reached: then the feed waits, and nobody is detached."""
         return self.outage.is_ours(self._clock.monotonic())
 
     # Out.
 
     def detach(self, owned: Owned, id_: SubscriptionId, reason: Reason) -> Lane:
-        """Take a subscription out of the feed of a partition; a lane that is there starts over."""
+        """Take a subscription out of the feed of a partition; a lane it already has starts over."""
         lane = owned.lanes.get(id_)
         if lane is None:
             known, flying = self._taken_back(owned, id_, None)
@@ -146,7 +146,7 @@ class Detaching:
         return lane
 
     def stop(self, subscription: Subscription) -> None:
-        """Take what is paused or disabled out of every partition where something is under way."""
+        """Take a paused or disabled subscription out of every partition where it has something open."""
         reason = self.is_wanted(subscription) or Reason.PAUSED
         for owned in self._active():
             lane = owned.lanes.get(subscription.id)
@@ -158,21 +158,21 @@ class Detaching:
                 self._withdraw(owned, subscription.id)
 
     def read_again(self, id_: SubscriptionId) -> None:
-        """Have lanes start over from their cursors: what they hold becomes requests in another way."""
+        """Have the subscription's lanes start over from their cursors, because its mode has changed."""
         for owned in self._active():
             lane = owned.lanes.get(id_)
             if lane is not None and lane.state is not State.DRAINING:
                 self._rest(owned, lane)
 
     def resume(self, id_: SubscriptionId) -> None:
-        """Read again, once rows that are due had their turn."""
+        """Let the subscription's lanes read again, after retry rows that are due have had their turn."""
         for owned in self._active():
             lane = owned.lanes.get(id_)
             if lane is not None:
                 lane.rests_until = self._clock.monotonic() + RESUME_SECONDS
 
     def forget(self, id_: SubscriptionId) -> None:
-        """Drop the lanes of a deleted subscription, and what waits for their rows."""
+        """Drop the lanes of a deleted subscription, and settle what waits for their rows."""
         self._troubled.pop(id_, None)
         self._flips.pop(id_, None)
         for owned in self._partitions.all():
@@ -183,7 +183,7 @@ class Detaching:
                     owned.cover(offset, id_)
 
     def gave_back(self, owned: Owned, delivery: Delivery, *, after_seconds: float) -> None:
-        """Take *delivery*, which failed and may not become a row: it is read again, later."""
+        """Take *delivery*, which failed and has no room for a row: its lane reads it again later."""
         id_ = delivery.subscription_id
         lane = owned.lane_of(delivery)
         if lane is None:
@@ -195,8 +195,8 @@ class Detaching:
     # Back.
 
     def reached(self, owned: Owned, lane: Lane) -> None:
-        """Attach *lane*, whose position is the feed's, if nothing speaks against it."""
-        # What an earlier epoch settled further up may have been covered by this very lane.
+        """Attach *lane*, which has read up to the feed's position, unless it has to stay detached."""
+        # What an earlier epoch settled further up may have been covered only by this lane.
         if lane.state is not State.CATCHING_UP or lane.position < owned.tracker.known_to:
             return
         if not self._is_well(lane):
@@ -215,7 +215,7 @@ class Detaching:
         )
 
     def _settle_down(self, lane: Lane) -> None:
-        """Say of a lane that is the usual place of its subscription that it is, once it has caught up."""
+        """Give a caught-up lane of a batch or latest subscription that mode as its reason."""
         subscription = self._known(lane.subscription_id)
         usual = None if subscription is None else self.is_wanted(subscription)
         if usual is None or usual is lane.reason or usual not in USUAL.values():
@@ -247,7 +247,7 @@ class Detaching:
             self._flips[lane.subscription_id] = lane.flips, self._clock.monotonic()
 
     def written(self, owned: Owned, lanes: list[Lane]) -> None:
-        """Settle as covered what waits in the feed for these lanes: their rows are durable."""
+        """Settle as covered what the feed holds for these lanes, now that their rows are durable."""
         detaching = [lane for lane in lanes if lane.state is State.DETACHING]
         if not detaching:
             return
@@ -268,7 +268,7 @@ class Detaching:
             self.look()
 
     def look(self) -> None:
-        """Detach whoever is in trouble, and whoever holds up a window."""
+        """Detach subscriptions that are in trouble, and those that hold up a window."""
         if self.is_our_outage:
             return
         now = self._clock.monotonic()
@@ -282,28 +282,28 @@ class Detaching:
             if self._leaving:
                 left.update(self._detach_troubled(owned))
             self._relieve(owned)
-        # Who has left is looked for no more: what matches from now on asks `is_wanted`.
+        # Those that have left need no further look: what matches from now on asks `is_wanted`.
         self._leaving = left
 
     def _detach_troubled(self, owned: Owned) -> dict[SubscriptionId, None]:
-        """Detach who is leaving; return who has to wait for the next look."""
+        """Detach those that are leaving; return those that have to wait for the next look."""
         leaving = [
             SubscriptionId(id_)
             for id_ in owned.tracker.open_of(self._leaving)
             if (lane := owned.lanes.get(SubscriptionId(id_))) is None
             or lane.state is State.DRAINING
         ]
-        # Some at a time: when very many fail at once the loop has others to see to between two looks.
+        # A bounded number: if very many fail at once, everything else needs the loop between two looks.
         for id_ in leaving[:MAX_AT_ONCE]:
             self.detach(owned, id_, self._troubled[id_])
         return dict.fromkeys(leaving[MAX_AT_ONCE:])
 
     def _relieve(self, owned: Owned) -> None:
-        """Detach who has the oldest open pair, and the next, where half of the window is open.
+        """Where half of the window is open, detach whoever holds the oldest open pair, then the next.
 
-        Not while it moves: a backlog that is delivered as fast as it is read fills a window too, and
-        whoever is detached for it is read twice. Nor who still doubles its concurrency; if it can't keep
-        up even so, what waits longest tells (`Trouble.WAITED`).
+        Not while the window moves: a backlog that is delivered as fast as it is read fills a window too,
+        and whoever is detached for that is read twice. Nor a subscription that still doubles its
+        concurrency; if it can't keep up even so, `Trouble.WAITED` detaches it.
         """
         now, tracker = self._clock.monotonic(), owned.tracker
         if tracker.open_count < self._half:
@@ -341,7 +341,7 @@ class Detaching:
     def _taken_back(
         self, owned: Owned, id_: SubscriptionId, lane: Lane | None
     ) -> tuple[SettledMap, dict[int, int]]:
-        """Take back what is in line; return what is settled, and what flies with its bytes."""
+        """Take back what is in line; return what is settled, and what is in flight with its bytes."""
         self._withdraw(owned, id_)
         flying = {
             part.offset: part.size
@@ -397,7 +397,7 @@ class Detaching:
 
 
 def _is_reached(condition: Condition) -> bool:
-    """Tell whether a receiver answers: its last probe did, and nothing waits to be the next one."""
+    """Tell whether a receiver answers: its last probe did, and no delivery waits to be the next one."""
     if condition.breaker is BreakerState.HALF_OPEN:
         return condition.queued == 0 and condition.in_flight == 0
     return condition.breaker is BreakerState.CLOSED

@@ -51,10 +51,10 @@ from services.render import Renderings
 
 
 class Owner(Protocol):
-    """Who knows what is owned now."""
+    """Knows which partitions are owned now."""
 
     def current(self, partition: Partition) -> Owned | None:
-        """Return the partition as it is owned now, if its state is loaded."""
+        """Return the partition as it is owned now; None where it isn't, or its state isn't loaded yet."""
 
 
 class Flow:
@@ -109,12 +109,12 @@ class Flow:
     def deliver(self, owned: Owned, records: Sequence[Record]) -> int:
         """Take registered *records* of one partition to the outboxes; return how many were taken.
 
-        It stops before one whose subscriptions have to be prepared.
+        Stops at the first record whose subscriptions have to be prepared for matching.
         """
         tracker = owned.tracker
         for n, record in enumerate(records):
             offset = record.position.offset
-            if tracker.is_open(offset):  # else an earlier epoch settled it
+            if tracker.is_open(offset):  # otherwise an earlier epoch settled it
                 event = self._decode(record)
                 if isinstance(event, Poison):
                     self._quarantine.put(owned, record, event)
@@ -153,13 +153,13 @@ class Flow:
                 self._outboxes.deliver(delivery, subscription)
 
     def scan(self, owned: Owned, scan: Scan, record: Record) -> bool:
-        """Take a record that a scanner read to the lanes that are with it.
+        """Take a record that a scanner has read to the lanes it reads for.
 
-        Return False where its subscriptions have to be prepared first.
+        Return False where the record's subscriptions have to be prepared for matching first.
         """
         event = self._decode(record)
         if event is None or isinstance(event, Poison):
-            return True  # the feed has seen to it
+            return True  # the feed has dealt with it
         if not self._subscriptions.is_ready(event):
             return False
         renderings, subject = None, NOTHING
@@ -181,7 +181,7 @@ class Flow:
             again = RESUMED_EARLIER if lane.is_again(offset) else None
             delivery = self._delivery(owned, event, match, renderings, subject, again)
             is_new = lane.take(offset, len(delivery.body))
-            # What flies since before it was detached, or is to be a row, isn't sent a second time.
+            # Not a second time: it may still be in flight from before the lane, or on its way to a row.
             if is_new and offset not in lane.flying and not self._parking.holds(delivery):
                 self._pass_on(owned, lane, event, delivery, subscription)
         return True
@@ -189,7 +189,7 @@ class Flow:
     def _pass_on(
         self, owned: Owned, lane: Lane, event: Event, delivery: Delivery, subscription: Subscription
     ) -> None:
-        """Send what *lane* has read as its subscription wants it."""
+        """Send an event that *lane* has read, in the mode that its subscription asks for."""
         match subscription.delivery.mode:
             case Mode.EACH:
                 self._outboxes.deliver(delivery, subscription)
@@ -231,7 +231,7 @@ class Flow:
         )
 
     def settle(self, delivery: Delivery, attempt: Attempt) -> None:
-        """Take in an answer. Only an acknowledgement settles at once; else a row comes first."""
+        """Take in an answer. An acknowledgement settles at once; anything else becomes a row first."""
         self._latest.landed(delivery, attempt)
         self._settle(delivery, attempt)
         self._latest.go_on(delivery)

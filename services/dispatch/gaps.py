@@ -1,4 +1,4 @@
-"""What will not be delivered to one subscription is kept in `gaps` and told, before its cursor moves."""
+"""What a subscription will not get is recorded in `gaps` and reported before its cursor moves past it."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Gaps:
-    """Gaps of lanes; those of whole partitions are kept when they are taken."""
+    """Gaps of lanes; those of whole partitions are recorded when the partition is taken."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class Gaps:
     async def keep(
         self, owned: Owned, lane: Lane, *, since: int, to: int, reason: LaneGapReason
     ) -> None:
-        """Keep that [since, to) is not delivered, and why; then tell.
+        """Record that [since, to) is not delivered, and why; then report it.
 
-        Raises StoreGoneError and BrokerGoneError: keep it again.
+        Raises StoreGoneError and BrokerGoneError: call it again.
         """
         gap = LaneGap(
             partition=owned.partition,

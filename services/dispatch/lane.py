@@ -1,7 +1,7 @@
 """One lane: a subscription that has left the feed of a partition, under one epoch. Nothing awaits.
 
-Its own tracker says what is open: the lowest of it is the cursor, `position` is the next to read. In
-`detaching` its row isn't durable yet, and what the feed reads meanwhile waits in the feed's tracker.
+Its own tracker knows what is open: the lowest open offset is the cursor, `position` is the next to
+read. While `detaching`, its row isn't durable yet, and what the feed reads waits in the feed's tracker.
 """
 
 from collections.abc import Iterable
@@ -22,15 +22,15 @@ from services.lanes.transitions import Input, State, step
 MAX_ENTRIES = 256
 MAX_BYTES = 4 << 20
 MAX_LATEST = 4_096
-"""Where each vehicle's latest position waits for its time: of so many vehicles of a partition."""
+"""In mode `latest`: how many vehicles' positions may wait for their time, per partition."""
 SMOOTH = 0.3
-"""How much the latest second counts in the speed."""
+"""The weight of the latest second in the smoothed speed."""
 BATCHES = 4
-"""So many full ones a lane may hold: one that grows, and those on their way."""
+"""How many full batches a lane may hold: one that grows, and those in line or in flight."""
 
 
 class Lane:
-    """From the cursor on to `attach_at`, or to the end of the log."""
+    """The range of a lane: from its cursor to `attach_at`, or to the end of the log."""
 
     __slots__ = (
         "asked",
@@ -83,40 +83,40 @@ class Lane:
         self.attach_at = attach_at
         self.tracker = Tracker(start=known.base + 1, settled=known)
         self.flying = flying or {}
-        """Offsets in flight when it was detached, with the size of their bodies: not sent twice."""
+        """Offsets that were in flight when it was detached, with their bytes: they aren't sent twice."""
         self.held_bytes = sum(self.flying.values())
         self.cursor_at = cursor_at or since
         self.scan: Scan | None = None
         self.served = 0
         self.edge = 0
-        """Percent of the log's retention that its cursor has used up, of those that are told."""
+        """The last percentage of the log's retention that its owner was warned of."""
         self.most = MAX_ENTRIES
         self.asleep = False
-        """It fell off its scan and holds too much to be read: what is settled wakes it."""
+        """It fell off its scan because it holds as much as it may; a settlement wakes it."""
         self.rests_until = 0.0
-        """Not read before, monotonic seconds."""
+        """It isn't read before this time, monotonic seconds."""
         self.generation = 0
-        """Grows when it starts over: a row written before says nothing of it any more."""
+        """Grows each time it starts over: a row written before that describes it no longer."""
         self.awaits_start = False
-        """Where it begins is being looked up: there is nothing to write yet."""
+        """Whether it is still being looked up where it begins: then there is nothing to write yet."""
         self.asked = 0
-        """How often it was to begin elsewhere: an answer to an earlier question is none."""
+        """How often it was told to begin elsewhere: only the answer to the latest look-up counts."""
         self.before: Subscription | None = None
-        """What its subscription was before it began anew."""
+        """Its subscription as it was before it began anew."""
         self.settled_since: set[int] | None = None
-        """What was settled since it is known that it begins anew, until it is known where."""
+        """What was settled between learning that it begins anew and learning where."""
         self.passed: list[Passed] = []
-        """What it reads past, since it was settled before it began anew."""
+        """What it skips, because that was settled before it began anew."""
         self.replay_below: int | None = None
-        """What lies below is sent again, since a person asked for it."""
+        """Events below this offset are sent again because a person asked for it."""
         self.takes_start: int | None = None
-        """The epoch of the promise that its row stands for, from when it is written."""
+        """The epoch of the promise that its row fulfils once it is written."""
         self.dirty = True
-        """Whether its row must be written, moved or not."""
+        """Whether its row must be written even if its cursor hasn't moved."""
         self.speed = 0.0
-        """Offsets that its cursor moved by per second, of late."""
+        """By how many offsets per second its cursor has moved lately."""
         self.told: tuple[float, int] | None = None
-        """When its row was last made, monotonic seconds, and the cursor then."""
+        """When its row was last built, monotonic seconds, and the cursor at that time."""
 
     @property
     def position(self) -> int:
@@ -124,7 +124,7 @@ class Lane:
         return self.tracker.read_pos
 
     def owns(self, offset: int) -> bool:
-        """Tell whether *offset* is the lane's; else it is the feed's."""
+        """Tell whether *offset* is the lane's to deliver; otherwise it is the feed's."""
         return self.attach_at is None or offset < self.attach_at
 
     def happens(self, given: Input) -> None:
@@ -133,7 +133,7 @@ class Lane:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something that may be read, as far as its state says."""
+        """Whether its state allows it to be read."""
         if self.awaits_start:
             return False
         if self.state is State.DRAINING:
@@ -141,7 +141,7 @@ class Lane:
         return self.state in (State.DETACHED, State.CATCHING_UP)
 
     def bound(self, subscription: Subscription, *, probing: bool) -> None:
-        """Take over how much it may hold now."""
+        """Update how much it may hold."""
         if probing:
             self.most = PROBES
         elif subscription.delivery.mode is Mode.LATEST:
@@ -156,7 +156,7 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        """Whether it is worth being read again: half of what it may hold is free."""
+        """Whether reading it again is worthwhile: half of what it may hold is free."""
         return self.tracker.open_count * 2 <= self.most and self.held_bytes * 2 <= MAX_BYTES
 
     @property
@@ -177,13 +177,13 @@ class Lane:
         self.speed, self.told = 0.0, None
 
     def await_start(self, before: Subscription | None) -> None:
-        """Begin elsewhere, as soon as it is known where; *before* is its subscription until now."""
+        """Begin elsewhere as soon as it is known where; *before* is the subscription as it was."""
         self.awaits_start = True
         self.before = before
         self.settled_since = set()
 
     def begin_at(self, start: Start | None, *, rows: Iterable[int] = ()) -> None:
-        """Begin where it was promised to; where nothing was, go on where it is.
+        """Begin where it was promised to; without a promise, go on where it is.
 
         *rows* are offsets that a retry row stands for.
         """
@@ -217,7 +217,7 @@ class Lane:
         return self.replay_below is not None and offset < self.replay_below
 
     def take(self, offset: int, size: int) -> bool:
-        """Open *offset*, which matches; tell whether it isn't settled already."""
+        """Open *offset*, which matches; return False if it is settled already."""
         tracker = self.tracker
         tracker.register((offset,), next_offset=offset + 1)
         if not tracker.is_open(offset):
@@ -251,7 +251,7 @@ class Lane:
     def landed(self, parts: Iterable[Member]) -> None:
         """Note that a request ended, and settled nothing yet."""
         for offset, size in parts:
-            # What was read again meanwhile is held until it is settled.
+            # If it was read again meanwhile, it stays open until it is settled.
             if self.flying.pop(offset, None) is not None and not self.tracker.is_open(offset):
                 self.held_bytes -= size
         if self.asleep:
@@ -265,13 +265,13 @@ class Lane:
             self.tracker.register((), next_offset=position)
 
     def leave(self) -> None:
-        """Fall off its scan, where it stands."""
+        """Leave its scan, at the position that it has reached."""
         if self.scan is not None:
             self.scan.members.pop(self.subscription_id, None)
             self.scan = None
 
     def fall_off(self, offset: int) -> None:
-        """Leave the scan at *offset*, which there is no room for."""
+        """Leave its scan at *offset*, for which there is no room."""
         self.pass_to(offset)
         self.leave()
         self.asleep = True
@@ -304,7 +304,7 @@ class Lane:
         )
 
     def _measure(self, cursor: int, now: float) -> None:
-        """Smooth the speed over some seconds: a scanner comes by in turns."""
+        """Smooth the speed over some seconds, because a scanner serves each lane only in turns."""
         if self.told is not None and now > self.told[0]:
             latest = (cursor - self.told[1]) / (now - self.told[0])
             self.speed = (
@@ -319,7 +319,7 @@ class Lane:
 
 @dataclass(eq=False)
 class Scan:
-    """A reader's way through a partition, and who is taken along."""
+    """A reader's way through a partition, and the lanes it reads for."""
 
     position: int
     turn: int
@@ -329,11 +329,11 @@ class Scan:
     """Timestamp of the last record."""
     members: dict[SubscriptionId, Lane] = field(default_factory=dict)
     rest: Batch | None = None
-    """What was read and not taken, since the last member fell off: it comes back for it."""
+    """What was read but not taken when the last lane left: that lane comes back for it."""
     left_at: float = 0.0
     """When that was, monotonic seconds."""
     attach_at: float = 0.0
-    """When it is looked again who of its members can be attached, monotonic seconds."""
+    """When to check again which of its lanes can be attached, monotonic seconds."""
 
     @property
     def in_hand(self) -> int:
@@ -341,12 +341,12 @@ class Scan:
         return 0 if self.rest is None else self.rest.next_offset - self.position
 
     def set_aside(self, rest: Batch, now: float) -> None:
-        """Keep *rest* for whoever fell off at its first record: a fetch brings more than fits."""
+        """Keep *rest* for the lane that left at its first record: a fetch brings more than fits."""
         self.rest, self.left_at = rest, now
         self.position = rest.records[0].position.offset
 
     def end(self) -> None:
-        """Let everybody off."""
+        """Let all lanes leave."""
         for lane in list(self.members.values()):
             lane.leave()
 

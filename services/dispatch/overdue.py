@@ -1,6 +1,6 @@
-"""What takes too long is written down: it holds up no offset, and nothing else waits for it.
+"""Requests that take too long get a row, so that they hold up no offset and nothing waits for them.
 
-What a lane sends needs no row for that: it holds up the lane's cursor alone.
+What a lane sends needs no row for that: it holds up only the lane's own cursor.
 """
 
 from services.deliver.outboxes import Outboxes
@@ -45,7 +45,7 @@ class Overdue:
             self.look()
 
     def look(self) -> None:
-        """Write down what is overdue; send again what can only be sent from memory."""
+        """Give overdue requests a row; send again what can only be retried from memory."""
         for delivery in self._outboxes.in_flight_for(self._limits.park_after):
             owned = self._partitions.current(delivery.position.partition)
             # What outlasts a partition that is let go of has its row: it must not lose its due time.

@@ -22,9 +22,9 @@ from services.lanes.transitions import State
 class Owned:
     """What a worker holds of a partition, from assign to revoke.
 
-    Made when the group assigns the partition; `begin` follows when its state is loaded. Until then
-    nothing is taken in. Whoever awaits checks `current` afterwards: the object, not the partition,
-    is what an epoch is about.
+    Made when the group assigns the partition; `begin` follows once its state is loaded, and nothing is
+    taken in before. Code that awaits checks `current` afterwards: an epoch belongs to this object, not
+    to the partition.
     """
 
     def __init__(self, partition: Partition) -> None:
@@ -38,27 +38,27 @@ class Owned:
         self.paused = False
         """The consumer fetches no more of it, since its window is full."""
         self.half_full: tuple[float, int] | None = None
-        """Since when half of the window has been open, monotonic, and what had been read by then."""
+        """Since when half of the window has been open, monotonic, and the next offset to read then."""
         self.held_bytes = 0
-        """Of the bodies of open deliveries."""
+        """The total size of the bodies of open deliveries."""
         self.committed: int | None = None
         """The committed offset that Kafka has."""
         self.refused = False
         """Postgres refused a write: another worker bumped the epoch. Reload, if still a member."""
         self.writes = 0
-        """How many writes of rows and lanes Postgres had with the last one of ours that came through."""
+        """Postgres's count of writes to this partition, as of our last successful one."""
         self.lanes: dict[SubscriptionId, Lane] = {}
-        """Who isn't fed live: the feed asks here, one look-up per delivery."""
+        """Subscriptions that are not fed live: one look-up per delivery in the feed."""
         self.scans: list[Scan] = []
         self.turn = 0
         self.arrived: list[SubscriptionId] = []
-        """Subscriptions that were heard of while this was loading."""
+        """Subscriptions that arrived while this was loading."""
         self.begin_anew: list[Subscription] = []
-        """Those that begin elsewhere, as they were before, heard of while this was loading."""
+        """Those that were told to begin elsewhere while this was loading, as they were before."""
         self._replay_below = 0
         self._settled: dict[tuple[int, str], str | None] = {}
         self._bytes: dict[int, int] = {}
-        """Of the bodies of each open offset."""
+        """The size of the bodies of each open offset."""
 
     def begin(self, start: Start, assignment: Assignment, *, now: datetime) -> None:
         """Take the state that was loaded; from now on records are taken in."""
@@ -77,7 +77,7 @@ class Owned:
         for row in assignment.lanes:
             lane = self.lanes[row.subscription_id] = lane_of(row, moved_below=start.moves_lanes_to)
             if lane.state is State.DRAINING and lane.is_ready:
-                # What is left below where it was attached goes first: the feed must not overtake it.
+                # What is left below the point of attachment goes first: the feed must not overtake it.
                 lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
                 lane.state = State.DETACHING
         for promised in assignment.starts:
@@ -89,7 +89,7 @@ class Owned:
         self.loaded = True
 
     def _begins_anew(self, promised: Promise, now: datetime) -> None:
-        """Hold back a subscription until it is looked up where it begins, and what that skips is kept."""
+        """Hold back a subscription until it is known where it begins, and what that skips is recorded."""
         id_ = promised.subscription_id
         lane = self.lanes.get(id_)
         if lane is None:
@@ -101,10 +101,10 @@ class Owned:
         lane.await_start(None)
 
     def wrote(self, writes: int) -> None:
-        """Note that Postgres has so many writes, before any offset counts on the last of them.
+        """Note Postgres's count of writes, before any commit relies on the last of them.
 
-        Counted there: one whose answer got lost may have come through, and one that was counted here
-        alone would then be no news to a dump from before it.
+        Postgres counts, not we: a write whose answer got lost may have come through, and our own count,
+        without it, would not reveal that Postgres was restored from a dump older than that write.
         """
         self.writes = max(self.writes, writes)
 
@@ -120,12 +120,12 @@ class Owned:
     def is_due(self, event: Event, subscription: Subscription) -> bool:
         """Tell whether a matching event is due.
 
-        Not where a row stands for it, not from before the subscription, not where it is about the
+        Not if a row stands for it, if it is older than the subscription, or if it is about the
         subscription itself.
         """
         offset = event.position.offset
         if event.type.startswith(OPERATIONAL) and is_about(event, subscription):
-            return False  # about itself it would answer each failure with another request
+            return False  # otherwise each failure would cause another request
         if self._settled and self._settled.get((offset, subscription.id), "") in (event.id, None):
             if self.tracker.is_open(offset):  # not where a lane reads it
                 self.tracker.has_row(offset)
@@ -134,7 +134,7 @@ class Owned:
         return not self.replays(offset) or event.timestamp_ms >= subscription.begins_ms
 
     def ask_again(self, id_: SubscriptionId) -> None:
-        """Forget what rows stood for when this was loaded: a person wants all of it again."""
+        """Forget the rows that were loaded with the partition: a person wants all of it again."""
         self._settled = {key: row for key, row in self._settled.items() if key[1] != id_}
 
     def open(self, offset: int, subscription_id: SubscriptionId, size: int) -> None:
@@ -160,7 +160,7 @@ class Owned:
         return sum(self.settle(part.offset, id_, part.size) for part in delivery.members) > 0
 
     def cover(self, offset: int, subscription_id: SubscriptionId) -> bool:
-        """Settle a pair in the feed alone: a lane has it."""
+        """Settle a pair in the feed only: a lane has taken it over."""
         if not self.tracker.settle(offset, subscription_id):
             return False
         if not self.tracker.is_open(offset):
@@ -173,7 +173,7 @@ class Owned:
         return lane if lane is not None and lane.owns(delivery.position.offset) else None
 
     def reads_again(self, delivery: Delivery) -> bool:
-        """Tell whether a lane has yet to come to *delivery*, and sends it then if nobody else does."""
+        """Tell whether a lane has yet to reach *delivery*, and will then send it."""
         lane = self.lane_of(delivery)
         return lane is not None and lane.position <= delivery.position.offset
 
@@ -195,7 +195,7 @@ class OwnedPartitions:
         self._owned: dict[Partition, Owned] = {}
 
     def add(self, partition: Partition) -> Owned:
-        """Begin to hold *partition*; whatever was held of it before is over."""
+        """Begin to hold *partition*; what was held of it before is over."""
         owned = self._owned[partition] = Owned(partition)
         return owned
 
@@ -218,10 +218,10 @@ class OwnedPartitions:
         return {owned.partition: owned.writes for owned in self.loaded()}
 
     def barrier(self, line: LineKey) -> float:
-        """Return from which offset on nothing of a key may go out yet.
+        """Return the offset at and above which nothing of a key may go out yet.
 
-        Where a lane was taken over that the feed had relieved already, the feed goes on from there
-        while what comes before is still to be read for the lane.
+        This matters after taking over a lane that was being drained: the feed continues above it while
+        earlier events of the key are still to be read for the lane.
         """
         owned = self.current(line.partition)
         lane = owned.lanes.get(line.subscription_id) if owned is not None else None
@@ -242,7 +242,7 @@ class OwnedPartitions:
         return list(self._owned.values())
 
     def epochs(self) -> dict[Partition, int]:
-        """Return the epochs of those that take part in delivering."""
+        """Return the epochs of the partitions that are being delivered."""
         return {owned.partition: owned.epoch for owned in self._owned.values() if owned.active}
 
 

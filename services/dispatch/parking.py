@@ -1,14 +1,14 @@
-"""Failures become rows in Postgres, in batches; only when it has committed them are they settled.
+"""Failures become rows in Postgres, in batches; they are settled only once it has committed them.
 
 Two states of a delivery here, keyed by its pair (position, subscription):
 
-    pending   a row change waits to be written; a newer change of the same pair replaces it
-    held      it has a row, or will have, *and* is in this process too: in flight, queued, or pending.
+    pending   a change to its row waits to be written; a newer change of the same pair replaces it
+    held      it has a row, or will have one, *and* is in this process too: in flight, queued, or pending.
               What is held is not picked up as due
 
-Beyond the budget of its subscription nothing becomes a row: a lane takes over. While Postgres is
-gone, what is pending and due is tried again from memory. That is bounded by the windows of the
-partitions, since each is an open offset.
+Beyond its subscription's budget a delivery doesn't become a row: a lane takes over. While Postgres is
+gone, what is pending and due is retried from memory. That is bounded by the windows of the partitions,
+since each such delivery is an open offset.
 """
 
 import asyncio
@@ -59,19 +59,19 @@ class Parking:
         self._clock = clock
         self._ordered_seconds = ordered_seconds
         self.on_turn: Callable[[Delivery], None] = lambda _: None
-        """Told of an ordered delivery whose row will be fetched when its key is free."""
+        """Called with an ordered delivery whose row will be fetched when its key is free."""
         self.on_through: Callable[[Delivery], None] = lambda _: None
-        """Told of one that is given up for good: its key may go on."""
+        """Called with a delivery that is given up for good: its key may go on."""
         self._pending: dict[Pair, RowChange] = {}
         self._held: dict[Pair, bool] = {}
         self._members: set[Pair] = set()
-        """Of batches that are held: each of their events."""
+        """Each event of the batches that are held."""
         self._stale: set[Pair] = set()
-        """Sent from memory: their row, where there is one, says less than was decided since."""
+        """Those retried from memory: their row, if there is one, is older than the latest decision."""
         self._wake = Wake()
         self._writing = asyncio.Lock()
         self.on_beside: Callable[[Delivery, Settlement], None] = lambda *_: None
-        """Told how a delivery of a replay beside live traffic was settled."""
+        """Called with a delivery of a replay and how it was settled."""
         self.store_gone = False
         """Whether the last write found Postgres gone."""
 
@@ -86,7 +86,7 @@ class Parking:
         )
 
     def park(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> bool:
-        """Try *delivery* again at *due_at*, after *attempt* failed; False: there is no room for a row."""
+        """Retry *delivery*, whose *attempt* failed, at *due_at*; False: there is no room for a row."""
         if not self._may_have_row(delivery):
             return False
         again = replace(
@@ -99,7 +99,7 @@ class Parking:
         return True
 
     def block(self, delivery: Delivery, attempt: Attempt) -> None:
-        """Hold the key of *delivery*, whose schedule has run out, until a person frees it."""
+        """Hold the key of *delivery*, whose schedule has run out, until a person releases it."""
         again = replace(delivery, number=delivery.number + 1, retry_reason=attempt.outcome.value)
         self._put(again, Park(again, None, attempt, Waits.PERSON))
 
@@ -116,20 +116,20 @@ class Parking:
         self._put(delivery, Remove(delivery, how))
 
     def supersede(self, delivery: Delivery) -> None:
-        """Delete the row of *delivery*, here or not: a later position is sent in its place."""
+        """Delete the row of *delivery*, held here or not: a newer position is sent in its place."""
         if not self._is_over(delivery):
             self._held.setdefault(delivery.pair, True)
             self.remove(delivery, Settlement.SUPERSEDED)
 
     def discard(self, delivery: Delivery, how: Settlement) -> None:
-        """Settle *delivery* without a row: its subscription, and its rows, are gone."""
+        """Settle *delivery* without a row: its subscription is gone, and its rows with it."""
         self._let_be(delivery)
         self._settle(delivery, how)
         self.on_through(delivery)
 
     def put_back(self, delivery: Delivery) -> None:
-        """Let go of a row that was in line: it isn't sent now, and due again when it may be."""
-        # What was tried to be written may have come to nothing.
+        """Let go of a delivery from a row that was in line: the row becomes due again instead."""
+        # An earlier attempt to write its row may have failed.
         if self._waits_for(delivery) or delivery.pair in self._stale:
             self._put(delivery, self._row(delivery, None, self._clock.now()))
         elif delivery.pair not in self._pending:
@@ -138,24 +138,24 @@ class Parking:
                 self.on_turn(delivery)
 
     def set_down(self, delivery: Delivery) -> None:
-        """Write down a request in flight, so that it holds up no offset, where there is room for a row.
+        """Give a request in flight a row, if there is room, so that it holds up no offset.
 
         The row isn't due: the answer deletes or schedules it, and only a new epoch makes it due.
         """
         if delivery.is_beside:
-            return  # it holds up its replay alone
+            return  # it holds up nothing but its replay
         if delivery.pair not in self._held and self._may_have_row(delivery):
             self._put(delivery, Park(delivery, None, None))
 
     def postpone(self, delivery: Delivery) -> None:
-        """Write down a delivery that the caller took out of its outbox, whatever the budget says."""
+        """Give a delivery that the caller took out of its outbox a row, whatever the budget says."""
         if delivery.pair not in self._held:
             self._put(delivery, self._row(delivery, None, self._clock.now()))
 
     def leave_in_flight(self, delivery: Delivery) -> None:
-        """Write down a request that outlasts the drain, whatever the budget says.
+        """Give a request that outlasts the drain a row, whatever the budget says.
 
-        An ordered one is due when it must have ended: nothing of its key may go out beside it.
+        An ordered one becomes due when it must have ended: nothing of its key may go out before.
         """
         if delivery.order is not None:
             due_at = self._clock.now() + timedelta(seconds=self._ordered_seconds)
@@ -164,24 +164,24 @@ class Parking:
             self._put(delivery, Park(delivery, None, None))
 
     def take(self, delivery: Delivery) -> None:
-        """Hold a due row that was picked up and is about to be sent."""
+        """Hold a delivery whose due row was picked up and that is about to be sent."""
         self._held[delivery.pair] = True
 
     def held_rows(self) -> list[Pair]:
-        """Return the pairs that have a row and are in this process: not to be picked up again."""
+        """Return the pairs that have a row and are in this process, so must not be picked up again."""
         return [pair for pair, written in self._held.items() if written]
 
     # What time brings.
 
     def due_from_memory(self) -> list[Delivery]:
-        """Take what is due and can't be a row now, to be sent again from memory."""
+        """Take what is due but can't become a row now, to be retried from memory."""
         now = self._clock.now()
         due: list[Delivery] = []
         if not self.store_gone:
             return due
         for pair, change in list(self._pending.items()):
             owned = self._partitions.current(pair[0].partition)
-            # What a lane has yet to come to stays here: sent now, it would be sent by the lane too.
+            # What a lane has yet to reach stays here: otherwise the lane would send it as well.
             if owned is None or not owned.active or owned.reads_again(change.delivery):
                 continue
             if isinstance(change, Park) and _is_due(change, now):
@@ -229,7 +229,7 @@ class Parking:
                     self._written(pair, change, writes)
 
     def release(self, owned: Owned) -> None:
-        """Forget what belongs to a partition that isn't ours any more; its rows stay."""
+        """Forget everything of a partition that isn't ours any more; its rows stay."""
         for mine in (self._pending, self._held):
             for pair in [pair for pair in mine if pair[0].partition == owned.partition]:
                 del mine[pair]
@@ -240,21 +240,21 @@ class Parking:
     # Inside.
 
     def _row(self, delivery: Delivery, attempt: Attempt | None, due_at: datetime) -> Park:
-        """Return the row of *delivery*: what has an order and wasn't tried comes back by its turn."""
+        """Return the row of *delivery*: ordered and not tried yet, it comes back when it is its turn."""
         if delivery.order is None or attempt is not None:
             return Park(delivery, due_at, attempt)
         self.on_turn(delivery)
         return Park(delivery, None, None, Waits.TURN)
 
     def _waits_for(self, delivery: Delivery) -> bool:
-        """Tell whether *delivery* is open: what was tried to be written may have come to nothing."""
+        """Tell whether *delivery* is still open: an attempt to write its row may have failed."""
         owned = self._partitions.current(delivery.position.partition)
         return owned is not None and owned.waits_for(delivery)
 
     def _may_have_row(self, delivery: Delivery) -> bool:
         """Tell whether there is room for a row. The last of the budget is kept for lanes."""
         if delivery.is_batch:
-            return True  # read again it would be another one
+            return True  # read again, it would be a different batch
         if delivery.order is not None:
             return True  # what waits behind it must not overtake it: it can't be read again later
         owned = self._partitions.current(delivery.position.partition)
@@ -264,8 +264,8 @@ class Parking:
     def _is_over(self, delivery: Delivery) -> bool:
         """Tell whether the epoch of *delivery* is over.
 
-        A request can outlast it. Whoever owns the partition now goes by the row or by the log, and
-        if that is us again, what is held for the new epoch must not be mixed up with this one.
+        A request can outlast its epoch. The partition's new owner goes by the row or by the log. If that
+        is us again, what is held for the new epoch must not be mixed up with this delivery.
         """
         owned = self._partitions.current(delivery.position.partition)
         return owned is None or owned.epoch != delivery.epoch
@@ -295,7 +295,7 @@ class Parking:
         return batch
 
     def _count(self, changes: Sequence[RowChange], writes: Mapping[Partition, int]) -> None:
-        """Note that a write of these partitions came through; before any offset counts on it."""
+        """Note that a write to these partitions came through, before any commit relies on it."""
         for partition, epoch in {
             (c.delivery.position.partition, c.delivery.epoch) for c in changes
         }:
@@ -336,7 +336,7 @@ class Parking:
             self._budget.remove(delivery)
 
     def _let_go(self, delivery: Delivery) -> bool:
-        """Hold *delivery* no longer; tell whether it was held."""
+        """Stop holding *delivery*; tell whether it was held."""
         self._members.difference_update(_members(delivery))
         self._stale.discard(delivery.pair)
         return self._held.pop(delivery.pair, None) is not None

@@ -1,4 +1,4 @@
-"""What a lane reads past though it matches: it was settled before the lane began anew."""
+"""What a lane skips although it matches, because it was settled before the lane began anew."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,9 @@ NOTHING = SettledMap(-1, 0, frozenset())
 
 
 class Passed:
-    """Settled offsets, as they were when the lane began anew and have become since.
+    """The settled offsets of a lane that began anew: those known then, and those settled since.
 
-    Where types were added, what the subscription *was* before tells what could be settled at all: an
+    If types were added, the subscription as it *was* before tells what can have been settled at all: an
     event of a new type was only read past.
     """
 

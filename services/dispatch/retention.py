@@ -1,8 +1,8 @@
-"""Lanes that come near the edge of the log: who owns them is warned, we are alarmed, they are read first.
+"""Lanes close to the end of retention: owners are warned, operators alerted, and they are read first.
 
-Kafka is asked for the first offset that is younger than half of a topic's retention, and than four
-fifths of it: a cursor below has used up as much. What is paused or disabled is warned of alone. Each
-step is told once for a subscription; who takes a partition over tells it again.
+Kafka is asked for the first offset younger than half of a topic's retention, and younger than four
+fifths of it: a lane with its cursor below that has used up as much. Paused and disabled subscriptions
+are warned of at half only. Each step is reported once per subscription and owner of the partition.
 """
 
 from collections import Counter
@@ -59,7 +59,7 @@ class Retention:
                 log.warning("retention_waits", error=str(error))
 
     async def look(self) -> None:
-        """Say of each lane how near it is, and tell what is new. Raises BrokerGoneError."""
+        """Note how much retention each lane has used up; report what is new. Raises BrokerGoneError."""
         behind = [owned for owned in self._partitions.loaded() if owned.lanes]
         marks = await self._marks([owned.partition for owned in behind])
         near: dict[SubscriptionId, int] = {}

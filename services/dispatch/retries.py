@@ -21,13 +21,13 @@ log = structlog.get_logger()
 MAX_HELD = 1_000
 """Rows in this process at once, bodies included."""
 LOOK_SECONDS = 2.0
-"""Rows are looked for so often though we know of none: people make some, to send things again."""
+"""How often to look for rows when we know of none: people create some by resending."""
 
 
 MAX_KEYS, ROWS_OF_KEY = 50, 20
-"""Of so many keys so many rows are fetched at once that have waited for their turn."""
+"""For how many keys, and how many rows, are fetched at once when their turn has come."""
 HURRY = 10
-"""There are more where these came from: the next look is so much sooner."""
+"""How soon to look again when there are more rows than one look fetched."""
 HURRIED, WORTH = 200, 50
 """Rows of such a look, and how many of one must have found a receiver with room: a thousand are sent
 again at the receiver's pace, and nobody fetches what a slow one leaves lying."""
@@ -93,7 +93,7 @@ class Retries:
         wanting = self._outboxes.wanting_rows(MAX_KEYS)
         found = await self._store.turns(epochs, wanting, limit=ROWS_OF_KEY) if wanting else ()
         sent = self._send(due)
-        # What was here when Postgres was asked may have been acknowledged since.
+        # What was in this process when Postgres was asked may have been acknowledged since.
         here = set(held)
         more = self._send([delivery for delivery in found if delivery.pair not in here])
         is_all = sent == len(due) < room
@@ -129,7 +129,7 @@ class Retries:
 
 
 def _is_ahead(owned: Owned, delivery: Delivery) -> bool:
-    """Tell whether feed or lane has not come to *delivery* yet: its row is of the owner before."""
+    """Tell whether neither feed nor lane has reached *delivery* yet: its row is a previous owner's."""
     lane = owned.lane_of(delivery)
     if lane is not None:
         return delivery.position.offset >= lane.position

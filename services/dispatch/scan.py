@@ -1,11 +1,11 @@
-"""Readers feed the lanes: at most two a partition, a quarter of the loop, slices under 5 ms.
+"""Readers feed the lanes: at most two per partition, a quarter of the loop, slices under 5 ms.
 
-Each of two tasks has a reader outside of any group, and at most one scan of each partition. What is
-read goes the way of the feed (`Flow.scan`): decode, match, render, outbox. No scan runs ahead of its
-partition's feed, so a lane whose scan stands where the feed does can be attached in one step.
+Each of two tasks has a reader outside the group, and at most one scan of each partition. What it reads
+goes the way of the feed (`Flow.scan`): decode, match, render, outbox. No scan runs ahead of its
+partition's feed, so a lane whose scan has reached the feed's position can be attached in one step.
 
-All they cost counts (`turns`): looking, fetching, unpacking, taking to outboxes. What the requests cost
-that come of it doesn't: these are the receivers', and wait in line with all others.
+Everything that scanners do counts against their share (`turns`): choosing, fetching, unpacking, filling
+outboxes. The requests that follow don't: they wait in line with all others.
 """
 
 import asyncio
@@ -37,22 +37,22 @@ from services.observe import metrics
 log = structlog.get_logger()
 
 READ_RECORDS = 500
-"""To unpack so many takes a slice."""
+"""As many as can be unpacked in a slice."""
 READ_SECONDS = 0.1
 IDLE_SECONDS = 0.05
 LINGER_SECONDS = 1.0
-"""So long a scan waits for who fell off last, with what it has in hand."""
+"""How long a scan waits, with what it has read, for the lane that left it last."""
 LINGER_LOOK_SECONDS = 0.01
-"""Between two looks meanwhile: a fast receiver takes half of what a lane holds in 20 ms."""
+"""How often it looks meanwhile: a fast receiver takes half of what a lane holds in 20 ms."""
 IDLE_PER_LOOK = 100
-"""With very many lanes of which none can be read, to look at them takes a hundredth of the loop."""
+"""With very many lanes of which none can be read, looking at them takes a hundredth of the loop."""
 LOOK_RECORDS = 20
-"""Between two looks at the time."""
+"""How many records are taken between two looks at the clock."""
 RETRY_SECONDS = 1.0
 ATTACH_SECONDS = 1.0
-"""Between two looks whether those that have caught up can be attached, but for whoever just came."""
+"""How often to check whether caught-up lanes can be attached; a new one is checked at once."""
 DOWN_SECONDS, DOWN_MOST_SECONDS = 0.2, 5.0
-"""So long at least and at most a lane rests whose receiver is down while enough waits for its probes."""
+"""How long a lane rests, at least and at most, whose receiver is down while enough waits for probes."""
 
 
 class Scanners:
@@ -119,7 +119,7 @@ class Scanners:
         await self._feed(asked, {**in_hand, **batches})
 
     async def _asked(self, slot: int) -> tuple[dict[Partition, tuple[Owned, Scan]], float]:
-        """Return what is to be read now, and the seconds that it took to see: each lane is looked at."""
+        """Return what is to be read now, and the seconds that choosing took: it looks at each lane."""
         asked: dict[Partition, tuple[Owned, Scan]] = {}
         began, spent = self._clock.monotonic(), 0.0
         for owned in self._partitions.loaded():
@@ -154,7 +154,7 @@ class Scanners:
         return self._partitions.is_held(owned) and owned.active and scan in owned.scans
 
     def _scan_of(self, owned: Owned, slot: int) -> Scan | None:
-        """Return the scan of *slot* after who is caught up went, and who is ready joined it."""
+        """Return the scan of *slot*, after caught-up lanes have left it and ready ones joined."""
         # A commit that the group took shows that nobody else had the partition since our epoch began:
         # what one who doesn't know that it was replaced attaches, the owner counts as covered.
         if not owned.active or not owned.lanes or owned.committed is None:
@@ -220,7 +220,7 @@ class Scanners:
         return True
 
     def _is_down(self, lane: Lane, now: float) -> bool:
-        """Tell whether nothing more of *lane* could be sent now; let it rest till the next probe then."""
+        """Tell whether no more of *lane* can be sent now; if so, let it rest until the next probe."""
         until = self._outboxes.rests_until(lane.subscription_id)
         if not until:
             return False
@@ -229,7 +229,7 @@ class Scanners:
         return True
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:
-        """Take along who stands in [position, until]."""
+        """Let lanes join whose position is in [position, until]."""
         for lane in ready:
             if scan.position <= lane.position <= until:
                 lane.scan, lane.served = scan, scan.turn
@@ -249,7 +249,7 @@ class Scanners:
                     self._detaching.reached(owned, lane)
 
     async def _take(self, owned: Owned, scan: Scan, batch: Batch) -> None:
-        """Take a batch to the lanes, up to where the feed is, or to where the last one falls off."""
+        """Take a batch to the lanes, up to the feed's position, or to where the last lane leaves."""
         end = min(batch.next_offset, owned.tracker.read_pos)
         self._let_on(scan, self._ready(owned), until=end)
         scan.rest = None
@@ -294,7 +294,7 @@ class Scanners:
         return began
 
     async def _move_into_the_log(self, slot: int) -> None:
-        """Retention passed some cursors: keep what was lost and tell, then move them."""
+        """Retention has passed some cursors: record and report what was lost, then move them."""
         for owned in self._partitions.loaded():
             scans = [scan for scan in owned.scans if scan.slot == slot]
             if not scans:
@@ -322,7 +322,7 @@ class Scanners:
 
 
 def _waiting(lane: Lane) -> decisions.Waiting:
-    """Return *lane* as one that waits: near the edge of the log it is read before all others."""
+    """Return *lane* with its priority: near the edge of the log it is read before all others."""
     return decisions.Waiting(lane.position, 0 if lane.edge else lane.served)
 
 

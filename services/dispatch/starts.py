@@ -1,13 +1,13 @@
-"""A new subscription misses nothing: the API promised it events from offsets on, before it answered.
+"""A new subscription misses nothing: before it answers, the API promises it all events from some offsets.
 
-As soon as a worker hears of one, the feed only adds placeholders for it; then the promise is looked
-up, and a lane from there takes over. It is attached when it has read to where the feed is. Partitions
-that are taken later come with what was promised on them.
+As soon as a worker hears of a new subscription, the feed only adds placeholders for it. Then the promise
+is looked up, and a lane that begins there takes over, until it has read up to the feed's position.
+Partitions that are taken later come with the promises made on them.
 
-The same where a subscription begins anew. *Types were added*: from the offset that was promised on, the
-lane reads again, and past what was settled of the types from before. *Rewound*: it goes to that offset,
-forward or back. What is settled afterwards counts; what has a retry row is left to it; what is left out
-is a gap, kept before the lane moves.
+A subscription can also begin anew. *Types were added*: the lane reads again from the promised offset,
+and skips what was settled of the earlier types. *Rewound*: the lane goes to the promised offset, forward
+or back. What is settled afterwards counts, what has a retry row is left to that row, and what is left
+out is a gap, recorded before the lane moves.
 """
 
 from collections import defaultdict
@@ -58,7 +58,7 @@ class Starts:
         self._wake = Wake()
 
     def arrived(self, subscription: Subscription) -> None:
-        """Hold back what matches a subscription that was just heard of."""
+        """Hold back what matches a subscription that has just arrived."""
         for owned in self._partitions.all():
             if owned.loaded:
                 self._hold_back(owned, subscription.id)
@@ -74,7 +74,7 @@ class Starts:
                 self._hold_anew(owned, before)
 
     def begun(self, owned: Owned) -> None:
-        """Hold back what matches those that were heard of while the partition was loading.
+        """Hold back what matches those that arrived while the partition was loading.
 
         Promises that came with it become lanes at once: nothing is read for them before their row.
         """
@@ -145,7 +145,7 @@ class Starts:
         return {(start.partition, start.subscription_id): start for start in starts}, rows
 
     async def _leap(self, owned: Owned, lane: Lane, start: Start) -> None:
-        """Keep what is left out where a person has a subscription go on further up."""
+        """Record the gap where a person moved a subscription forward."""
         since = lane.tracker.lowest
         if start.since is not None:  # nobody began there
             since = min(since, start.since)
