@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from heapq import nlargest
 
 from services.deliver.outbox import BUSY_QUEUE, Flying, Outbox
 from services.deliver.rings import Rings
@@ -43,6 +44,11 @@ class Conditions:
             return []
         flying = (flying.delivery for flying in outbox.flying.values())
         return [delivery for delivery in flying if delivery.position.partition == partition]
+
+    @property
+    def has_ordered_in_flight(self) -> bool:
+        """Whether a request is under way that nothing of its key may overlap."""
+        return any(flying.delivery.order is not None for flying in self._flying.values())
 
     def in_flight_for(self, seconds: float) -> list[Delivery]:
         """Return what has been in flight for *seconds*."""
@@ -108,6 +114,17 @@ class Conditions:
         """Tell whether a subscription can't keep up just now."""
         outbox = self._outboxes.get(id_)
         return outbox is not None and bool(outbox.troubles)
+
+    def stuck(self, seconds: float, *, most: int) -> list[SubscriptionId]:
+        """Return those with the most in line of whom none was acknowledged for *seconds*."""
+        since = self._clock.monotonic() - seconds
+        waiting = [
+            outbox
+            for outbox in self._outboxes.values()
+            if outbox.queue and outbox.accepted_at <= since
+        ]
+        longest = nlargest(most, waiting, key=lambda outbox: len(outbox.queue))
+        return [outbox.subscription.id for outbox in longest]
 
     def is_growing(self, id_: SubscriptionId) -> bool:
         """Tell whether a subscription's concurrency doubled just now."""

@@ -82,8 +82,8 @@ class Outbox:
 
     __slots__ = (
         "_answers", "_breaker", "_full_at", "_loads", "_pace", "_rate", "_retry_after", "_stale",
-        "answered_at", "flying", "held_until", "in_ring", "is_ordered", "limit", "queue", "reason",
-        "subscription", "troubles",
+        "accepted_at", "answered_at", "flying", "held_until", "in_ring", "is_ordered", "limit", "queue",
+        "reason", "subscription", "troubles",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,8 @@ class Outbox:
         self.in_ring = False
         self.answered_at = now
         """When the receiver last said anything."""
+        self.accepted_at = now
+        """When it last acknowledged a delivery."""
         self.troubles: set[Trouble] = set()
         """Those of the present spell."""
         self.reason: Trouble | None = None
@@ -192,7 +194,7 @@ class Outbox:
             self._set_limit()
             return
         if ok:
-            self.answered_at = now
+            self.answered_at = self.accepted_at = now
             self._breaker.succeeded(now)
             self._pace.succeeded(attempt.seconds, now)
             if self._stale or self._pace.limit != self.limit:

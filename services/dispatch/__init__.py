@@ -70,7 +70,9 @@ Guarantees (the numbers are those of the design's invariants; 5, order by key, c
 6. *Bounded window.* A subscription in trouble leaves the feed. At half of `window_open`, so does
    whoever holds the oldest open delivery, then the next, until the count is below it. What a
    subscription leaves behind is covered as soon as Postgres has its lane, so a partition only waits
-   while that row can't be written. A request in flight for 2 s is written down as a retry row, within
+   while that row can't be written. All partitions together have at most `window_deliveries` open, a
+   bound that an event with thousands of subscribers reaches first: at half of it, whoever took nothing
+   lately leaves the feed. A request in flight for 2 s is written down as a retry row, within
    its subscription's budget.
 7. *Repeats.* None after a graceful stop, except of requests still open when the drain time ends:
    what is partly delivered is parked, so that it isn't read again. A worker that was suspended

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 FULL_SECONDS = 0.1
 """How long a window must be full before its partition is paused: pausing discards what was fetched."""
 NAP_SECONDS = 0.01
+TAKE_SECONDS = 10.0
+"""For so long what one poll brought waits for room in all: the group wants to be polled again."""
 
 
 class Consumer:
@@ -86,13 +88,18 @@ class Consumer:
                 open=owned.tracker.open_count,
             )
             work.append((owned, fresh))
-        size = self._limits.slice_records
+        limits = self._limits
+        until = self._clock.monotonic() + TAKE_SECONDS
         for owned, batch in work:
             begin = 0
             while begin < len(batch.records):
                 if not (self._partitions.is_held(owned) and owned.active):
                     break
-                begin += self._flow.deliver(owned, batch.records[begin : begin + size])
+                if self._has_too_many() and self._clock.monotonic() < until:
+                    await self._clock.sleep(NAP_SECONDS)
+                    continue
+                records = batch.records[begin : begin + limits.slice_records]
+                begin += self._flow.deliver(owned, records, most=limits.slice_deliveries)
                 await self._prepare()
 
     async def _keep_window(self) -> None:
@@ -120,10 +127,14 @@ class Consumer:
         tracker, limits = owned.tracker, self._limits
         return (
             self._waits()  # nobody at all can be reached: Kafka keeps what comes
+            or self._has_too_many(share)
             or tracker.open_count >= limits.window_open * share
             or owned.held_bytes >= limits.window_bytes * share
             or (tracker.open_count > 0 and tracker.span >= limits.window_offsets * share)
         )
+
+    def _has_too_many(self, share: float = 1.0) -> bool:
+        return self._partitions.pairs >= self._limits.window_deliveries * share
 
     def _room(self, owned: Owned) -> bool:
         return not self._is_full(owned, share=0.5)

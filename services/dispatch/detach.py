@@ -60,6 +60,7 @@ class Detaching:
         known: Callable[[SubscriptionId], Subscription | None],
         clock: Clock,
         window_open: int,
+        window_deliveries: int,
         hold_seconds: float,
     ) -> None:
         self._partitions = partitions
@@ -68,6 +69,9 @@ class Detaching:
         self._known = known
         self._clock = clock
         self._half = window_open // 2
+        self._half_deliveries = window_deliveries // 2
+        self._many_since: float | None = None
+        """Since when at least so many deliveries are open."""
         self._hold_seconds = hold_seconds
         self.on_beside: Callable[[Delivery], None] = lambda _: None
         """Called with each delivery of a replay that is taken back out of the line."""
@@ -276,6 +280,7 @@ class Detaching:
             self._over_at = now + OVER_SECONDS
             for id_ in [id_ for id_ in self._troubled if self._is_over(id_)]:
                 del self._troubled[id_]
+        self._relieve_all(now)
         self._leaving = {id_: None for id_ in self._leaving if id_ in self._troubled}
         left: dict[SubscriptionId, None] = {}
         for owned in self._active():
@@ -323,6 +328,16 @@ class Detaching:
             lane = owned.lanes.get(found)
             if lane is None or lane.state is State.DRAINING:
                 self.detach(owned, found, Reason.WINDOW)
+
+    def _relieve_all(self, now: float) -> None:
+        """Let those leave who take nothing, where half of all that may be open is, for a while."""
+        if self._partitions.pairs < self._half_deliveries:
+            self._many_since = None
+            return
+        self._many_since = now if self._many_since is None else self._many_since
+        if now - self._many_since >= HELD_SECONDS:
+            for id_ in self._outboxes.stuck(HELD_SECONDS, most=MAX_AT_ONCE):
+                self.trouble(id_, Trouble.FULL)
 
     # Inside.
 

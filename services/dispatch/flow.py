@@ -106,12 +106,14 @@ class Flow:
         self._clock = clock
         self._chance = chance
 
-    def deliver(self, owned: Owned, records: Sequence[Record]) -> int:
+    def deliver(self, owned: Owned, records: Sequence[Record], *, most: int) -> int:
         """Take registered *records* of one partition to the outboxes; return how many were taken.
 
-        Stops at the first record whose subscriptions have to be prepared for matching.
+        Stops at the first record whose subscriptions have to be prepared for matching, and after
+        *most* deliveries.
         """
         tracker = owned.tracker
+        enough = tracker.opened + most
         for n, record in enumerate(records):
             offset = record.position.offset
             if tracker.is_open(offset):  # otherwise an earlier epoch settled it
@@ -125,6 +127,8 @@ class Flow:
                     self._masters.note(owned, event)
                     self._offer(owned, event)
             tracker.matched(offset)
+            if tracker.opened >= enough:
+                return n + 1
         return len(records)
 
     def _offer(self, owned: Owned, event: Event) -> None:

@@ -157,6 +157,7 @@ def build_work(given: Given, known: Known, *, settle: Callable[[Delivery, Attemp
         known=known.subscriptions.get,
         clock=ports.clock,
         window_open=limits.window_open,
+        window_deliveries=limits.window_deliveries,
         hold_seconds=limits.hold,
     )
     quarantine = Quarantine(

@@ -22,12 +22,14 @@ class Limits:
     window_open: int = 1_000
     window_offsets: int = 50_000
     window_bytes: int = 64 << 20
+    window_deliveries: int = 100_000
     budget_rows: int = 10_000
     budget_bytes: int = 16 << 20
     max_body_bytes: int = 256 << 10
     poll_records: int = 500
     poll_wait: float = 0.2
     slice_records: int = 200
+    slice_deliveries: int = 2_000
 
     @property
     def ordered(self) -> float:

@@ -213,6 +213,11 @@ class OwnedPartitions:
         owned = self._owned.get(partition)
         return owned if owned is not None and owned.loaded else None
 
+    @property
+    def pairs(self) -> int:
+        """Deliveries that the feed has open, of all partitions."""
+        return sum(owned.tracker.pairs for owned in self._owned.values())
+
     def writes(self) -> dict[Partition, int]:
         """Return how many writes of each partition are known to be in Postgres."""
         return {owned.partition: owned.writes for owned in self.loaded()}

@@ -296,11 +296,11 @@ class Scanners:
     async def _move_into_the_log(self, slot: int) -> None:
         """Retention has passed some cursors: record and report what was lost, then move them."""
         for owned in self._partitions.loaded():
-            scans = [scan for scan in owned.scans if scan.slot == slot]
-            if not scans:
+            if not any(scan.slot == slot for scan in owned.scans):
                 continue
             bounds = (await self._offsets.bounds([owned.partition]))[owned.partition]
-            for scan in scans:
+            # Asked for again: the other slot may have ended all scans of what was let go of meanwhile.
+            for scan in [scan for scan in owned.scans if scan.slot == slot]:
                 scan.end()
                 owned.scans.remove(scan)
             for lane in list(owned.lanes.values()):

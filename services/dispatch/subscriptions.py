@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import structlog
 
@@ -19,6 +20,8 @@ from services.match.index import Match, Matcher
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
+READ_AT_ONCE = 2_000
+"""Subscriptions: an import may change 100,000 within a minute."""
 SKEW_SECONDS = 60.0
 """By which clocks of the API and of Postgres may differ."""
 REBUILD_SECONDS = 1.0
@@ -97,20 +100,19 @@ class Subscriptions:
         """Read all of them. Raises StoreGoneError."""
         async with self._reading:
             began = self._clock.monotonic()
-            everything = await self._source.load_all()
+            read: set[SubscriptionId] = set()
+            news: list[Subscription] = []
+            async for page in self._source.load_all():  # never held twice: there may be 100,000
+                read.update(subscription.id for subscription in page)
+                news += [each for each in page if self._news(each) is not None]
+            await self._learn(news)
             self._read_at = began
-            await self._learn(everything)
-            removed = self._by_id.keys() - {subscription.id for subscription in everything}
-            changed = [
-                news
-                for subscription in everything
-                if (news := _news(self._by_id.get(subscription.id), subscription)) is not None
-            ]
             if self._loaded:
-                self._take(changed, removed=list(removed))
+                changed = [now for each in news if (now := self._news(each)) is not None]
+                self._take(changed, removed=[id_ for id_ in self._by_id if id_ not in read])
             else:
-                self._by_id = {subscription.id: subscription for subscription in everything}
-                self._matcher.replace_all(everything)
+                self._by_id = {subscription.id: subscription for subscription in news}
+                self._matcher.replace_all(news)
                 self._loaded = True
 
     async def catch_up(self) -> None:
@@ -166,10 +168,22 @@ class Subscriptions:
             await asyncio.sleep(0)
 
     async def _read(self, ids: Collection[SubscriptionId]) -> None:
+        asked = iter(ids)
         async with self._reading:
-            found = await self._source.load(ids)
-            await self._learn(found)
-            self._take(found, removed=set(ids) - {subscription.id for subscription in found})
+            while some := list(islice(asked, READ_AT_ONCE)):
+                found = await self._source.load(some)
+                await self._learn(found)
+                self._take(found, removed=set(some) - {subscription.id for subscription in found})
+
+    def _news(self, read: Subscription) -> Subscription | None:
+        """Return what a full read says that wasn't known; None where that is nothing."""
+        before = self._by_id.get(read.id)
+        if before is None or before.version != read.version:
+            return read
+        if before.keys != read.keys:  # a rotation is no new version
+            # While a disabling is on its way to Postgres a full read still finds it active there.
+            return replace(before, keys=read.keys)
+        return None
 
     def _take(self, changed: Sequence[Subscription], *, removed: Iterable[SubscriptionId]) -> None:
         pairs = [(self._by_id.get(after.id), after) for after in changed]
@@ -178,13 +192,3 @@ class Subscriptions:
         self._matcher.apply(changed, [before for before, _ in gone])
         for before, after in (*pairs, *gone):
             self._on_change(before, after)
-
-
-def _news(before: Subscription | None, read: Subscription) -> Subscription | None:
-    """Return what a full read says that wasn't known; None where that is nothing."""
-    if before is None or before.version != read.version:
-        return read
-    if before.keys != read.keys:  # a rotation is no new version
-        # While a disabling is on its way to Postgres a full read still finds it active there.
-        return replace(before, keys=read.keys)
-    return None

@@ -29,6 +29,7 @@ REPORT_SECONDS = 2.0
 REJOIN_SECONDS = 1.0
 RELOAD_SECONDS = 1.0
 POLL_SECONDS = 1.0
+LOOK_SECONDS = 0.1
 
 
 class Membership:
@@ -149,7 +150,17 @@ class Worker:
             if not self._stopping.is_set():
                 self._ownership.abandon()
                 await self._clock.sleep(REJOIN_SECONDS)
+                await self._outlast_ordered()
                 self._membership.renew()
+
+    async def _outlast_ordered(self) -> None:
+        """Wait for what is under way of ordered subscriptions, which takes less than a session.
+
+        Who joins agrees that others get what was ours, before the session ends; they would send the
+        same and what comes after it meanwhile.
+        """
+        while self._outboxes.has_ordered_in_flight and not self._stopping.is_set():
+            await self._clock.sleep(LOOK_SECONDS)
 
     async def _started(self, member: Member) -> bool:
         try:

@@ -34,6 +34,9 @@ class Tracker:
         self._matched_to = start
         self.read_pos = start
         """The next offset to match."""
+        self.opened = 0
+        """Pairs so far, settled ones too."""
+        self._closed = 0
         self.changed = False
         """Whether there is something to commit since this was last set to False."""
 
@@ -55,7 +58,10 @@ class Tracker:
 
     def open(self, offset: int, subscription_id: str) -> None:
         """Note that the registered *offset* is due to this subscription."""
-        self._open[offset].add(subscription_id)
+        pairs = self._open[offset]
+        if subscription_id not in pairs:
+            pairs.add(subscription_id)
+            self.opened += 1
 
     def has_row(self, offset: int) -> None:
         """Note that a row stands for a pair of the registered *offset*: once it is gone, nothing does."""
@@ -78,6 +84,7 @@ class Tracker:
         if pairs is None or subscription_id not in pairs:
             return False
         pairs.discard(subscription_id)
+        self._closed += 1
         if pairs or offset >= self._matched_to:
             self._partial.add(offset)
         else:
@@ -171,6 +178,11 @@ class Tracker:
     def open_count(self) -> int:
         """Offsets that hold up the commit, or wait above it."""
         return len(self._open)
+
+    @property
+    def pairs(self) -> int:
+        """Deliveries that offsets are open for."""
+        return self.opened - self._closed
 
     @property
     def span(self) -> int:

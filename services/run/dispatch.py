@@ -139,6 +139,7 @@ def limits(settings: Settings) -> Limits:
         window_open=dispatch.window_open,
         window_offsets=dispatch.window_offsets,
         window_bytes=dispatch.window_bytes,
+        window_deliveries=dispatch.window_deliveries,
         budget_rows=retry.budget_rows,
         budget_bytes=retry.budget_bytes,
         max_body_bytes=settings.deliver.max_body_bytes,

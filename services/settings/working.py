@@ -123,6 +123,9 @@ class Dispatch(Section):
     """Offsets between the committed one and the read position at which the feed waits."""
     window_bytes: Count = 67_108_864
     """Bytes of bodies held per partition at which its feed waits."""
+    window_deliveries: Count = 100_000
+    """Open deliveries of all partitions at which the feed of this worker waits: an event may have
+    thousands."""
     reload_seconds: Positive = 60.0
     """How often all subscriptions are read again, in case a notification was lost."""
     start_timeout_seconds: Positive = 60.0

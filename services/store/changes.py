@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from typing import TypeAlias
 
 import asyncpg
 import orjson
@@ -27,8 +28,13 @@ from services.store.options import options_of
 from services.store.pool import Pool, queries
 
 CHANNEL = "webhooks_subscriptions"
+PAGE = 2_000
+"""Rows held at a time while everything is read: a worker has no room for all of it twice."""
 SLICE = 200
 """Rows turned into subscriptions between two looks at the event loop, about 5 ms."""
+
+Shared: TypeAlias = dict[tuple[str, ...], tuple[str, ...]]
+"""Types that were read already: many subscriptions name the same."""
 
 
 class PostgresSubscriptionSource:
@@ -39,17 +45,18 @@ class PostgresSubscriptionSource:
         self._cipher = cipher
         self._clock = clock
 
-    async def load_all(self) -> Sequence[Subscription]:
-        """Return all subscriptions that are not deleted."""
-        rows = await self._pool.fetch("all_subscriptions")
-        secrets = await self._pool.fetch("signing_secrets", None)
-        return await self._subscriptions(rows, secrets)
+    async def load_all(self) -> AsyncIterator[Sequence[Subscription]]:
+        """Yield all subscriptions that are not deleted, page by page."""
+        shared: Shared = {}
+        after = ""
+        while page := await self._pool.fetch("all_subscriptions", after, PAGE):
+            yield await self._subscriptions(page, shared)
+            after = page[-1]["id"]
 
     async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
         """Return those of *ids* that exist."""
         rows = await self._pool.fetch("some_subscriptions", list(ids))
-        secrets = await self._pool.fetch("signing_secrets", list(ids))
-        return await self._subscriptions(rows, secrets)
+        return await self._subscriptions(rows, {})
 
     async def changed_within(self, seconds: float) -> Collection[SubscriptionId]:
         """Return which were made, changed or deleted within the last *seconds*."""
@@ -75,13 +82,12 @@ class PostgresSubscriptionSource:
         return True
 
     async def _subscriptions(
-        self, rows: Sequence[asyncpg.Record], secrets: Sequence[asyncpg.Record]
+        self, rows: Sequence[asyncpg.Record], shared: Shared
     ) -> list[Subscription]:
         by_subscription: Mapping[str, list[asyncpg.Record]] = defaultdict(list)
-        for secret in secrets:
+        for secret in await self._pool.fetch("signing_secrets", [row["id"] for row in rows]):
             by_subscription[secret["subscription_id"]].append(secret)
         found = []
-        shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         for n, row in enumerate(rows, start=1):
             found.append(self._subscription(row, by_subscription[row["id"]], shared))
             if n % SLICE == 0:
@@ -92,7 +98,7 @@ class PostgresSubscriptionSource:
         self,
         row: asyncpg.Record,
         secrets: Sequence[asyncpg.Record],
-        shared: dict[tuple[str, ...], tuple[str, ...]],
+        shared: Shared,
     ) -> Subscription:
         types = tuple(row["types"])
         forgiven_at = row["failures_reset_at"]
@@ -100,7 +106,7 @@ class PostgresSubscriptionSource:
             id=row["id"],
             project_id=row["project_id"],
             url=row["url"],
-            types=shared.setdefault(types, types),  # many name the same types
+            types=shared.setdefault(types, types),
             keys=tuple(self._key(secret) for secret in secrets),
             profile=Profile(row["profile"]),
             expand=tuple(row["expand"]),

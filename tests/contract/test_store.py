@@ -48,6 +48,7 @@ from tests.support.rows import (
     after,
     an_attempt,
     an_id,
+    everybody,
 )
 from tests.support.tasks import running
 
@@ -625,7 +626,7 @@ async def test_a_partition_that_came_back_does_not_let_changes_of_its_old_epoch_
 async def test_workers_know_the_subscriptions_that_are_not_deleted(store: Store) -> None:
     kept, deleted = await store.subscribe(), await store.subscribe()
     await store.unsubscribe(deleted)
-    assert [row.id for row in await store.source.load_all()] == [kept]
+    assert [row.id for row in await everybody(store.source)] == [kept]
     asked = [kept, deleted, SubscriptionId(an_id())]
     assert [row.id for row in await store.source.load(asked)] == [kept]
 
@@ -636,7 +637,7 @@ async def test_only_an_active_subscription_is_disabled_and_once(store: Store) ->
     assert await store.source.disable(active, reason="gone", at=NOW)
     assert not await store.source.disable(active, reason="gone", at=NOW)
     assert not await store.source.disable(paused, reason="gone", at=NOW)
-    found = {row.id: row.status for row in await store.source.load_all()}
+    found = {row.id: row.status for row in await everybody(store.source)}
     assert found == {active: Status.DISABLED, paused: Status.PAUSED}
 
 

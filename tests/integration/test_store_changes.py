@@ -39,6 +39,7 @@ from tests.support.rows import (
     a_secret,
     a_subscription,
     an_id,
+    everybody,
 )
 from tests.support.tasks import running
 
@@ -107,7 +108,7 @@ async def test_a_worker_reads_a_subscription_as_it_was_registered(
     )
     secret = a_secret(SignatureScheme.V1A)
     await registrations.add([(registration, secret)])
-    assert await source.load_all() == [
+    assert await everybody(source) == [
         Subscription(
             id=registration.id,
             project_id=PROJECT,
@@ -144,7 +145,7 @@ async def test_while_a_secret_is_rotated_both_sign_newest_first_and_an_ended_one
     await registrations.rotate(registration.id, second, previous_expires_at=now)
     ends = now + timedelta(hours=24)
     await registrations.rotate(registration.id, third, previous_expires_at=ends)
-    (loaded,) = await source.load_all()
+    (loaded,) = await everybody(source)
     assert loaded.keys == (
         third.key,
         SigningKey(SignatureScheme.V1, second.key.key, ends.timestamp()),
@@ -156,7 +157,7 @@ async def test_deleted_subscriptions_are_not_loaded(
 ) -> None:
     kept, deleted = await a_subscription(pool), await a_subscription(pool)
     await registrations.delete(deleted, at=NOW)
-    assert [row.id for row in await source.load_all()] == [kept]
+    assert [row.id for row in await everybody(source)] == [kept]
     asked = [kept, deleted, SubscriptionId(an_id())]
     assert [row.id for row in await source.load(asked)] == [kept]
     assert await source.load([]) == []

@@ -24,6 +24,7 @@ from tests.support.rows import (
     a_registration,
     a_secret,
     after,
+    everybody,
 )
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -70,7 +71,7 @@ async def test_after_a_rotation_older_rows_are_read_and_new_ones_use_the_new_key
     await store(pool, NEW, OLD).add([(second, new)])
     names = [key_id(OLD), key_id(NEW)]
     assert await key_ids(database) == (names, names)
-    loaded = await source(pool, NEW, OLD).load_all()
+    loaded = await everybody(source(pool, NEW, OLD))
     assert [(row.keys, row.headers) for row in loaded] == [
         ((old.key,), HEADERS),
         ((new.key,), HEADERS),
@@ -86,7 +87,7 @@ async def test_what_is_written_again_moves_to_the_new_key(database: str, pool: P
     await rotated.rotate(registration.id, a_secret(at=after(1)), previous_expires_at=NOW)
     await rotated.replace(replace(registration, description="new"), version=1)
     assert await key_ids(database) == ([key_id(OLD), key_id(NEW)], [key_id(NEW)])
-    (loaded,) = await source(pool, NEW).load_all()
+    (loaded,) = await everybody(source(pool, NEW))
     assert loaded.headers == HEADERS, "with the old secret ended, the old key may go"
 
 
@@ -97,7 +98,7 @@ async def test_without_the_key_that_reads_it_a_row_says_which_key_is_missing(poo
     with pytest.raises(CipherError, match=sentence):
         await store(pool, NEW).signing_keys(registration.id)
     with pytest.raises(CipherError, match=sentence):
-        await source(pool, NEW).load_all()
+        await everybody(source(pool, NEW))
 
 
 async def test_a_secret_copied_to_another_row_signs_nothing(database: str, pool: Pool) -> None:
@@ -160,7 +161,7 @@ async def test_everything_comes_under_the_new_key_and_the_old_one_may_go(
         "secrets": 2, "headers": 1, "certificates": 1, "answers": 1,
     }  # fmt: skip
     assert await key_ids(database) == ([key_id(NEW)] * 2, [key_id(NEW), None])
-    loaded = await source(pool, NEW).load_all()
+    loaded = await everybody(source(pool, NEW))
     assert {row.keys for row in loaded} == {(secret.key,) for secret in secrets}
     assert [row.client_certificate for row in loaded] == [a_certificate(), None]
     assert await store(pool, NEW).get(registrations[0].id) == registrations[0]

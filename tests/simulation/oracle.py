@@ -562,6 +562,13 @@ class Oracle(Watcher, CommitWatcher):
             for (partition, id_), lane in tables.lanes.items()
             if id_ not in self.hopeless and lane.cursor < self.kafka.logs[partition].end
         ]
+        left += [
+            f"{id_} is to begin anew at {start.offset} of {partition}"
+            for (partition, id_), start in tables.starts.items()
+            if partition.topic.startswith("planner.")
+            and id_ not in self.hopeless
+            and tables.subscriptions[id_].status is Status.ACTIVE
+        ]
         left += [f"{kept} is to be told" for kept in tables.operations]
         for partition, log in self.kafka.logs.items():
             commit = self.kafka.group.offsets.get(partition)

@@ -1,7 +1,7 @@
 """What a seed stands for: how many of what, how bounded, and what goes wrong."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.dispatch.limits import Limits
@@ -106,7 +106,7 @@ def _faults(kind: Kind, chance: random.Random, *, is_rare: bool) -> tuple[Fault,
 
 def _limits(kind: Kind, chance: random.Random) -> Limits:
     ample = kind is not Kind.EVERYTHING
-    return Limits(
+    found = Limits(
         session=3.0,
         commit_interval=0.1,
         revoke=2.5 if kind is Kind.GRACEFUL else chance.choice([0.1, 2.0]),
@@ -120,4 +120,7 @@ def _limits(kind: Kind, chance: random.Random) -> Limits:
         budget_rows=10_000 if ample else chance.choice([1, 5, 10_000]),
         poll_records=chance.choice([3, 20, 500]),
         slice_records=chance.choice([1, 5, 200]),
+    )
+    return replace(
+        found, window_deliveries=3 * found.window_open, slice_deliveries=2 * found.slice_records
     )

@@ -328,6 +328,7 @@ BUGS = [
         "_skip_below",
         a_batch_is_given_up_with_what_is_wanted_of_it,
         faults=(Fault.REWIND,),
+        seed=120,
     ),
     Bug(Outboxes, "released", keys_are_kept_of_what_was_let_go, seed=100),
 ]

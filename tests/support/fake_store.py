@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -47,6 +48,8 @@ T = TypeVar("T")
 RowKey: TypeAlias = tuple[Position, SubscriptionId, str]
 LaneKey: TypeAlias = tuple[Partition, SubscriptionId]
 RECONNECT_SECONDS = 1.0
+PAGE = 3
+"""Subscriptions read at a time: fewer than most worlds have."""
 
 
 @dataclass
@@ -556,6 +559,11 @@ class FakeDatabase(Server):
         )
         return True
 
+    def subscriptions_after(self, id_: str) -> list[Subscription]:
+        """Return the next few."""
+        stored = self.tables.subscriptions
+        return [stored[each] for each in sorted(stored) if each > id_][:PAGE]
+
     def told_gap(self, gap: LaneGap) -> None:
         """Note that a gap was told of."""
         key = gap.partition, gap.subscription_id, gap.reason.value, gap.to_offset
@@ -706,9 +714,12 @@ class FakeStore:
         """Return the first rows of each of *lines* that wait for their turn."""
         return await self._ask(lambda: self._database.turns(epochs, lines, limit))
 
-    async def load_all(self) -> Sequence[Subscription]:
-        """Return all subscriptions."""
-        return await self._loaded(lambda: list(self._database.tables.subscriptions.values()))
+    async def load_all(self) -> AsyncIterator[Sequence[Subscription]]:
+        """Yield all subscriptions, a few at a time: what is written in between may be missed."""
+        after = ""
+        while page := await self._loaded(partial(self._database.subscriptions_after, after)):
+            yield page
+            after = page[-1].id
 
     async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
         """Return those of *ids* that exist."""

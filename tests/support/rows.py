@@ -11,8 +11,14 @@ from services.kernel.delivery import Delivery
 from services.kernel.event import Partition, Position
 from services.kernel.ids import ProjectId, SecretId, SubscriptionId
 from services.kernel.ports.store.partitions import Stand
+from services.kernel.ports.store.sources import SubscriptionSource
 from services.kernel.registration import NewSecret, Project, Registration
-from services.kernel.subscription import ClientCertificate, SignatureScheme, SigningKey
+from services.kernel.subscription import (
+    ClientCertificate,
+    SignatureScheme,
+    SigningKey,
+    Subscription,
+)
 from services.store.cipher import Cipher
 from services.store.pool import Pool
 from services.store.projects import PostgresProjects
@@ -69,6 +75,11 @@ def a_registration(**fields: object) -> Registration:
             **fields,
         }
     )
+
+
+async def everybody(source: SubscriptionSource) -> list[Subscription]:
+    """Return all subscriptions as a worker reads them."""
+    return [each async for page in source.load_all() for each in page]
 
 
 def a_certificate(subject: str = "CN=hooks.example.com") -> ClientCertificate:

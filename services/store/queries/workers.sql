@@ -317,15 +317,16 @@ cross join lateral (
 order by r."offset";
 
 -- name: all_subscriptions
--- Every subscription that isn't deleted, with what workers need.
+-- Subscriptions that aren't deleted, with what workers need: so many after an id.
 select s.id, s.project_id, s.url, s.types, s.headers, s.headers_key_id, s.profile, s.expand,
     s.max_in_flight, s.timeout_seconds, s.retry_schedule, s.rate_limit, s.ordered, s.order_by,
     s.on_exhausted, s.delivery, s.filter, s.max_age_seconds, s.status, s.created_at,
     s.failures_reset_at, s.version, s.epoch, s.start_from, s.client_certificate,
     s.client_certificate_key_id
 from subscriptions s
-where s.deleted_at is null
-order by s.id;
+where s.deleted_at is null and s.id > $1
+order by s.id
+limit $2;
 
 -- name: some_subscriptions
 -- Those of these ids that are not deleted.
@@ -343,10 +344,10 @@ order by s.id;
 select id from subscriptions where updated_at >= now() - make_interval(secs => $1);
 
 -- name: signing_secrets
--- Secrets that still sign, newest first; of all subscriptions where no ids are given.
+-- Secrets of these subscriptions that still sign, newest first.
 select subscription_id, id, scheme, key_id, ciphertext, expires_at
 from secrets
-where ($1::text[] is null or subscription_id = any ($1::text[]))
+where subscription_id = any ($1::text[])
   and (expires_at is null or expires_at > now())
 order by subscription_id, created_at desc, id desc;
 

@@ -145,6 +145,7 @@ class TrackerMachine(RuleBasedStateMachine):
         offset = self.unmatched.pop(0)
         for name in sorted(due):
             self.tracker.open(offset, name)
+            self.tracker.open(offset, name)
             self.pairs.add((offset, name))
         self.tracker.matched(offset)
 
@@ -161,6 +162,10 @@ class TrackerMachine(RuleBasedStateMachine):
         still = {offset for offset, _ in self.pairs} | set(self.unmatched)
         assert self.tracker.lowest == min(still, default=self.read_pos)
         assert self.tracker.open_count == len(still)
+
+    @invariant()
+    def each_pair_that_is_open_is_counted(self) -> None:
+        assert self.tracker.pairs == len(self.pairs)
 
     @invariant()
     def the_map_settles_nothing_that_is_open_and_all_that_was_matched(self) -> None:

@@ -12,8 +12,11 @@ from services.kernel.subscription import Subscription
 class SubscriptionSource(Protocol):
     """All subscriptions that are not deleted, and word of changes."""
 
-    async def load_all(self) -> Sequence[Subscription]:
-        """Return all of them, secrets decrypted."""
+    def load_all(self) -> AsyncIterator[Sequence[Subscription]]:
+        """Yield all of them by their ids, some at a time, secrets decrypted.
+
+        No snapshot: what is written meanwhile may be in it or not, and `changes` tells of it afterwards.
+        """
 
     async def load(self, ids: Collection[SubscriptionId]) -> Sequence[Subscription]:
         """Return those of *ids* that exist; the others were deleted."""
