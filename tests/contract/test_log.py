@@ -158,7 +158,6 @@ async def test_an_offset_outside_of_the_log_is_said_and_the_reader_goes_on(
     with pytest.raises(OutOfLogError, match=str(first)):
         await log.reader.read({first: offset}, limit=10, wait=WAIT)
 
-
     async def goes_on() -> bool:
         # A broker that has just deleted records may say so of the first that is left, once or twice.
         with suppress(OutOfLogError):
