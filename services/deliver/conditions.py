@@ -116,14 +116,10 @@ class Conditions:
         return outbox is not None and bool(outbox.troubles)
 
     def stuck(self, seconds: float, *, most: int) -> list[SubscriptionId]:
-        """Return those with the most in line of whom none was acknowledged for *seconds*."""
+        """Return who has acknowledged nothing for *seconds*, though asked; the longest lines first."""
         since = self._clock.monotonic() - seconds
-        waiting = [
-            outbox
-            for outbox in self._outboxes.values()
-            if outbox.queue and outbox.accepted_at <= since
-        ]
-        longest = nlargest(most, waiting, key=lambda outbox: len(outbox.queue))
+        stuck = (outbox for outbox in self._outboxes.values() if outbox.takes_nothing(since))
+        longest = nlargest(most, stuck, key=lambda outbox: len(outbox.queue))
         return [outbox.subscription.id for outbox in longest]
 
     def is_growing(self, id_: SubscriptionId) -> bool:

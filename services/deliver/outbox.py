@@ -255,6 +255,17 @@ class Outbox:
             found.add(Trouble.RATE)
         return found
 
+    def takes_nothing(self, since: float) -> bool:
+        """Tell whether deliveries wait and none was acknowledged from *since* on (monotonic).
+
+        Not of one that only waits for its turn among very many: it was asked, and said no or nothing.
+        """
+        if not self.queue or self.accepted_at > since:
+            return False
+        return self.answered_at > self.accepted_at or any(
+            flying.since <= since for flying in self.flying.values()
+        )
+
     def is_growing(self, now: float) -> bool:
         """Tell whether its concurrency doubled just now: how much it takes isn't known yet."""
         return now - self._pace.doubled_at < FULL_SECONDS

@@ -193,6 +193,48 @@ def test_who_only_waits_for_a_turn_is_no_trouble_it_is_us_who_have_too_much_to_d
     assert bench.troubles == []
 
 
+def test_of_those_that_take_nothing_who_has_the_most_in_line_comes_first(bench: Bench) -> None:
+    well, hangs, fails = (a_subscription(id_=f"{n:024x}") for n in range(3))
+    replies = {well.id: OK, hangs.id: HANGS, fails.id: FAILED}
+    bench.reply = lambda delivery, _: replies[delivery.subscription_id]
+    outboxes = bench.make(max_in_flight=70)
+    found: list[list[SubscriptionId]] = []
+
+    async def story() -> None:
+        for offset in range(200):
+            outboxes.deliver(a_delivery(well.id, offset), well)
+        for subscription, count in ((hangs, 80), (fails, 120)):
+            for offset in range(count):
+                outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        await bench.clock.sleep(1.6)
+        outboxes.deliver(a_delivery(well.id, 1_000), well)
+        outboxes.deliver(a_delivery(hangs.id, 1_000), hangs)
+        found.append(outboxes.stuck(1.5, most=2))
+        found.append(outboxes.stuck(1.5, most=1))
+
+    bench.run(story)
+    assert found == [[fails.id, hangs.id], [fails.id]]
+
+
+def test_who_only_waits_for_a_turn_is_not_stuck(bench: Bench) -> None:
+    subscriptions = [a_subscription(id_=f"{n:024x}") for n in range(6)]
+    bench.reply = lambda _, __: (60.0, Outcome.OK, 200)
+    outboxes = bench.make(max_in_flight=4)
+    found: list[SubscriptionId] = []
+
+    async def story() -> None:
+        for subscription in subscriptions:
+            for offset in range(20):
+                outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        await bench.clock.sleep(2)
+        found.extend(outboxes.stuck(1.5, most=10))
+
+    bench.run(story)
+    asked = {delivery.subscription_id for _, delivery in bench.sent}
+    assert set(found) == asked
+    assert len(asked) == 4
+
+
 def test_what_hangs_is_told_of_within_five_seconds_of_the_first_unanswered_request(
     bench: Bench,
 ) -> None:
