@@ -21,7 +21,7 @@ EVENT = (
 OURS = {
     "webhooks.attempts": "Many attempts a record, as a worker made them; for the role `record` alone.",
     "webhooks.geofence": "In which geofences a vehicle is; for the role `geofence` alone.",
-    "webhooks.quarantine": "Records that are no events, byte for byte, under the key they had. The"
+    "webhooks.quarantine": "Records that are not events, byte for byte, under the key they had. The"
     " headers `webhooks-reason`, `webhooks-pointer` and `webhooks-message` say why, `webhooks-topic`,"
     " `webhooks-partition`, `webhooks-offset` and `webhooks-timestamp` where they stood.",
 }

@@ -63,7 +63,7 @@ class Call:
         for name, among in (choices or {}).items():
             text = query.get(name)
             if text is not None and text not in among:
-                message = f"{text!r} is none of {', '.join(among)}{near(text, among)}"
+                message = f"{text!r} is not one of {', '.join(among)}{near(text, among)}"
                 faults.append(Fault("choice", message, parameter=name))
         if faults:
             raise FaultsError(QUERY, faults)

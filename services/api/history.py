@@ -96,7 +96,7 @@ class HistoryRoutes:
         """Return for which moment the request is signed; None: that of its attempt."""
         asked = call.only(SIGNED).get(SIGNED, SIGNATURES[0])
         if asked not in SIGNATURES:
-            message = f"{asked!r} is none of {', '.join(SIGNATURES)}"
+            message = f"{asked!r} is not one of {', '.join(SIGNATURES)}"
             raise FaultsError(QUERY, [Fault("choice", message, parameter=SIGNED)])
         if asked == SIGNATURES[0]:
             return None

@@ -62,7 +62,7 @@ class JournalRoutes:
         of = query.get("of")
         faults = call.unknown(*STREAM_PARAMETERS)
         if of not in (None, EVENTS, DELIVERIES):
-            message = f"{of!r} is none of {EVENTS}, {DELIVERIES}"
+            message = f"{of!r} is not {EVENTS} or {DELIVERIES}"
             faults.append(Fault("choice", message, parameter="of"))
         deliveries, wrong = filter_of_query(query)
         faults += wrong

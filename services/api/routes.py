@@ -53,7 +53,7 @@ class Route(NamedTuple):
     def admit(self, caller: Caller) -> None:
         """Raise ForbiddenError where it isn't there for *caller*."""
         if not self.admits(caller):
-            raise ForbiddenError("this is not behind a portal link")
+            raise ForbiddenError("this is not available through a portal link")
 
     @property
     def is_of_one(self) -> bool:

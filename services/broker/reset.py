@@ -89,7 +89,9 @@ async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list
     chosen: dict[str, set[int]] = {}  # no number: all of them
     for text in topics:
         if (match := _CHOSEN.match(text)) is None:
-            faults.append(_fault(f"{text!r} is no topic: write NAME, or NAME:0,2 for partitions"))
+            faults.append(
+                _fault(f"{text!r} is not a topic: write NAME, or NAME:0,2 for partitions")
+            )
         else:
             numbers = chosen.setdefault(match[1], set())
             numbers.update(map(int, match[2].split(",")) if match[2] else ())
@@ -136,7 +138,7 @@ def _nearest(offset: int, start: int, end: int) -> _To:
     if offset < start:
         return _To(start, f"the start: {offset} is no longer in the log")
     if offset > end:
-        return _To(end, f"the end: there is no {offset} yet")
+        return _To(end, f"the end: offset {offset} doesn't exist yet")
     return _To(offset)
 
 

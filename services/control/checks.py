@@ -84,7 +84,7 @@ class Checker:
             self._wrong(field, "a string", value)
         elif value not in among:
             self.fault(
-                field, "choice", f"{value!r} is none of {', '.join(among)}{near(value, among)}"
+                field, "choice", f"{value!r} is not one of {', '.join(among)}{near(value, among)}"
             )
         else:
             return value
@@ -103,7 +103,7 @@ class Checker:
         for n, item in enumerate(value):
             if not isinstance(item, str) or item not in among:
                 hint = near(item, among) if isinstance(item, str) else ""
-                message = f"{item!r} is none of {', '.join(among)}{hint}"
+                message = f"{item!r} is not one of {', '.join(among)}{hint}"
                 self.fault(f"{field}/{n}", "choice", message)
         return tuple(dict.fromkeys(item for item in value if isinstance(item, str)))
 

@@ -103,7 +103,9 @@ def parse(values: Json) -> tuple[DeadFilter, list[tuple[str, str, str]]]:
             faults.append((name, "id", "an id is 24 hex characters"))
     outcome = values["outcome"]
     if outcome is not None and outcome not in list(Outcome):
-        message = f"{outcome!r} is none of {', '.join(Outcome)}{near(str(outcome), list(Outcome))}"
+        message = (
+            f"{outcome!r} is not one of {', '.join(Outcome)}{near(str(outcome), list(Outcome))}"
+        )
         faults.append(("outcome", "choice", message))
     if values["type"] is not None and not isinstance(values["type"], str):
         faults.append(("type", "type", "expected a string: the name as the webhook asked for it"))

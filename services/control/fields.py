@@ -150,7 +150,9 @@ def patterns(check: Checker) -> tuple[str, ...]:
     """Return the type patterns of a body."""
     written = check.body.get("types")
     if written is None or written == []:
-        check.fault("types", "required", 'types is required: ["*"] is every event but streams')
+        check.fault(
+            "types", "required", 'types is required: ["*"] means every event except streams'
+        )
     elif not isinstance(written, list):
         check.fault("types", "type", f"expected an array of strings, got {kind(written)}")
     elif not 1 <= len(written) <= MAX_TYPES:
@@ -167,8 +169,8 @@ def clashes(registration: Registration, check: Checker) -> list[Fault]:
     if not is_latest or registration.ordered is Ordered.NONE:
         return []
     message = (
-        "with the mode latest a vehicle's positions go by the time of their fix, one at a time: leave"
-        " ordered out, and have a webhook of its own for what is to come in order"
+        "in the mode latest a vehicle's positions are sent one at a time, by the time of their fix: leave"
+        " out ordered, and use another webhook for events that must come in order"
     )
     at = "ordered" if "ordered" in check.body else "delivery/mode"
     return [Fault("mode", message, f"{check.pointer}/{at}")]
@@ -316,13 +318,13 @@ def _headers(check: Checker, value: object) -> tuple[tuple[str, str], ...]:
         at = "headers/" + name.replace("~", "~0").replace("/", "~1")
         low = name.lower()
         if not _TOKEN.match(name):
-            check.fault(at, "header", f"{name!r} is no header name")
+            check.fault(at, "header", f"{name!r} is not a header name")
         elif low in _FORBIDDEN or low.startswith(_OURS):
-            check.fault(at, "header", f"{name} is set by us")
+            check.fault(at, "header", f"{name} is set by the service")
         if not isinstance(text, str):
             check.fault(at, "type", f"expected a string, got {kind(text)}")
         elif len(text) > MAX_HEADER_VALUE or not text.isprintable() or not is_storable(text):
-            message = f"a value has up to {MAX_HEADER_VALUE} printable characters"
+            message = f"a header value has up to {MAX_HEADER_VALUE} printable characters"
             check.fault(at, "header", message)
     return tuple((str(name), str(text)) for name, text in value.items())
 

@@ -101,7 +101,7 @@ class History:
         since = asked.since or until - timedelta(days=1)
         text = query.get("step")
         if text is not None and text not in list(Step):
-            message = f"{text!r} is none of {', '.join(Step)}{near(text, list(Step))}"
+            message = f"{text!r} is not one of {', '.join(Step)}{near(text, list(Step))}"
             faults.append(Fault("choice", message, parameter="step"))
             raise FaultsError(TITLE, faults)
         step = Step(text) if text is not None else _usual(until - since)
@@ -143,7 +143,7 @@ def filter_of_query(query: Mapping[str, str]) -> tuple[HistoryFilter, list[Fault
     for name, among in (("state", list(DeliveryState)), ("verdict", VERDICTS)):
         text = query.get(name)
         if text is not None and text not in among:
-            message = f"{text!r} is none of {', '.join(among)}{near(text, list(among))}"
+            message = f"{text!r} is not one of {', '.join(among)}{near(text, list(among))}"
             faults.append(Fault("choice", message, parameter=name))
     return HistoryFilter(
         project_id=found.project_id,

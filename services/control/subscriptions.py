@@ -75,7 +75,7 @@ class Subscriptions:
     async def create(self, caller: Caller, body: object) -> Created:
         """Make a subscription. Raises FaultsError, NotFoundError."""
         if caller.webhooks is not None:
-            raise ForbiddenError("this link shows webhooks that are there, and makes no new ones")
+            raise ForbiddenError("this link shows existing webhooks and can't create new ones")
         (created,) = await self.create_many(caller, [body], pointers=[""])
         return created
 

@@ -123,7 +123,7 @@ class AddressPolicy:
             or len(name) > MAX_HOST
             or len(max(name.split("."), key=len)) > MAX_LABEL
         ):
-            return [Fault("host", f"{host!r} is no host name", pointer)]
+            return [Fault("host", f"{host!r} is not a host name", pointer)]
         if name == "localhost" or name.endswith(".localhost"):
             refused = self.refusal("127.0.0.1")
             return [Fault("refused_address", refused, pointer)] if refused else []

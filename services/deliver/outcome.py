@@ -45,7 +45,7 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
         case aiohttp.ServerDisconnectedError():
             return Ended(Outcome.RESET, "the connection was closed without an answer")
         case HttpProcessingError():
-            return Ended(Outcome.RESET, f"the answer is no HTTP: {_first_line(error.message)}")
+            return Ended(Outcome.RESET, f"the answer is not HTTP: {_first_line(error.message)}")
         case OSError(__cause__=ssl.SSLError() as alert):
             # TLS 1.3: who wants another certificate says so once the connection stands.
             return Ended(Outcome.TLS, f"TLS failed: {_words(alert)}")
@@ -54,7 +54,7 @@ def of_error(error: BaseException) -> Ended:  # noqa: C901, PLR0911, PLR0912 - a
         case aiohttp.ClientPayloadError():
             return Ended(Outcome.RESET, "the answer broke off")
         case aiohttp.InvalidURL():  # its text would be the URL, query and all
-            what = error.description or "it is no URL"
+            what = error.description or "it is not a URL"
             return Ended(Outcome.BLOCKED, f"the URL can't be called: {what}")
         case aiohttp.NonHttpUrlClientError():
             return Ended(Outcome.BLOCKED, "the URL can't be called: it isn't http:// or https://")

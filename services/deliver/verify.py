@@ -72,7 +72,7 @@ def read_headers(text: bytes) -> dict[str, str]:
         split = [line.lstrip("<> ").partition(":") for line in lines]
         pairs = [(name, value) for name, colon, value in split if colon and " " not in name]
     if not pairs:
-        raise ValueError("there is no line like: webhook-id: 61f0a446c97efa37d483102f")
+        raise ValueError("there is no line such as: webhook-id: 61f0a446c97efa37d483102f")
     return {name.strip().lower(): value.strip() for name, value in pairs}
 
 
@@ -90,7 +90,7 @@ def verify(  # noqa: PLR0911 - one answer a reason
         return _no("header_missing", f"without {' and '.join(missing)}")
     id_, timestamp, signatures = (headers[name] for name in HEADERS)
     if not timestamp.isascii() or not timestamp.isdecimal() or len(timestamp) > MAX_DIGITS:
-        return _no("timestamp", f"webhook-timestamp {timestamp!r} is no number of seconds")
+        return _no("timestamp", f"webhook-timestamp {timestamp!r} is not a number of seconds")
     parts = [part.partition(",") for part in signatures.split()]
     ours = [_decoded(value) for version, _, value in parts if version == verifier.version]
     if not ours:

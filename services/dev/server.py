@@ -82,7 +82,7 @@ class EmbeddedServer:
             if not self.child.alive or loop.time() > until:
                 raise ServerError(
                     f"{self.name} does not start; its data folder {self._folder.path} may be"
-                    f" broken: remove it to begin anew.{_said(self.child.last_words())}"
+                    f" broken: remove it to start afresh.{_said(self.child.last_words())}"
                 )
             await asyncio.sleep(POLL_SECONDS)
 

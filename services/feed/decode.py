@@ -148,12 +148,14 @@ def _envelope_fault(body: Any) -> Poison | None:  # noqa: ANN401 - JSON
         if not _is_name(body.get(field)):
             return _poison(f"/{field}", _no_name(field, body))
     if not isinstance(body.get("data"), dict):
-        return _poison("/data", "data is missing" if "data" not in body else "data is no object")
+        return _poison(
+            "/data", "data is missing" if "data" not in body else "data is not an object"
+        )
     id_, meta = body.get("id"), body.get("meta")
     if id_ is not None and not _is_name(id_):
         return _poison("/id", _no_name("id", body))
     if meta is not None and not isinstance(meta, dict):
-        return _poison("/meta", "meta is no object")
+        return _poison("/meta", "meta is not an object")
     return None
 
 
@@ -186,7 +188,7 @@ def _shape(attributes: Json, data: Any, pointer: Callable[[str], str]) -> _Shape
         message = "the project is told by source /projects/<id>, or by an extension `project`"
         return _poison(pointer("source"), message, "cloudevent")
     if not isinstance(data, dict):
-        return _poison(pointer("data"), "data is no JSON object", "cloudevent")
+        return _poison(pointer("data"), "data is not a JSON object", "cloudevent")
     event: Json = {
         "id": attributes["id"],
         "type": attributes["type"].removeprefix("planner."),

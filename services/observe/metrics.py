@@ -76,7 +76,7 @@ class Spread:
 
 RECORDS = Counter("webhooks_records", "Records read from the log.", ["topic"])
 QUARANTINED = _children(
-    Counter("webhooks_quarantined", "Records that are no events, by reason.", ["reason"]),
+    Counter("webhooks_quarantined", "Records that are not events, by reason.", ["reason"]),
     ("null", "json", "oversize", "envelope", "cloudevent"),
 )
 TOMBSTONES = Counter("webhooks_tombstones", "Null records in planner.master, skipped.")

@@ -64,9 +64,9 @@ def _unsound_within(
     headers: Sequence[Sequence[object]], also: Sequence[Sequence[object] | None]
 ) -> str | None:
     if any(headers) and not all(map(_is_pair, _pairs(headers))):
-        return "headers are no pairs of texts"
+        return "headers are not pairs of texts"
     if any(also) and not all(type(t) is str and len(t) <= MAX_CHARS for t in _texts(also)):
-        return f"also is no list of texts of up to {MAX_CHARS} characters"
+        return f"also is not a list of texts of up to {MAX_CHARS} characters"
     return None
 
 

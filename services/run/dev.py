@@ -207,7 +207,7 @@ def _keys(file: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServerError(
             f"{file} is broken ({error}): without its keys the folder's secrets can't be read;"
-            " choose another folder with --data, or remove this one to begin anew"
+            " choose another folder with --data, or remove this one to start afresh"
         ) from error
     keys = {
         "admin_key": "priv_" + secrets.token_urlsafe(24),

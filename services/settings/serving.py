@@ -68,7 +68,7 @@ class Dashboard(Section):
     @classmethod
     def _origin(cls, text: str | None) -> str | None:
         if text is not None and not re.fullmatch(r"https?://[^/\s]+/?", text):
-            raise ValueError(f"{text!r} is no scheme and host, like https://hooks.example.com")
+            raise ValueError(f"{text!r} is not a scheme and host like https://hooks.example.com")
         return text and text.rstrip("/")
 
     @field_validator("tile_url")
@@ -84,7 +84,7 @@ class Dashboard(Section):
     def _known(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
             if word not in ("read", "manage", "ingest", "admin"):
-                raise ValueError(f"{word!r} is none of read, manage, ingest, admin")
+                raise ValueError(f"{word!r} is not one of read, manage, ingest, admin")
         return words
 
     @model_validator(mode="after")

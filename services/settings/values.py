@@ -70,5 +70,5 @@ def cidrs(words: tuple[str, ...]) -> tuple[str, ...]:
         try:
             (IPv6Network if ":" in word else IPv4Network)(word)
         except ValueError as error:
-            raise ValueError(f"{word!r} is no network, like 10.1.0.0/16: {error}") from error
+            raise ValueError(f"{word!r} is not a network like 10.1.0.0/16: {error}") from error
     return words

@@ -98,7 +98,7 @@ async def test_a_wrong_call_says_what_is_wrong_and_moves_nothing(cluster: Cluste
     assert code == 2
     assert "no topic no.such.topic" in said
     assert f"{cluster.topic} has partitions 0 to 7, no 9" in said
-    assert "'a:b' is no topic" in said
+    assert "'a:b' is not a topic" in said
 
 
 async def test_what_lies_outside_of_the_log_is_its_nearest_end_and_that_is_said(
@@ -108,7 +108,7 @@ async def test_what_lies_outside_of_the_log_is_its_nearest_end_and_that_is_said(
     chosen = ("--topic", f"{cluster.topic}:1,3", "--dry-run")
     for target, end, note in (
         (("--to-datetime", "2999-01-01T00:00:00Z"), True, "the end: no record is from then or"),
-        (("--to-offset", "1000000"), True, "the end: there is no 1000000 yet"),
+        (("--to-offset", "1000000"), True, "the end: offset 1000000 doesn't exist yet"),
         (("--to-datetime", "2001-01-01T00:00:00Z"), False, None),
     ):
         code, out, said = await reset(cluster, *target, *chosen)

@@ -260,7 +260,7 @@ async def test_a_link_may_do_what_its_scopes_say_and_no_filter_opens_its_project
         ("GET", "/v1/portal-links"), ("POST", "/v1/portal-links"),
     ):  # fmt: skip
         refused = await whole(method, closed, status=403)
-        assert refused.json["detail"] == "this is not behind a portal link"
+        assert refused.json["detail"] == "this is not available through a portal link"
 
 
 async def test_a_link_that_is_over_lets_nobody_in(api: ServedApi, owner: Caller) -> None:

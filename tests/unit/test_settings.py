@@ -272,7 +272,7 @@ def test_nothing_to_read_is_a_fault(environment: pytest.MonkeyPatch) -> None:
 
 def test_a_network_that_is_none_is_named(environment: pytest.MonkeyPatch) -> None:
     (fault,) = faults(environment, DELIVER__ALLOW_NETWORKS="10.0.0.0/8 10.1.0.0/99")
-    assert "'10.1.0.0/99' is no network" in fault
+    assert "'10.1.0.0/99' is not a network" in fault
 
 
 # Secrets

@@ -20,7 +20,7 @@ string? Refusal(IHeaderDictionary headers, byte[] body, long now)
     string id = headers["webhook-id"].ToString(), timestamp = headers["webhook-timestamp"].ToString();
     string signatures = headers["webhook-signature"].ToString();
     if (id == "" || timestamp == "" || signatures == "") return "header missing";
-    if (timestamp.Length > 15 || !timestamp.All(char.IsAsciiDigit)) return "timestamp is no number";
+    if (timestamp.Length > 15 || !timestamp.All(char.IsAsciiDigit)) return "timestamp is not a number";
     if (long.Parse(timestamp) < now - Tolerance) return "timestamp too old";
     if (long.Parse(timestamp) > now + Tolerance) return "timestamp ahead";
     byte[] content = [.. Encoding.UTF8.GetBytes($"{id}.{timestamp}."), .. body];

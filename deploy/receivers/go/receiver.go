@@ -40,7 +40,7 @@ func refusal(header http.Header, body []byte, now int64) string {
 	seconds, err := strconv.ParseUint(timestamp, 10, 48)
 	switch {
 	case err != nil:
-		return "timestamp is no number"
+		return "timestamp is not a number"
 	case int64(seconds) < now-tolerance:
 		return "timestamp too old"
 	case int64(seconds) > now+tolerance:

@@ -42,7 +42,7 @@ public class Receiver {
         for (String one : Arrays.asList(id, timestamp, signatures)) {
             if (one == null || one.isEmpty()) return "header missing";
         }
-        if (!timestamp.matches("[0-9]{1,15}")) return "timestamp is no number";
+        if (!timestamp.matches("[0-9]{1,15}")) return "timestamp is not a number";
         if (Long.parseLong(timestamp) < now - TOLERANCE) return "timestamp too old";
         if (Long.parseLong(timestamp) > now + TOLERANCE) return "timestamp ahead";
         var content = new ByteArrayOutputStream();

@@ -15,7 +15,7 @@ const seen = new Map(); // in production a table with a unique key, kept for thr
 function refusal(headers, body, now) {
   const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers;
   if (!id || !timestamp || !signatures) return "header missing";
-  if (!/^[0-9]{1,15}$/.test(timestamp)) return "timestamp is no number";
+  if (!/^[0-9]{1,15}$/.test(timestamp)) return "timestamp is not a number";
   if (Number(timestamp) < now - TOLERANCE) return "timestamp too old";
   if (Number(timestamp) > now + TOLERANCE) return "timestamp ahead";
   const content = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);

@@ -10,7 +10,7 @@ function refusal(string $body, int $now): ?string
 {
     [$id, $timestamp, $signatures] = [header_of('webhook-id'), header_of('webhook-timestamp'), header_of('webhook-signature')];
     if ($id === '' || $timestamp === '' || $signatures === '') return 'header missing';
-    if (!preg_match('/^[0-9]{1,15}$/D', $timestamp)) return 'timestamp is no number';
+    if (!preg_match('/^[0-9]{1,15}$/D', $timestamp)) return 'timestamp is not a number';
     if ((int) $timestamp < $now - TOLERANCE) return 'timestamp too old';
     if ((int) $timestamp > $now + TOLERANCE) return 'timestamp ahead';
     [$prefix, $text] = explode('_', (string) getenv('WEBHOOK_SECRET'), 2);

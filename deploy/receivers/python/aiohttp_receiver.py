@@ -27,7 +27,7 @@ def refusal(headers, body, now):
     if not (id_ and timestamp and signatures):
         return "header missing"
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 15):
-        return "timestamp is no number"
+        return "timestamp is not a number"
     if int(timestamp) < now - TOLERANCE:
         return "timestamp too old"
     if int(timestamp) > now + TOLERANCE:

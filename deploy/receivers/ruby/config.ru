@@ -20,7 +20,7 @@ WORK = Queue.new # in production a queue or a table that outlives the process
 def refusal(env, body, now)
   id, timestamp, signatures = %w[ID TIMESTAMP SIGNATURE].map { |name| env["HTTP_WEBHOOK_#{name}"].to_s }
   return "header missing" if [id, timestamp, signatures].any?(&:empty?)
-  return "timestamp is no number" unless timestamp.match?(/\A[0-9]{1,15}\z/)
+  return "timestamp is not a number" unless timestamp.match?(/\A[0-9]{1,15}\z/)
   return "timestamp too old" if timestamp.to_i < now - TOLERANCE
   return "timestamp ahead" if timestamp.to_i > now + TOLERANCE
 

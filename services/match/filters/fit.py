@@ -178,7 +178,7 @@ def _mismatch(matcher: Matcher, shapes: Sequence[Shape], dotted: str) -> str | N
     if isinstance(matcher, Within | Outside):
         if any(shape.is_position for shape in shapes):
             return None
-        return f"{dotted} is no position: it has no numeric lat and lng"
+        return f"{dotted} is not a position: it has no numeric lat and lng"
     if isinstance(matcher, Exists | Other) or matcher == Constant(None):
         return None
     if isinstance(matcher, Number | Range):

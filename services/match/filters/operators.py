@@ -151,7 +151,7 @@ class Elements:
         ok = True
         for n, sign in enumerate(signs):
             if sign not in ("=", *_LOWER, *_UPPER):
-                message = f"{json.dumps(sign, default=repr)} is none of = < <= > >="
+                message = f"{json.dumps(sign, default=repr)} is not one of = < <= > >="
                 report.fault("numeric", message, f"{pointer}/{2 * n}")
                 ok = False
         for n, number in enumerate(numbers):

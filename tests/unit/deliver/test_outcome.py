@@ -64,9 +64,9 @@ NO_HTTP = HttpProcessingError(
         (BrokenPipeError(32, "Broken pipe"), Outcome.RESET, "Broken pipe"),
         (aiohttp.ClientPayloadError("…"), Outcome.RESET, "the answer broke off"),
         # an answer that is no HTTP
-        (NO_HTTP, Outcome.RESET, "the answer is no HTTP: Bad status line"),
+        (NO_HTTP, Outcome.RESET, "the answer is not HTTP: Bad status line"),
         # a URL that can't be called
-        (aiohttp.InvalidURL("https://x:99999/"), Outcome.BLOCKED, "no URL"),
+        (aiohttp.InvalidURL("https://x:99999/"), Outcome.BLOCKED, "not a URL"),
         (
             aiohttp.InvalidUrlClientError("2130706433", "is not a canonical IPv4 address"),
             Outcome.BLOCKED,

@@ -116,7 +116,7 @@ def message(rule: object, *types: str) -> str:
          'did you mean "canceled"?'),
         ({"data": {"position": [{"exists": True}]}}, ["vehicle.position"], "ask for a field of it"),
         ({"data": {"plan_id": [{"geo-within": {"circle": {"center": POSITION, "radius_m": 5}}}]}},
-         ["vehicle.position"], "no position"),
+         ["vehicle.position"], "not a position"),
     ],
     ids=str,
 )  # fmt: skip
