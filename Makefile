@@ -1,5 +1,5 @@
 # Two commands matter: `make dev` and `make test`. Both set up .venv by themselves; nothing needs root.
-# `make test` runs JOBS files at a time, each job with a Kafka and a Postgres of its own.
+# `make test` runs JOBS test files at a time; each job has its own Kafka and Postgres.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 2
 ARGS ?=
 
-# Tests start roles hundreds of times: what was compiled is kept, whatever the caller's shell says.
+# Tests start roles hundreds of times, so compiled bytecode is kept whatever the caller's shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## .venv with the pinned packages; done by all others where needed
+setup: $(STAMP) ## .venv with the pinned packages; all other targets do it when needed
 
 # Only when the requirements changed: the stamp lies in .venv, so that deleting .venv is a fresh start.
 $(STAMP): pyproject.toml .ci/constraints.txt
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on -c .ci/constraints.txt -e '.[dev,test]'
 	@touch $@
 
-dev: $(STAMP) ## everything on this machine, with a demo; Ctrl-C ends it
+dev: $(STAMP) ## everything on this machine, with a demo; Ctrl-C stops it
 	@exec $(BIN)/planner-webhooks dev $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, layers, and a table of sizes
@@ -48,22 +48,22 @@ check: lint ## lint and unit tests: under a minute
 test: lint ## everything but the long counts: under 15 minutes on 2 cores
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long' -ra $(ARGS)
 
-test-long: lint audit ## full counts and figures
+test-long: lint audit ## all tests, with their full counts; audit as well
 	WEBHOOKS_TEST_LONG=1 $(PYTEST) -ra $(ARGS)
 
-audit: $(STAMP) ## known holes of the pinned packages; asks the index for advisories
+audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the package index
 	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet pip-audit==2.10.1; }
 	@$(BIN)/python .ci/audit.py $(VENV)/audit/bin/pip-audit .ci/constraints.txt
 
-bench: $(STAMP) ## figures, compared within one run
+bench: $(STAMP) ## benchmarks of matching and delivering
 	$(BIN)/planner-webhooks bench match
 	$(BIN)/planner-webhooks bench filters
 	$(BIN)/planner-webhooks bench deliver $(ARGS)
 
-screenshots: $(STAMP) ## each page of the dashboard at two widths in both themes, into the folder screenshots/
+screenshots: $(STAMP) ## every page of the dashboard, at two widths in both themes, into screenshots/
 	WEBHOOKS_TEST_SCREENSHOTS=$(CURDIR)/screenshots REQUIRE_TOOLS=1 $(PYTEST) tests/browser/test_screenshots.py $(ARGS)
 	@ls screenshots | wc -l
 
-freeze: $(STAMP) ## write what is installed to .ci/constraints.txt
+freeze: $(STAMP) ## pin what is installed in .ci/constraints.txt
 	@{ sed -n 1p .ci/constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > $(VENV)/constraints.txt
 	@mv $(VENV)/constraints.txt .ci/constraints.txt && touch $(STAMP)
