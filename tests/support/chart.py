@@ -25,14 +25,14 @@ def helm(*arguments: str, values: Object | None = None) -> "subprocess.Completed
     )  # fmt: skip
 
 
-def rendered(values: Object) -> list[Object]:
+def rendered(values: Object, *, release: str = "rel") -> list[Object]:
     """Return the objects that the chart makes of *values*."""
-    return [found for found in yaml.safe_load_all(_text(json.dumps(values))) if found]
+    return [found for found in yaml.safe_load_all(_text(json.dumps(values), release)) if found]
 
 
 @cache
-def _text(values: str) -> str:
-    done = helm("template", "rel", str(CHART), values=json.loads(values))
+def _text(values: str, release: str) -> str:
+    done = helm("template", release, str(CHART), values=json.loads(values))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

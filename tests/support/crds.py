@@ -24,8 +24,12 @@ DEFINED = {
     "PodMonitor": (
         OPERATOR, "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
     ),
+    "PrometheusRule": (
+        OPERATOR, "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    ),
 }  # fmt: skip
 """Where the definition of each kind stands. `.ci/run` fetches both modules."""
+OF_THE_CHART = ("ScaledObject", "TriggerAuthentication", "PodMonitor")
 
 
 @cache

@@ -34,7 +34,7 @@ PLAIN = [
 
 def test_each_object_is_valid_by_the_definition_of_its_kind() -> None:
     found = custom()
-    assert {one["kind"] for one in found} == set(crds.DEFINED)
+    assert {one["kind"] for one in found} == set(crds.OF_THE_CHART)
     for one in found:
         assert crds.faults(one) == [], one["metadata"]["name"]
 

@@ -1,6 +1,7 @@
 """What the runbook and the threat model name is there: tests, settings, commands, paths, files."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import typer.main
 
 from services.cli.app import app
 from services.settings import variables
+from services.settings.working import Deliver
 from tests.support import openapi
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,3 +69,21 @@ def test_every_line_of_the_log_that_is_named_is_written_by_somebody() -> None:
     assert named
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "services").rglob("*.py"))
     assert [name for name in sorted(named) if f'"{name}"' not in code] == []
+
+
+def test_the_table_of_sizes_follows_from_what_was_measured() -> None:
+    text = DOCUMENTS[0].read_text(encoding="utf-8")
+    assert "about 11,000 deliveries" in text
+    assert "382 bytes an attempt" in text
+    rows = re.findall(r"^\|(?: [\d,]+ \|){2} \d+ ms \|.*$", text, re.MULTILINE)
+    assert rows
+    for row in rows:
+        numbers = [int(each.replace(",", "")) for each in re.findall(r"[\d,]+", row)]
+        events, wanting, ms, deliveries, open_, dispatchers, partitions, _, days, gigabytes = (
+            numbers
+        )
+        assert deliveries == events * wanting
+        assert open_ == deliveries * ms // 1000 <= Deliver().max_in_flight * dispatchers
+        assert dispatchers == math.ceil(deliveries / (11_000 / 2)) + 1
+        assert partitions >= 2 * dispatchers
+        assert gigabytes == round(deliveries / 3 * 86_400 * days * 382 / 1e9)

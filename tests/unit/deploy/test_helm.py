@@ -7,9 +7,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from services.broker.topics import TOPICS
 from services.cli.app import app
 from services.dispatch.ownership import LAST_SECONDS
+from services.kernel.operation import OPS_TOPIC
 from services.settings import variables
+from services.settings.shared import Kafka
+from services.settings.working import Dispatch
 from tests.support.chart import (
     CHART,
     KUBERNETES,
@@ -135,6 +139,14 @@ def test_no_pod_has_a_right_that_it_does_not_need(objects: list[Object]) -> None
     accounts = kind(objects, "ServiceAccount")
     assert accounts
     assert all(one["automountServiceAccountToken"] is False for one in accounts)
+
+
+def test_a_dispatcher_that_has_every_partition_stays_within_its_memory() -> None:
+    at_work = 150 << 20
+    read = [topic for topic in TOPICS if topic.name in (*Kafka().topics, OPS_TOPIC)]
+    held = sum(topic.partitions for topic in read) * Dispatch().window_bytes
+    limit = pods(rendered(LEAST))["dispatch"]["containers"][0]["resources"]["limits"]["memory"]
+    assert at_work + held < int(limit.removesuffix("Gi")) << 30
 
 
 def test_long_running_pods_have_the_three_probes(objects: list[Object]) -> None:
