@@ -1,8 +1,8 @@
 """Which addresses may be called, and which URLs accepted. Pure.
 
-Refused unless a setting allows them: everything that isn't public unicast, so that nobody makes us
-call our own network. Addresses that carry another (IPv4-mapped, NAT64, 6to4) are judged by the one
-within, too. A host name is judged by what it resolves to, when it is connected to.
+Everything that isn't public unicast is refused unless a setting allows it, so that nobody can make us
+call our own network. Addresses that contain another (IPv4-mapped, NAT64, 6to4) are also judged by the
+inner one. A host name is judged by what it resolves to at the time of connecting.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ SETTING = "WEBHOOKS_DELIVER__ALLOW_NETWORKS"
 HTTP_SETTING = "WEBHOOKS_DELIVER__ALLOW_HTTP"
 MAX_URL = 2048
 MAX_HOST, MAX_LABEL = 253, 63
-"""Of the DNS; a longer one can't even be asked for."""
+"""The limit of DNS: a longer name can't even be looked up."""
 
 # IANA special-purpose registries, https://www.iana.org/assignments/iana-ipv4-special-registry and
 # iana-ipv6-special-registry, beyond what the ipaddress module of Python 3.11 calls private.
@@ -153,7 +153,7 @@ def _refused(address: Address) -> str | None:
 
 
 def _within(address: Address) -> list[IPv4Address]:
-    """Return the addresses that *address* carries: Teredo, which has two, is refused anyway."""
+    """Return the addresses that *address* contains. Teredo, which contains two, is refused anyway."""
     if isinstance(address, IPv4Address):
         return []
     found: list[IPv4Address] = []

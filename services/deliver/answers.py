@@ -5,7 +5,7 @@ from statistics import median_low
 
 KEPT = 15
 ENOUGH = 5
-"""Fewer answers have no median."""
+"""With fewer answers there is no median."""
 SLICE_SECONDS, SLICES = 5.0, 6
 """Successes are counted over the last 30 s, in slices."""
 
@@ -24,7 +24,7 @@ class Answers:
         self._past: tuple[tuple[int, int, int], ...] = ()  # slice, successes, failures
 
     def add(self, *, ok: bool, seconds: float, now: float) -> None:
-        """Take in an answer, or what came in its place."""
+        """Take in an answer, or the failure that came instead."""
         if now >= (self._slice + 1) * SLICE_SECONDS:
             self._turn(now)
         if ok:
@@ -43,7 +43,7 @@ class Answers:
         return median_low(self._seconds) if self._total >= ENOUGH else None
 
     def success_share(self, now: float) -> float | None:
-        """Return the share of successes over the last 30 s; None where nothing ended."""
+        """Return the share of successes over the last 30 s; None if no request ended."""
         oldest = int(now // SLICE_SECONDS) - SLICES
         slices = [s for s in (*self._past, (self._slice, self._ok, self._failed)) if s[0] > oldest]
         ok = sum(slice_[1] for slice_ in slices)

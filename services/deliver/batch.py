@@ -1,7 +1,7 @@
 """Several events in one request: a JSON array, signed once, under an id of its own. Pure.
 
-A batch that failed is sent again byte for byte, from memory or from its row: `joined` is asked once.
-Each item carries the id of its event, whatever the profile: that is what tells repeats.
+A failed batch is sent again byte for byte, from memory or from its row: `joined` is called only once.
+Each item carries its event's id, whatever the profile, so that a receiver can recognise repeats.
 """
 
 import hashlib
@@ -16,19 +16,20 @@ from services.kernel.event import Partition
 from services.kernel.subscription import Grouping, Ordered, Profile, Subscription
 
 ORDER = "*"
-"""The one key of an ordered subscription's batches on a partition: they go one after the other."""
+"""The key shared by all batches of an ordered subscription on a partition: they go one after another."""
 MIXED = "batch"
-"""`planner-event-type` of a batch whose events are of more than one type."""
+"""`planner-event-type` of a batch with events of more than one type."""
 CLOUDEVENTS = "application/cloudevents-batch+json; charset=utf-8"
 WITHOUT_ID = frozenset({Profile.ROUTAL_2, Profile.STANDARD_WEBHOOKS})
-"""Profiles whose body does not say the event's id."""
+"""Profiles whose body doesn't contain the event's id."""
 BRACKETS = 2
 
 
 def batch_id(subscription_id: str, partition: Partition, offsets: Iterable[int]) -> str:
-    """Return the `webhook-id`: 24 hex of what it holds, the same however often it is made.
+    """Return the `webhook-id`: 24 hex derived from its events, the same however often it is made.
 
-    Of all its events: read again after types were added, others lie between the same first and last.
+    From all its events: when types are added and it is read again, more may lie between the same first
+    and last.
     """
     held = ",".join(map(str, offsets))
     text = f"{subscription_id}|{partition.topic}|{partition.number}|{held}"

@@ -9,20 +9,21 @@
        └────────────────────────────────────────────────────────────────────────────────┘
                                           20 answers
 
-What was sent before it opened tells nothing of what came after: the caller leaves such answers out.
+Answers to requests that were sent before it opened say nothing about what came after: the caller
+leaves them out.
 """
 
 from services.kernel.condition import BreakerState
 
 WINDOW = 64
-"""The last requests that are looked at."""
+"""How many of the latest requests are looked at."""
 SAMPLES = 20
-"""Fewer tell nothing."""
+"""With fewer it doesn't open."""
 UNREACHED = 5
-"""Connections in a row that failed."""
+"""How many failed connections in a row open it."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 JITTER = 0.2
-"""A wait is shortened by up to this share, so that those who failed together don't probe together."""
+"""A wait is shortened by up to this share, so that those that fail together aren't probed together."""
 _MASK = (1 << WINDOW) - 1
 
 

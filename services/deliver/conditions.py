@@ -58,8 +58,8 @@ class Conditions:
     def busy(self) -> Iterator[SubscriptionId]:
         """Yield subscriptions of which no due rows should be fetched now."""
         now = self._clock.monotonic()
-        # Who is neither held, nor in line, nor has anything in flight wants as many as there are: of
-        # those, a hundred thousand maybe, nothing is asked.
+        # A subscription that isn't held, in line or in flight can take as many as there are. There may
+        # be a hundred thousand of those, and none of them is looked at.
         flying = (flying.delivery.subscription_id for flying in self._flying.values())
         in_line = (outbox.subscription.id for outbox in self._rings)
         for id_ in dict.fromkeys((*self._held, *self._broken, *in_line, *flying)):
@@ -73,7 +73,7 @@ class Conditions:
         return BUSY_QUEUE if outbox is None else outbox.rows_wanted(self._clock.monotonic())
 
     def has_room(self, id_: SubscriptionId) -> bool:
-        """Tell whether one more delivery would be sent about now, not wait where nothing replaces it."""
+        """Tell whether one more delivery would be sent about now, rather than wait where it is fixed."""
         outbox = self._outboxes.get(id_)
         return outbox is None or outbox.has_room(self._clock.monotonic())
 

@@ -1,8 +1,8 @@
 """The latest position of each vehicle, once in a while: what a newer one takes the place of. Pure.
 
-Of each key, a vehicle or a route, at most one position is out: handed to the outbox, or in flight.
-The next goes `every` seconds after the one before began, at the earliest; the first at once. What comes
-meanwhile waits, and of that the latest alone:
+For each key, a vehicle or a route, at most one position is out: handed to the outbox, or in flight. The
+first goes at once, the next no earlier than `every` seconds after the one before began. Of what comes
+meanwhile only the latest waits:
 
     add ──▶ waiting ──next──▶ out ──landed──▶ acknowledged, given up …
                │               │
@@ -10,11 +10,11 @@ meanwhile waits, and of that the latest alone:
                ▼                             │ a newer one
            superseded ◀──────────────────────┘
 
-The latest is by the time of the fix, and where two are the same by offset: phones upload late. A fix
-from before the last that went out is superseded as it comes. `conflated` counts what a position took
-the place of since the one before it that got through, so that both together are all there were.
+The latest is the one with the latest time of its fix, then with the highest offset, since phones upload
+late. A fix older than the last that went out is superseded as it arrives. `conflated` counts what a
+position replaced since the last one that got through, so that nothing is unaccounted for.
 
-Not known of a vehicle means only that its next position goes at once.
+If nothing is known of a vehicle, its next position simply goes at once.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from typing import NamedTuple
 from services.kernel.delivery import Delivery
 
 MAX_KNOWN = 20_000
-"""So many vehicles are known of a lane; beyond that those are forgotten of which nothing came longest."""
+"""How many vehicles of a lane are remembered; beyond that, those silent for longest are forgotten."""
 
 
 class Fix(NamedTuple):

@@ -1,11 +1,11 @@
 """The door to the network: one pool of aiohttp connections per process.
 
-Each address is checked right where its socket is made, so what is connected to is exactly what was
-checked, whether it came from DNS or stood in the URL. Redirects are never followed, proxies of the
-environment never used, certificates always verified.
+Each address is checked right where its socket is made, so we connect to exactly what was checked,
+whether it came from DNS or from the URL. Redirects are never followed, proxies from the environment
+never used, certificates always verified.
 
-What makes a request cheap: nothing but the exchange itself (`exchange.py`), and no timer per request.
-One sweep, ten times a second, cancels requests whose time is up.
+A request is cheap because there is nothing but the exchange itself (`exchange.py`), and no timer per
+request: one sweep, ten times a second, cancels requests whose time is up.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ class GuardedClient:
     ) -> None:
         """*certificate* and its key (PEM files) are shown to receivers who ask for one.
 
-        From *sources* requests leave: at most one IPv4 and one IPv6 address of this machine. Where one
-        kind alone is given, receivers of the other can't be reached: it would leave from elsewhere.
+        Requests leave from *sources*: at most one IPv4 and one IPv6 address of this machine. If only one
+        kind is given, receivers of the other can't be reached, since requests would leave from elsewhere.
 
         Raises OSError for files that are no PEM.
         """
@@ -169,7 +169,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _leave_from(made: socket.socket, address: str) -> None:
-    # The port is chosen on connecting, when the peer is known: else 28,000 sockets are the end of it.
+    # The port is chosen on connecting, when the peer is known: otherwise 28,000 sockets are the limit.
     if hasattr(socket, "IP_BIND_ADDRESS_NO_PORT"):
         made.setsockopt(socket.SOL_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
     made.bind((address, 0))
@@ -186,7 +186,7 @@ def check_sources(sources: Sequence[str]) -> None:
 
 
 class _GuardedResolver(AbstractResolver):
-    """Resolves a name once and leaves out the addresses that are refused."""
+    """Resolves a name once, and leaves out addresses that may not be called."""
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
@@ -211,7 +211,7 @@ class _GuardedResolver(AbstractResolver):
 
 
 class NameChecker:
-    """Tells before anything is stored whether a host's addresses may be called."""
+    """Tells, before a subscription is stored, whether a host's addresses may be called."""
 
     def __init__(self, *, policy: AddressPolicy, seconds: float) -> None:
         self._resolver = _GuardedResolver(policy)

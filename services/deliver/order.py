@@ -1,21 +1,21 @@
-"""Order by key: of one key of a subscription the next goes out when the one before is through. Pure.
+"""Order by key: for each key of a subscription, the next goes out once the one before is through. Pure.
 
 A line is one key of one subscription on one partition. It knows the offsets that are neither
 acknowledged nor given up, wherever they are:
 
     here      in memory, waiting
-    out       with the couriers: in its outbox's queue, or in flight; one of a line at most
-    away      a retry row, or on its way there
-    behind    away, and nothing but its turn is waited for: fetched by key when it comes
+    out       with the couriers: in its outbox's queue, or in flight; at most one per line
+    away      a retry row, or on its way to become one
+    behind    away, and waiting only for its turn: its row is fetched by key when that comes
 
-Only the lowest of them may go out, and only if it is here. So what failed holds its key until it is
-acknowledged or its dead letter is committed, whatever becomes of those behind it: what waits too long
-in memory becomes a row that is due when its turn comes, within the budget. That is more durable than
-pointers without a body, and costs the log nothing: no event is read twice because its key was held.
+Only the lowest of them may go out, and only if it is here. So a failed event holds its key until it is
+acknowledged or its dead letter is committed, whatever happens to those behind it: one that waits too
+long in memory becomes a row, within the budget, that is due when its turn comes. That is more durable
+than pointers without a body, and no event is read from the log twice because its key was held.
 
-A line belongs to an epoch; a new owner makes its lines from the rows it finds, and waits for what it
-still has in flight itself from the epoch before. Between partitions nothing is promised: they may
-belong to two workers. What has no key has no order.
+A line belongs to an epoch. A new owner makes its lines from the rows it finds, and waits for its own
+requests that are still in flight from the epoch before. There is no order between partitions, since they
+may belong to two workers, and none for events without a key.
 """
 
 import math
@@ -39,7 +39,7 @@ class Line:
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.offsets: list[int] = []
-        """All that is not through, ascending."""
+        """All offsets that are not through, ascending."""
         self.here: dict[int, Queued] = {}
         self.out: int | None = None
         self.behind: set[int] = set()
@@ -74,7 +74,7 @@ class Line:
 
     @property
     def wants_row(self) -> bool:
-        """Whether it is the turn of what only has to be fetched."""
+        """Whether the next in turn is a row that only has to be fetched."""
         return self.out is None and bool(self.offsets) and self.offsets[0] in self.behind
 
 
@@ -83,11 +83,11 @@ class Order:
 
     def __init__(self, *, barrier: Callable[[LineKey], float] = lambda _: math.inf) -> None:
         self._barrier = barrier
-        """From which offset on nothing may go out yet: what comes before is still to be read."""
+        """The offset at and above which nothing may go out yet: earlier events are still unread."""
         self._barred: dict[LineKey, None] = {}
         self._lines: dict[LineKey, Line] = {}
         self._flying: Counter[LineKey] = Counter()
-        """Requests in flight, of epochs that are over too."""
+        """Requests in flight, including those of epochs that are over."""
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -109,9 +109,9 @@ class Order:
         self._flying[_key(delivery)] += 1
 
     def landed(self, delivery: Delivery) -> Queued | None:
-        """Note that a request ended; whether its event is through is said by `end`.
+        """Note that a request ended; `end` says whether its event is through.
 
-        Return what may go out now: what waited for a request of an epoch that is over.
+        Return what may go out now: it may have waited for a request of an epoch that is over.
         """
         key = _key(delivery)
         self._flying[key] -= 1
@@ -122,7 +122,7 @@ class Order:
         return None if line is None else self._next(key, line)
 
     def left(self, delivery: Delivery) -> None:
-        """Note that what was out isn't any more."""
+        """Note that a delivery is no longer out."""
         line = self._lines.get(_key(delivery))
         if line is not None and _is_of(line, delivery) and line.out == delivery.position.offset:
             line.out = None
@@ -149,7 +149,7 @@ class Order:
     def take_back(
         self, id_: SubscriptionId | None, wanted: Callable[[Queued], bool]
     ) -> Iterator[Queued]:
-        """Take what is *wanted* of what is here; of all subscriptions where no id is given."""
+        """Take the *wanted* deliveries that are here; without an id, of all subscriptions."""
         for key, line in list(self._lines.items()):
             if line.here and id_ in (None, key.subscription_id):
                 for offset, queued in sorted(line.here.items()):
@@ -158,7 +158,7 @@ class Order:
                         yield queued
 
     def may_fetch(self, delivery: Delivery) -> bool:
-        """Tell whether a row may come into memory: those before it are there, or out, already."""
+        """Tell whether a row may come into memory: all before it are in memory, or out, already."""
         line = self._lines.get(_key(delivery))
         if line is None or not _is_of(line, delivery):
             return True
@@ -168,8 +168,8 @@ class Order:
     def wanting_rows(self, limit: int, *, wanted: Callable[[LineKey], bool]) -> list[LineKey]:
         """Return up to *limit* of the *wanted* lines whose next has to be fetched.
 
-        Those that were told of last come last: some rows can't come now, since their subscription is
-        paused or the log has to be read up to them first, and must not hold up the others for ever.
+        Those returned last time come last: some rows can't come now, because their subscription is paused
+        or the log has to be read up to them first, and must not hold up the others for ever.
         """
         wanting = (key for key, line in self._lines.items() if line.wants_row and wanted(key))
         found = list(islice(wanting, limit))

@@ -1,9 +1,8 @@
 """One outbox: what waits for one subscription, and how fast that may go. No task, no I/O.
 
-Whoever sends asks `is_ready`, takes from `queue`, says `began`, and then `landed` with the answer;
-everything about pace follows from these. `limit` and `held_until` are kept up to date by what
-changes, since they are asked for with each request: pace, breaker, rate limit and `Retry-After` meet
-in these two numbers.
+A sender asks `is_ready`, calls `take` and `began`, and then `landed` with the answer; everything about
+the pace follows from these. Pace, breaker, rate limit and `Retry-After` meet in two numbers, `limit` and
+`held_until`, which are updated on every change because every request asks for them.
 """
 
 import math
@@ -22,18 +21,18 @@ from services.kernel.subscription import Ordered, Subscription
 
 MAX_ENTRIES = 256
 MAX_BYTES = 4 << 20
-"""Of one partition: what waits, not what is in flight, which `max_in_flight` bounds."""
+"""Bounds of what waits per partition; `max_in_flight` bounds what is in flight."""
 BUSY_QUEUE = 100
-"""With so many in line no rows are fetched: they wait as well where they are."""
+"""With this many in line no rows are fetched: they can just as well wait in Postgres."""
 FULL_SECONDS = 1.5
-"""One that is full for a moment keeps up: what one poll brings is more than fits. Nor is it trouble
-while concurrency still doubles, as at a start with a backlog."""
+"""An outbox that is full for a moment can keep up: one poll brings more than fits. Nor is it trouble
+while concurrency still doubles, as at the start with a backlog."""
 SLOW_SECONDS = 1.0
 WAITED_SECONDS = 4.75
-"""Looked at four times a second: it is told of within 5 s."""
+"""Checked four times a second, so that it is reported within 5 s."""
 LATELY_SECONDS = 1.0
 SOON_SECONDS = 0.1
-"""What is in line for no longer is as good as sent: couriers are woken so often."""
+"""What waits no longer than this is as good as sent: couriers are woken this often."""
 TOO_MANY = (429, 503)
 UNREACHED = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.TLS})
 
@@ -54,7 +53,7 @@ class Load:
 
     @property
     def is_full(self) -> bool:
-        """Whether as much waits as may."""
+        """Whether as much waits as is allowed."""
         return self.entries >= MAX_ENTRIES or self.bytes >= MAX_BYTES
 
 
@@ -95,18 +94,18 @@ class Outbox:
         self.flying: dict[int, Flying] = {}
         """What is being sent, by the number of its courier."""
         self.limit = 0
-        """Requests at once, just now."""
+        """How many requests may be in flight at present."""
         self.held_until = 0.0
-        """No request begins before, monotonic."""
+        """No request begins before this time, monotonic seconds."""
         self.in_ring = False
         self.answered_at = now
-        """When the receiver last said anything."""
+        """When the receiver last answered, monotonic seconds."""
         self.accepted_at = now
         """When it last acknowledged a delivery."""
         self.troubles: set[Trouble] = set()
-        """Those of the present spell."""
+        """What is wrong at present."""
         self.reason: Trouble | None = None
-        """The first of them."""
+        """The trouble that came first."""
         self._pace = Pace(ceiling)
         self._breaker = Breaker(now)
         self._answers = Answers()

@@ -5,11 +5,11 @@ broker's default limit). The map holds the *open* offsets, of which there are fe
 end, then from each open offset to the next, as varints; codec `d` is their base64url, `z` that of their
 deflated bytes, whichever is shorter. 1,000 random holes in 50,000 offsets take 1,450 characters.
 
-`writes` counts what Postgres made durable for the partition (rows, lanes), ever. What lies below the
-committed offset counts on those: a Postgres that knows of fewer went back in time, under whatever epoch.
+`writes` counts all writes to rows and lanes of the partition that Postgres has ever made durable. The
+committed offset relies on them: a Postgres that knows of fewer has gone back in time, whatever its epoch.
 
-Decoding never raises: metadata is a hint. Whatever can't be read, was written by others or belongs
-to another offset (a mirroring tool translates offsets and copies metadata) settles nothing.
+Decoding never raises, because metadata is a hint. What can't be read, was written by somebody else or
+belongs to another offset (a mirroring tool translates offsets and copies metadata) settles nothing.
 """
 
 import base64
@@ -49,7 +49,7 @@ class Metadata(NamedTuple):
     """Of the commit; None where the metadata isn't ours."""
     settled: SettledMap
     writes: int = 0
-    """How many writes to Postgres the commit counts on."""
+    """How many writes to Postgres the commit relies on."""
 
 
 FOREIGN = Metadata(None, NOTHING_SETTLED)

@@ -21,8 +21,8 @@ class Progress(NamedTuple):
 class Tracker:
     """Open offsets of one partition under one epoch. 0.3 µs per delivery.
 
-    An offset is open from `register` until it was `matched` and each pair that was `opened` is
-    settled. Settling twice, or what was never opened, changes nothing: answers can come late.
+    An offset is open from `register` until it has been `matched` and each pair that was opened for it is
+    settled. Settling a pair twice, or one never opened, changes nothing: answers can come late.
     """
 
     def __init__(self, *, start: int, settled: SettledMap = NOTHING_SETTLED) -> None:
@@ -64,7 +64,7 @@ class Tracker:
             self.opened += 1
 
     def has_row(self, offset: int) -> None:
-        """Note that a row stands for a pair of the registered *offset*: once it is gone, nothing does."""
+        """Note that a row settles a pair of *offset*: once it is deleted, nothing else says so."""
         self._partial.add(offset)
 
     def matched(self, offset: int) -> None:
@@ -98,7 +98,7 @@ class Tracker:
         return subscription_id in self._open.get(offset, ())
 
     def skip(self, offset: int) -> None:
-        """Settle what is known to be open further up, ahead of reading it."""
+        """Settle an offset further up that is known to be open, before it is read."""
         if offset >= self.read_pos and offset in self._settled.open:
             left = self._settled.open - {offset}
             self._settled = self._settled._replace(open=left)
@@ -135,9 +135,9 @@ class Tracker:
 
     @property
     def known(self) -> SettledMap:
-        """What is known of all that was matched, and further up by an earlier epoch.
+        """What is settled, as far as this epoch has matched and an earlier one has read ahead.
 
-        An offset that is open for anybody counts as open.
+        An offset that is open for any subscription counts as open.
         """
         end = max(self._matched_to, self._settled.end)
         still = {offset for offset in self._open if offset < end}
@@ -145,9 +145,9 @@ class Tracker:
         return SettledMap(self.lowest - 1, end, frozenset(still | ahead))
 
     def known_but(self, own: Iterable[int], *, above: int = 0) -> SettledMap:
-        """Return the same for one of several subscriptions, of which only *own* offsets are open.
+        """Return the same for one subscription, of which only the *own* offsets are open.
 
-        What lies below *above* never was this tracker's.
+        What lies below *above* was never this tracker's.
         """
         since = max(self._matched_to, above)
         ahead = (offset for offset in self._settled.open if offset >= since)
@@ -157,7 +157,7 @@ class Tracker:
 
     @property
     def known_to(self) -> int:
-        """The next offset of which nothing is known yet, neither read now nor settled before."""
+        """The first offset that is neither read now nor known from an earlier epoch."""
         return max(self.read_pos, self._settled.end)
 
     def is_partial(self, offset: int) -> bool:
@@ -192,8 +192,8 @@ class Tracker:
     def progress(self) -> Progress:
         """Return what to commit. Unmatched offsets lie at the end; the map needn't name them.
 
-        What an earlier epoch settled further up is told again: who stops before having read all of
-        it must not make the next one repeat it.
+        What an earlier epoch settled further up is included: an owner that stops before it has read all
+        of that must not make the next one repeat it.
         """
         lowest = self.lowest
         end = max(self._matched_to, self._settled.end, lowest)

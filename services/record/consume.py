@@ -1,13 +1,13 @@
-"""From the log of attempts into Postgres: each attempt once, whatever ends in between.
+"""From the log of attempts into Postgres: each attempt once, whatever fails in between.
 
     assigned ──▶ stand: Postgres says where to go on ──▶ poll ──▶ one transaction a partition ──▶ poll …
                    │  above the log's end: a new topic; from its beginning
                    └─ below its start: a gap, logged and counted
 
-A transaction moves the partition's offset from where it was read to where reading goes on. If it stands
-elsewhere, another recorder has it, or our last transaction took effect though we never heard so: nothing
-is stored, and Postgres is asked again. The group shares out partitions. Its offsets are a copy, a second
-late, for those who measure lag; nothing is read by them.
+A transaction moves the partition's offset from where the batch was read to where reading goes on. If it
+isn't where we expect it, another recorder owns the partition, or our last transaction took effect without
+our knowing: then nothing is stored, and Postgres is asked again. The group only shares out partitions;
+its offsets are a copy, a second late, for measuring lag, and nobody reads from them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence

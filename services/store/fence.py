@@ -1,4 +1,4 @@
-"""The fence of every write, asked in the write's own transaction: does the epoch still stand?"""
+"""The fence of every write, checked in the write's own transaction: is the epoch still current?"""
 
 from collections.abc import Collection, Mapping
 from typing import TypeAlias

@@ -26,12 +26,12 @@ GONE = (
     asyncpg.CannotConnectNowError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
-    # Nobody lets us in, or the database isn't there: while it is restored, while its password is
-    # changed. At the start it is more likely a typo, and said so once a second.
+    # We aren't let in, or the database isn't there: while it is being restored, or its password changed.
+    # At the start it is more likely a typo, and the log says so once a second.
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    # Between the word that Postgres shuts down and the end of the line a connection can't be given
-    # back: it waits for the rest of an answer that never comes.
+    # Between Postgres's notice that it shuts down and the end of the connection, a connection can't be
+    # released: it waits for the rest of an answer that never comes.
     asyncpg.InternalClientError,
     # A migration has added a column meanwhile. Outside of a transaction the driver does it again by
     # itself; inside of one it can't, but the next transaction goes by the tables as they are.
