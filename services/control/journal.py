@@ -269,7 +269,7 @@ class Journal:
                         if len(entries) == limit or record.position.offset >= bounds[partition].end:
                             at[partition] = record.position.offset
                             break
-                        event = self.event(record)
+                        event = self.event(record) if view.may_show(record) else None
                         entry = None if event is None else view.entry(event)
                         if entry is not None:
                             entries.append(entry)

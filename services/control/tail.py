@@ -168,7 +168,7 @@ class Tail:
         self, caller: Caller, wanted: Wanted, view: View, record: Record
     ) -> Iterator[Entry | Recorded]:
         if record.position.partition.topic != self._attempts_topic:
-            event = self._journal.event(record)
+            event = self._journal.event(record) if view.may_show(record) else None
             entry = view.entry(event) if event is not None else None
             if entry is not None:
                 yield entry

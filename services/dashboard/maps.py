@@ -15,6 +15,8 @@ LEAST_DEGREES = 0.004
 SCALES = (1, 2, 5)
 BAR = 160.0
 """The longest that the bar of the scale may be."""
+ABOVE = 12.0
+"""From the upper edge of an area to its name."""
 CORNERS = 48
 """Of a circle, as a ring."""
 
@@ -61,6 +63,11 @@ class Frame:
     def rings(self, rings: Sequence[Sequence[Place]]) -> str:
         """Return the path of an area; holes are rings too."""
         return "".join(self.line(ring) + "Z" for ring in rings if ring)
+
+    def above(self, rings: Sequence[Sequence[Place]]) -> tuple[float, float]:
+        """Return where the name of an area stands: above its middle."""
+        xs, ys = zip(*(self.at(place) for ring in rings for place in ring), strict=True)
+        return round((min(xs) + max(xs)) / 2, 1), round(min(ys) - ABOVE, 1)
 
     @property
     def bar(self) -> Bar:

@@ -25,6 +25,11 @@ async def test_a_vehicle_is_on_the_map_with_what_its_receiver_knows_and_its_rout
     page = owner.page
     assert await page.locator(".map circle.vehicle").count() == 1
     assert await page.locator(".map path.fence").count() == 1
+    assert await page.locator(".map .fence-name").text_content() == "Depot"
+    # Who has told nothing lately is there in a longer span of time.
+    await page.get_by_role("link", name="12 h", exact=True).click()
+    await page.wait_for_url("**/map?span=43200")
+    assert await page.locator(".map circle.vehicle").count() == 1
     await page.locator("tbody a").click()
     await page.get_by_role("heading", name="A route's day").wait_for()
     assert await page.locator(".map path.track").count() == 1

@@ -82,6 +82,7 @@ def _written(folder: Path) -> set[str]:
 
 
 async def _shoot(visitor: Visitor, folder: Path, name: str) -> None:
+    await visitor.page.evaluate("scrollTo(0, 0)")  # whoever asked was brought to the answer
     for width, pixels in WIDTHS.items():
         await visitor.page.set_viewport_size({"width": pixels, "height": 900})
         for theme in ("light", "dark"):

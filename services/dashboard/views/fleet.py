@@ -10,15 +10,24 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from services import catalogue
 from services.dashboard.maps import Frame, Place, rings_of
 from services.dashboard.spots import spots
 from services.dashboard.tiles import tiles_of
 from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
+from services.kernel.errors import FaultsError
 
 POSITION = "vehicle.position"
-SPANS = (timedelta(minutes=2), timedelta(minutes=30), timedelta(hours=12))
+TOPIC = catalogue.event_types()[POSITION].topic
+"""Where positions usually are; where there are none, they are looked for among all events."""
+SPANS = {
+    "120": timedelta(minutes=2),
+    "1800": timedelta(minutes=30),
+    "43200": timedelta(hours=12),
+}
+"""By their seconds, as `span` in the address; without it the shortest that has positions is shown."""
 LATE = timedelta(minutes=30)
 """Before the oldest position that is shown: what was acknowledged since is looked for."""
 DAY = timedelta(hours=24)
@@ -36,6 +45,7 @@ class Positions(NamedTuple):
     ended: bool
     """Whether that is all; else there was too much."""
     since: datetime
+    span: timedelta
 
 
 class Vehicle(NamedTuple):
@@ -79,7 +89,7 @@ async def index(visit: Visit) -> web.StreamResponse:
     return visit.render(
         "map.html", vehicles=vehicles, positions=positions, fences=fences, frame=frame,
         spots=spots(drawn, letters=LETTERS), place_of=place_of, rings_of=rings_of,
-        tiles=tiles_of(frame, visit.tiles),
+        tiles=tiles_of(frame, visit.tiles), spans=SPANS,
     )  # fmt: skip
 
 
@@ -93,9 +103,11 @@ async def _route(visit: Visit, id_: str) -> web.StreamResponse:
         known_webhooks(visit),
     )
     vehicle = newest["data"][0]["key"] if newest["data"] else None
-    positions = Positions((), ended=True, since=visit.now - DAY)
+    positions = Positions((), ended=True, since=visit.now - DAY, span=DAY)
     if vehicle is not None:
-        read = await _read(visit, visit.now - DAY, key=vehicle)
+        read = await _usual(visit, DAY, key=vehicle)
+        if not read.entries:
+            read = await _read(visit, DAY, key=vehicle)
         mine = [each for each in read.entries if each["event"]["data"].get("route_id") == id_]
         positions = read._replace(entries=mine)
     line = [place_of(each) for each in positions.entries]
@@ -131,17 +143,28 @@ def place_of(entry: Mapping[str, Any]) -> Place:
 
 
 async def _latest(visit: Visit) -> Positions:
-    """Return the positions of the shortest span that has some."""
-    found = Positions((), ended=True, since=visit.now)
-    for span in SPANS:
-        found = await _read(visit, visit.now - span)
-        if found.entries:
-            break
+    """Return the positions of the span that is asked for, or of the shortest that has some."""
+    chosen = SPANS.get(visit.query.get("span", ""))
+    found = Positions((), ended=True, since=visit.now, span=DAY)
+    for read in (_usual, _read):
+        for span in SPANS.values() if chosen is None else (chosen,):
+            found = await read(visit, span)
+            if found.entries:
+                return found
     return found
 
 
-async def _read(visit: Visit, since: datetime, **query: str) -> Positions:
-    """Return positions from a time on, a few pages at most."""
+async def _usual(visit: Visit, span: timedelta, **query: str) -> Positions:
+    """Return those of the topic where they usually are; none where there is no such topic."""
+    try:
+        return await _read(visit, span, topic=TOPIC, **query)
+    except FaultsError:
+        return Positions((), ended=True, since=visit.now - span, span=span)
+
+
+async def _read(visit: Visit, span: timedelta, **query: str) -> Positions:
+    """Return the positions of the last *span*, a few pages at most."""
+    since = visit.now - span
     asked = visit.scoped({"type": POSITION, "limit": READ, **query})
     entries: list[Mapping[str, Any]] = []
     where = {"time": rfc3339(since)}
@@ -149,9 +172,9 @@ async def _read(visit: Visit, since: datetime, **query: str) -> Positions:
         page = await visit.ask("GET /v1/events", query={**asked, **where})
         entries += page["data"]
         if page["next"] is None:
-            return Positions(entries, ended=True, since=since)
+            return Positions(entries, ended=True, since=since, span=span)
         where = {"after": page["next"]}
-    return Positions(entries, ended=False, since=since)
+    return Positions(entries, ended=False, since=since, span=span)
 
 
 async def _acknowledged(visit: Visit, *, since: datetime) -> Sequence[Mapping[str, Any]]:
