@@ -67,7 +67,7 @@ LANES = {
 REASONS = {
     "breaker_open": "most requests fail",
     "slow": "the receiver is slow",
-    "full": "more comes than it takes",
+    "full": "more arrives than it takes",
     "waited": "the oldest waited too long",
     "rate": "its rate limit is below what arrives",
     "budget": "too many failures wait",
@@ -77,8 +77,8 @@ REASONS = {
     "new": "begins at an offset of its own",
     "changed": "wants more types than before",
     "rewound": "a person moved it",
-    "batch": "takes batches, which are made there",
-    "latest": "takes the latest of each vehicle, which waits there for its time",
+    "batch": "takes batches, which are made in its lane",
+    "latest": "takes each vehicle's latest position, which waits in its lane",
 }
 JOBS = {
     "queued": State("Queued", "off"),
@@ -100,7 +100,7 @@ _BEHIND = {
     ),
     "slow": Standing(
         "The receiver takes over a second to answer, more slowly than events arrive.",
-        "It is read for at the receiver's own pace. It is fed live again when it keeps up for 30 s.",
+        "It gets events at its own pace, and is fed live again once it has kept up for 30 s.",
     ),
     "full": Standing(
         "More events arrive than the receiver takes.",
@@ -120,15 +120,15 @@ _BEHIND = {
     ),
     "window": Standing(
         "A request was held up for so long that others would have waited for it.",
-        "It is read for by itself and goes on at its own pace.",
+        "It is now served separately, and goes on at its own pace.",
     ),
     "batch": Standing(
-        "It takes batches, which are made from a place of its own in the log.",
+        "It takes batches, which are made from its own position in the log.",
         "Events are gathered and sent together, as its settings say.",
     ),
     "latest": Standing(
-        "It takes the latest position of each vehicle, which waits in a place of its own.",
-        "Each goes at its time, and newer ones take the place of those that wait.",
+        "It takes each vehicle's latest position, chosen from its own place in the log.",
+        "Each is sent when it is due; a newer one replaces one that waits.",
     ),
     "new": Standing(
         "It is new, and reads from where it was told to start.",

@@ -1,7 +1,7 @@
-"""What people look for an event by: its type and the plan, route, stop and vehicle it is about.
+"""What people can find an event by: its type, and the plan, route, stop and vehicle it is about.
 
-Found once per event, where it is decoded anyway; kept with its attempts, and in its retry row, whose
-body may have other names.
+Determined once per event, where it is decoded anyway; kept with its attempts, and in its retry row,
+whose body may use other names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from services.kernel.event import Event, Json
 
 MAX_TEXT = 256
-"""Of an id; a longer one is none of the Planner's, and is left out."""
+"""The longest id in characters; a longer one can't be the Planner's, and is left out."""
 
 
 class About(NamedTuple):

@@ -28,13 +28,13 @@ class Attempt:
     started_at: float
     """Unix seconds."""
     seconds: float
-    """From the start to the end of the answer, or to what ended it."""
+    """From the start to the end of the answer, or to the failure."""
     waited: float = 0.0
     """Seconds in line before the start."""
     connect: float | None = None
-    """Seconds until a connection stood, its name resolved; None: one was kept alive, or none stood."""
+    """Seconds to resolve the name and connect; None if a connection was reused, or none was made."""
     tls: float | None = None
-    """Seconds of the TLS handshake on it; None: there was none."""
+    """Seconds of its TLS handshake; None if there was none."""
     first_byte: float | None = None
     """Seconds from the request's last byte to the head of the answer."""
     status: int | None = None
@@ -43,13 +43,13 @@ class Attempt:
     excerpt: bytes = b""
     """The beginning of the answer's body, up to 1 KiB."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Of the answer, capped; filled where the outcome isn't `ok`: copying them costs each delivery."""
+    """The answer's headers, capped; only where the outcome isn't `ok`, since copying them costs time."""
     address: str | None = None
-    """`ip:port` that was connected to, maybe for an earlier request; None where nothing was."""
+    """`ip:port` of the connection, which an earlier request may have made; None without one."""
     error: str | None = None
     """What happened, in a sentence; None for an HTTP answer."""
     traceparent: str | None = None
-    """As it was sent."""
+    """The `traceparent` that was sent."""
 
 
 class Acknowledged(NamedTuple):

@@ -1,4 +1,4 @@
-"""How a subscription's outbox is doing: what attaching and detaching go by, and what people see."""
+"""How a subscription's outbox is doing: detaching and attaching depend on it, and people see it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from services.kernel.value import value
 
 
 class BreakerState(StrEnum):
-    """Whether a receiver is believed to be there."""
+    """Whether a receiver is believed to be reachable."""
 
     CLOSED = "closed"  #: requests go out as fast as its pace allows
     OPEN = "open"  #: most requests failed: one probe at a time, with longer and longer waits
@@ -15,7 +15,7 @@ class BreakerState(StrEnum):
 
 
 class Trouble(StrEnum):
-    """Why a subscription can't keep up with the feed. Each is told once per spell."""
+    """Why a subscription can't keep up with the feed. Each is reported once per spell."""
 
     BREAKER_OPEN = "breaker_open"  #: over half of the last requests failed, or none got through
     SLOW = "slow"  #: its median answer takes over a second
@@ -33,17 +33,17 @@ class Condition:
 
     breaker: BreakerState
     since: datetime
-    """When the breaker got into its state; of one that was never open, when the outbox was made."""
+    """When the breaker entered its state; if it was never open, when the outbox was made."""
     reason: Trouble | None
     """The first trouble of the present spell; None while all is well."""
     median_seconds: float | None
-    """Of the last answers; None where there were too few to tell."""
+    """The median time of the last answers; None if there were too few."""
     limit: int
-    """Requests at once that its pace allows now."""
+    """How many requests at once its pace allows now."""
     in_flight: int
     queued: int
     """What waits for its turn."""
     oldest_since: datetime | None
-    """Since when the oldest of what waits for its turn, or is in flight, does so."""
+    """Since when the oldest delivery in line or in flight has been there."""
     success_share: float | None
-    """Of the requests that ended within the last 30 s; None where there were none."""
+    """The share of successes of the last 30 s; None if no request ended."""

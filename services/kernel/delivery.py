@@ -12,7 +12,7 @@ from services.kernel.value import value
 REWOUND = "group-reset"
 """`planner-replay` of events that are sent again because a person moved the group's offsets back."""
 RESUMED_EARLIER = "rewind"
-"""The same of one subscription that a person had resume from an earlier time."""
+"""`planner-replay` of events that are sent again because a person resumed one subscription earlier."""
 
 
 class Settlement(StrEnum):
@@ -42,7 +42,7 @@ class Member(NamedTuple):
 
     offset: int
     size: int
-    """Of its body; 0 where the batch comes back from its row: the event is settled since it has that."""
+    """Bytes of its body; 0 if the batch comes from its row, which has settled the event already."""
 
 
 @value
@@ -50,9 +50,9 @@ class Delivery:
     """One event due to one subscription: the pair that gets settled. Or a batch of such, as one."""
 
     position: Position
-    """Of a batch: of its first event."""
+    """For a batch, that of its first event."""
     epoch: int
-    """Of the partition's assignment; a late answer of an older one moves nothing."""
+    """The epoch of the partition's assignment: a late answer from an older one changes nothing."""
     subscription_id: SubscriptionId
     event_id: str
     """`webhook-id`: the same on retries, repeats and replays."""
@@ -62,31 +62,31 @@ class Delivery:
     """Rendered once per event, profile, name and `expand`; exactly these bytes are signed."""
     content_type: str
     key: str | None
-    """Of the record, without the project."""
+    """The record's key, without the project."""
     project_id: str
     timestamp_ms: int
-    """Of the record: produced to received is measured from here."""
+    """The record's timestamp: the time from produced to received is measured from it."""
     number: int = 1
-    """Of the attempt to come."""
+    """The number of the attempt to come, from 1."""
     trigger: Trigger = Trigger.LIVE
     replay: str | None = None
     """Id of the replay this belongs to: `planner-replay`."""
     resend: str | None = None
-    """Id of the job that sends it again, since a person asked for it: `planner-replay` too, or a
-    receiver that has the event takes it for a repeat."""
+    """Id of the resend that a person asked for: sent as `planner-replay` too, since otherwise a receiver
+    that has the event would take it for a repeat."""
     retry_reason: str | None = None
-    """Outcome of the attempt before: `planner-retry-reason`."""
+    """The outcome of the attempt before: `planner-retry-reason`."""
     traceparent: str | None = None
     about: About = NOTHING
-    """What people look for it by."""
+    """What people can find it by."""
     order: str | None = None
-    """Of an ordered subscription: by what its requests go one after the other; None: by nothing."""
+    """For an ordered subscription, the key whose requests go one after another; None: unordered."""
     conflated: int = 0
-    """How many others it took the place of since the last one of its key: `planner-conflated`."""
+    """How many others it replaces since the last one of its key: `planner-conflated`."""
     members: tuple[Member, ...] = ()
-    """Of a batch: its events."""
+    """The events of a batch."""
     skip: bool = False
-    """A person gave this row up: it becomes a dead letter without another attempt."""
+    """Whether a person gave it up: its row becomes a dead letter without another attempt."""
 
     @property
     def pair(self) -> tuple[Position, SubscriptionId]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class WebhooksError(Exception):
-    """Something went wrong that we have a name for."""
+    """Something went wrong that has a name; the base of all of these."""
 
     def __str__(self) -> str:
         return super().__str__() or (type(self).__doc__ or "").strip()
