@@ -314,6 +314,16 @@ async def test_a_rewind_says_where_a_promise_began_that_nobody_has_taken_over(
     assert await promised() == [(7, None)]
 
 
+async def test_a_rewind_says_where_types_were_promised_from_that_nobody_has_taken_over(
+    store: Lanes,
+) -> None:
+    id_ = await store.store.subscribe()
+    await store.promise(id_, [a_start(id_, 4, StartKind.TYPES)])
+    await store.promise(id_, [a_start(id_, 9, StartKind.REWIND)])
+    (start,) = await store.lanes.starts([EVENTS], [id_])
+    assert (start.offset, start.since) == (9, 4), "what came of them in between is left out"
+
+
 async def test_what_a_person_leaps_over_is_kept_once_and_told_once(store: Lanes) -> None:
     id_ = await store.store.subscribe()
     reason = LaneGapReason.SKIPPED

@@ -570,6 +570,11 @@ class Oracle(Watcher, CommitWatcher):
             and tables.subscriptions[id_].status is Status.ACTIVE
         ]
         left += [f"{kept} is to be told" for kept in tables.operations]
+        left += [
+            f"{start} is to be taken over"
+            for (partition, id_), start in tables.starts.items()
+            if partition in tables.partitions and id_ not in self.hopeless
+        ]
         for partition, log in self.kafka.logs.items():
             commit = self.kafka.group.offsets.get(partition)
             last = log.records[-1].position.next_offset if log.records else 0

@@ -177,8 +177,7 @@ class FakeDatabase(Server):
             before = self.tables.starts.get(key)
             kept = start if before is None or start.kind is StartKind.REWIND else before
             if kept is start and before is not None:
-                began = None if before.kind is StartKind.TYPES else before.offset
-                since = min((x for x in (before.since, began) if x is not None), default=None)
+                since = min(x for x in (before.since, before.offset) if x is not None)
                 kept = replace(start, since=since)
             self.tables.starts[key] = replace(kept, epoch=subscription.epoch)
             if start.kind is StartKind.REWIND:

@@ -173,8 +173,7 @@ join subscriptions of on of.id = t.subscription_id
 on conflict (topic, partition, subscription_id) do update set
     "offset" = case when excluded.kind = 'rewind' then excluded."offset" else s."offset" end,
     kind = case when excluded.kind = 'rewind' then excluded.kind else s.kind end,
-    since = case when excluded.kind <> 'rewind' then s.since
-                 when s.kind = 'types' then s.since else least(s.since, s."offset") end,
+    since = case when excluded.kind = 'rewind' then least(s.since, s."offset") else s.since end,
     epoch = excluded.epoch;
 
 -- name: skip_retries
