@@ -137,6 +137,11 @@ def is_stream(type_: str) -> bool:
     return known is not None and known.stream
 
 
+def streams() -> tuple[str, ...]:
+    """Return the types that are selected by their names alone."""
+    return tuple(name for name, known in event_types().items() if known.stream)
+
+
 def nearest(name: str) -> str | None:
     """Return the known type, older name or umbrella that *name* was probably meant to be."""
     known = [*event_types(), *umbrellas()]

@@ -18,7 +18,7 @@ from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, OutOfLogError
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
-from services.kernel.lane import LaneRow, Reason
+from services.kernel.lane import LaneRow
 from services.kernel.ports.broker import Bounds, Offsets
 from services.kernel.ports.control import BacklogStore
 from services.kernel.registration import Registration
@@ -219,7 +219,7 @@ def parts_of(
         seen = lanes.get(partition)
         if seen is not None:
             state = DETACHED if seen.row.state == "detaching" else seen.row.state
-            if seen.row.reason in (Reason.BATCH, Reason.LATEST):
+            if seen.row.reason.is_usual:
                 state = ATTACHED  # it is fed by a lane always
             moving = (now - seen.updated_at).total_seconds() < STILL_SECONDS
             parts.append(Part(partition, seen.row.cursor, end, state, seen.row, moving))

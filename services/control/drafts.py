@@ -10,11 +10,13 @@ from services.control import certificates
 from services.control.access import Access, Caller
 from services.control.checks import Checker
 from services.control.fields import (
+    AGES,
     CREATABLE,
     READ_ONLY,
     SETTABLE,
     Fields,
     clashes,
+    merged_ages,
     merged_delivery,
     merged_headers,
     shown_filter,
@@ -96,6 +98,8 @@ class Drafts:
             body = {**body, "delivery": merged_delivery(before.delivery, body["delivery"])}
         if isinstance(body, dict) and "headers" in body:
             body = {**body, "headers": merged_headers(before.headers, body["headers"])}
+        if isinstance(body, dict) and AGES in body:
+            body = {**body, AGES: merged_ages(before.max_age_seconds, body[AGES])}
         body = certificates.kept(body, before.client_certificate)
         check = Checker(INVALID, body, known=(*SETTABLE, *READ_ONLY))
         for field in READ_ONLY:

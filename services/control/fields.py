@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from services import catalogue
 from services.control import certificates
 from services.control.checks import Checker, is_storable, kind, parse_moment
 from services.deliver.addresses import AddressPolicy
@@ -25,6 +26,7 @@ from services.kernel.subscription import (
     SignatureScheme,
 )
 from services.match import types
+from services.match.types import asked_name
 
 MAX_TYPES = 50
 MAX_HEADERS = 20
@@ -50,15 +52,14 @@ _FORBIDDEN = {
     "trailer", "expect", "keep-alive", "proxy-authorization", "proxy-connection",
 }  # fmt: skip
 
-LATER: dict[str, tuple[Any, str]] = {
-    "max_age_seconds": ({}, "a limit of age is"),
-}
-"""Fields whose default alone is accepted by this version, and what each would turn on."""
+MAX_AGE = (1, 3 * DAY_SECONDS)
+"""Seconds: positions are kept in the log for as long."""
+AGES = "max_age_seconds"
 
 SETTABLE = (
     "url", "types", "description", "headers", certificates.FIELD, "profile", "expand",
     "max_in_flight", "timeout_seconds", "retry_schedule", "rate_limit", "filter", "ordered", "order_by",
-    "on_exhausted", "delivery", *LATER,
+    "on_exhausted", "delivery", AGES,
 )  # fmt: skip
 CREATABLE = ("project_id", "signature", "start_from", *SETTABLE)
 READ_ONLY = (
@@ -117,10 +118,8 @@ class Fields:
         found |= _paced(check)
         if "start_from" in body and creating:
             found["start_from"] = _start_from(check, body["start_from"])
-        for field, (default, what) in LATER.items():
-            if body.get(field, default) not in (default, None):
-                message = f"{what} not available in this version: leave {field} out"
-                check.fault(field, "unsupported", message)
+        if AGES in body:
+            found[AGES] = _ages(check, body[AGES])
         return found
 
     def signature(self, check: Checker) -> SignatureScheme:
@@ -164,16 +163,27 @@ def patterns(check: Checker) -> tuple[str, ...]:
 
 
 def clashes(registration: Registration, check: Checker) -> list[Fault]:
-    """Return what doesn't go together: an order of its own is what the latest of each vehicle has."""
+    """Return what doesn't go together.
+
+    Where newer positions take the place of older ones, these go by the time of their fix, and in no other
+    order; and a limit of age is of a type that it gets.
+    """
+    faults = [
+        Fault("type", f"{name} is none of its types", f"{check.pointer}/{AGES}/{name}")
+        for name, _ in registration.max_age_seconds
+        if asked_name(registration.types, name, registration.profile) is None
+    ]
     is_latest = registration.delivery.mode is Mode.LATEST
-    if not is_latest or registration.ordered is Ordered.NONE:
-        return []
+    if registration.ordered is Ordered.NONE or not (is_latest or registration.max_age_seconds):
+        return faults
+    what = "the mode latest" if is_latest else "a limit of age"
     message = (
-        "in the mode latest a vehicle's positions are sent one at a time, by the time of their fix: leave"
+        f"with {what} a vehicle's positions are sent one at a time, by the time of their fix: leave"
         " out ordered, and use another webhook for events that must come in order"
     )
-    at = "ordered" if "ordered" in check.body else "delivery/mode"
-    return [Fault("mode", message, f"{check.pointer}/{at}")]
+    at = "delivery/mode" if is_latest else AGES
+    at = "ordered" if "ordered" in check.body else at
+    return [*faults, Fault("mode", message, f"{check.pointer}/{at}")]
 
 
 def shown(registration: Registration) -> Json:
@@ -200,7 +210,7 @@ def shown(registration: Registration) -> Json:
         "signature": registration.signature.value,
         "start_from": registration.start_from,
         "delivery": shown_delivery(registration.delivery),
-        **{field: default for field, (default, _) in LATER.items()},
+        AGES: dict(registration.max_age_seconds),
         "status": registration.status.value,
         "status_reason": registration.status_reason,
         "failure_count": registration.failure_count,
@@ -227,6 +237,14 @@ def merged_headers(before: tuple[tuple[str, str], ...], written: object) -> obje
     named = {name.lower() for name in written}
     kept = {name: text for name, text in before if name.lower() not in named}
     return kept | {name: text for name, text in written.items() if text is not None}
+
+
+def merged_ages(before: tuple[tuple[str, float], ...], written: object) -> object:
+    """Return `max_age_seconds` as a merge patch changes them: null removes one."""
+    if not isinstance(written, dict):
+        return written
+    whole = {**dict(before), **written}
+    return {name: seconds for name, seconds in whole.items() if seconds is not None}
 
 
 def compared(
@@ -343,6 +361,25 @@ def _schedule(check: Checker, value: object) -> tuple[float, ...] | None:
             message = f"a wait is 1 to {DAY_SECONDS} seconds, got {wait:g}"
             check.fault(f"retry_schedule/{n}", "range", message)
     return tuple(float(w) for w in value if isinstance(w, int | float))
+
+
+def _ages(check: Checker, value: object) -> tuple[tuple[str, float], ...]:
+    """Return limits of age by type: of streams alone, since a report is worth something however late."""
+    if value is None:
+        return ()
+    if not isinstance(value, dict):
+        check.fault(AGES, "type", f"expected an object of seconds by type, got {kind(value)}")
+        return ()
+    inner = Checker(check.title, value, known=tuple(value), pointer=f"{check.pointer}/{AGES}")
+    streams, (least, most) = catalogue.streams(), MAX_AGE
+    for name in value:
+        if name not in streams:
+            at = name.replace("~", "~0").replace("/", "~1")
+            message = f"{name} never expires: only {' and '.join(streams)} can have a limit of age"
+            inner.fault(at, "never_expires", message)
+    found = {name: inner.number(name, least=least, most=most) for name in value if name in streams}
+    check.faults += inner.faults
+    return tuple((name, seconds) for name, seconds in found.items() if seconds is not None)
 
 
 def _start_from(check: Checker, value: object) -> str:

@@ -79,6 +79,7 @@ REASONS = {
     "rewound": "a person moved it",
     "batch": "takes batches, which are made in its lane",
     "latest": "takes each vehicle's latest position, which waits in its lane",
+    "max_age": "limits the age of its positions, which is looked at in its lane",
 }
 JOBS = {
     "queued": State("Queued", "off"),
@@ -129,6 +130,10 @@ _BEHIND = {
     "latest": Standing(
         "It takes each vehicle's latest position, chosen from its own place in the log.",
         "Each is sent when it is due; a newer one replaces one that waits.",
+    ),
+    "max_age": Standing(
+        "Its positions have a limit of age, and are read from its own place in the log.",
+        "One that is too old when its turn comes is replaced by a newer one of its vehicle.",
     ),
     "new": Standing(
         "It is new, and reads from where it was told to start.",

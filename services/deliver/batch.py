@@ -59,6 +59,7 @@ def joined(deliveries: Sequence[Delivery], subscription: Subscription) -> Delive
         content_type=_content_type(first, subscription.profile),
         traceparent=first.traceparent if len(deliveries) == 1 else None,
         order=None if subscription.ordered is Ordered.NONE else ORDER,
+        conflated=sum(delivery.conflated for delivery in deliveries),
         members=members,
     )
 

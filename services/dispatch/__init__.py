@@ -38,6 +38,7 @@ Lanes, for subscriptions that are not fed live:
     passed         what a restarted lane reads past, because it was settled before
     batches        events of a lane become one request, when it is full or after a wait
     latest         positions wait in their lane until they are due; newer ones replace them
+    expiry         positions that are too old when their turn comes; newer ones go in their place
     retention      lanes near the edge of the log: their owners are warned, they are read first
     gaps           what a subscription will not get is recorded and reported before its cursor moves
     replays        part of the log once more for one subscription, beside its live traffic

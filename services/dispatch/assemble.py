@@ -104,6 +104,7 @@ def _flow(given: Given, known: Known, work: Work, reports: Reports, lanes: Lanes
         outboxes=work.outboxes,
         batches=lanes.batches,
         latest=lanes.latest,
+        expiry=lanes.expiry,
         parking=work.parking,
         detaching=work.detaching,
         quarantine=work.quarantine,
@@ -175,6 +176,7 @@ def _rows(given: Given, known: Known, work: Work, lanes: Lanes) -> Sequence[Part
         parking=work.parking,
         budget=work.budget,
         latest=lanes.latest,
+        expiry=lanes.expiry,
         clock=ports.clock,
         poll_seconds=limits.retry_poll,
     )
@@ -235,6 +237,7 @@ def _parts(known: Known, work: Work, reports: Reports, lanes: Lanes, feed: _Feed
         lanes.starts.run,
         lanes.batches.run,
         lanes.latest.run,
+        lanes.expiry.run,
         lanes.replays.refresh,
         lanes.replays.run,
         lanes.replays.keep_on,

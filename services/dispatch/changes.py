@@ -49,7 +49,8 @@ class Changes:
         if after.epoch != before.epoch:
             self._starts.begins_anew(before)
         modes = {before.delivery.mode, after.delivery.mode}
-        if len(modes) > 1 and Mode.LATEST in modes:
+        differs = before.max_age_seconds != after.max_age_seconds
+        if differs or (len(modes) > 1 and (Mode.LATEST in modes or after.max_age_seconds)):
             self._detaching.read_again(after.id)
         if after.status is Status.ACTIVE:
             self._outboxes.update(after)

@@ -43,8 +43,6 @@ HELD_SECONDS = 1.5
 """How long the same offsets must keep a window half full. A burst that flows off doesn't."""
 MAX_AT_ONCE = 100
 """How many subscriptions of a partition are detached per look: 1,000 within a second."""
-USUAL = {Mode.BATCH: Reason.BATCH, Mode.LATEST: Reason.LATEST}
-"""Modes whose subscriptions are always served by a lane."""
 UNREACHED = (Outcome.CONNECT, Outcome.DNS)
 
 
@@ -97,7 +95,7 @@ class Detaching:
         if subscription.status is not Status.ACTIVE:
             paused = subscription.status is Status.PAUSED
             return Reason.PAUSED if paused else Reason.DISABLED
-        usual = USUAL.get(subscription.delivery.mode)
+        usual = _usual(subscription)
         if usual is not None:
             return usual
         return self._troubled.get(subscription.id) if self._troubled else None
@@ -222,7 +220,7 @@ class Detaching:
         """Give a caught-up lane of a batch or latest subscription that mode as its reason."""
         subscription = self._known(lane.subscription_id)
         usual = None if subscription is None else self.is_wanted(subscription)
-        if usual is None or usual is lane.reason or usual not in USUAL.values():
+        if usual is None or usual is lane.reason or not usual.is_usual:
             return
         condition = self._outboxes.condition(lane.subscription_id)
         well = condition is None or (condition.reason is None and _is_reached(condition))
@@ -409,6 +407,17 @@ class Detaching:
         if condition is None:
             return True
         return condition.reason is None and _is_reached(condition)
+
+
+def _usual(subscription: Subscription) -> Reason | None:
+    """Return why a lane is the usual place of *subscription*; None: it isn't."""
+    match subscription.delivery.mode:
+        case Mode.BATCH:
+            return Reason.BATCH
+        case Mode.LATEST:
+            return Reason.LATEST
+        case _:
+            return Reason.MAX_AGE if subscription.max_age_seconds else None
 
 
 def _is_reached(condition: Condition) -> bool:

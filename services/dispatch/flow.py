@@ -8,6 +8,7 @@ from services.deliver.outboxes import Outboxes
 from services.dispatch.batches import Batches
 from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
+from services.dispatch.expiry import Expiry
 from services.dispatch.health import Health
 from services.dispatch.lane import Lane, Scan
 from services.dispatch.latest import Latest
@@ -70,6 +71,7 @@ class Flow:
         outboxes: Outboxes,
         batches: Batches,
         latest: Latest,
+        expiry: Expiry,
         parking: Parking,
         detaching: Detaching,
         quarantine: Quarantine,
@@ -91,6 +93,7 @@ class Flow:
         self._outboxes = outboxes
         self._batches = batches
         self._latest = latest
+        self._expiry = expiry
         self._parking = parking
         self._detaching = detaching
         self._quarantine = quarantine
@@ -194,6 +197,9 @@ class Flow:
         self, owned: Owned, lane: Lane, event: Event, delivery: Delivery, subscription: Subscription
     ) -> None:
         """Send an event that *lane* has read, in the mode that its subscription asks for."""
+        ages = subscription.max_age_seconds and subscription.delivery.mode is not Mode.LATEST
+        if ages and self._expiry.add(owned, lane, event, delivery, subscription):
+            return
         match subscription.delivery.mode:
             case Mode.EACH:
                 self._outboxes.deliver(delivery, subscription)
@@ -239,6 +245,7 @@ class Flow:
         self._latest.landed(delivery, attempt)
         self._settle(delivery, attempt)
         self._latest.go_on(delivery)
+        self._expiry.go_on(delivery)
 
     def _settle(self, delivery: Delivery, attempt: Attempt) -> None:
         metrics.attempted(attempt)

@@ -8,6 +8,7 @@ from services.dispatch.batches import Batches
 from services.dispatch.budget import Budget
 from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
+from services.dispatch.expiry import Expiry
 from services.dispatch.gaps import Gaps
 from services.dispatch.geofences import Geofences
 from services.dispatch.health import Health
@@ -83,6 +84,7 @@ class Lanes(NamedTuple):
     starts: Starts
     batches: Batches
     latest: Latest
+    expiry: Expiry
     replays: Replays
 
 
@@ -225,6 +227,14 @@ def build_lanes(given: Given, known: Known, work: Work, reports: Reports) -> Lan
         known=known.subscriptions.get,
         clock=ports.clock,
     )
+    expiry = Expiry(
+        partitions=work.partitions,
+        outboxes=work.outboxes,
+        batches=batches,
+        parking=work.parking,
+        known=known.subscriptions.get,
+        clock=ports.clock,
+    )
     replays = Replays(
         store=ports.replays,
         make_reader=ports.make_reader,
@@ -238,4 +248,4 @@ def build_lanes(given: Given, known: Known, work: Work, reports: Reports) -> Lan
     )
     work.parking.on_beside = replays.settled
     work.detaching.on_beside = replays.back
-    return Lanes(starts, batches, latest, replays)
+    return Lanes(starts, batches, latest, expiry, replays)

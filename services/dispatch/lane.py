@@ -44,6 +44,7 @@ class Lane:
         "flips",
         "flying",
         "generation",
+        "held_back",
         "held_bytes",
         "most",
         "passed",
@@ -85,6 +86,8 @@ class Lane:
         self.flying = flying or {}
         """Offsets that were in flight when it was detached, with their bytes: they aren't sent twice."""
         self.held_bytes = sum(self.flying.values())
+        self.held_back = 0
+        """Open, and neither in line nor in flight: positions that a newer one may take the place of."""
         self.cursor_at = cursor_at or since
         self.scan: Scan | None = None
         self.served = 0
@@ -152,12 +155,15 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """Whether it holds all it may."""
-        return self.tracker.open_count >= self.most or self.held_bytes >= MAX_BYTES
+        under_way = self.tracker.open_count - self.held_back
+        is_full = under_way >= self.most or self.held_back >= MAX_LATEST
+        return is_full or self.held_bytes >= MAX_BYTES
 
     @property
     def has_room(self) -> bool:
         """Whether reading it again is worthwhile: half of what it may hold is free."""
-        return self.tracker.open_count * 2 <= self.most and self.held_bytes * 2 <= MAX_BYTES
+        under_way = self.tracker.open_count - self.held_back
+        return under_way * 2 <= self.most and self.held_bytes * 2 <= MAX_BYTES
 
     @property
     def left(self) -> list[int]:
@@ -170,6 +176,7 @@ class Lane:
         self.tracker = Tracker(start=known.base + 1, settled=known)
         self.flying = flying
         self.held_bytes = sum(flying.values())
+        self.held_back = 0
         self.attach_at = None
         self.generation += 1
         self.asleep = False

@@ -88,7 +88,7 @@ class Latest:
             return
         line = self._line(owned, lane, subscription)
         now = self._clock.monotonic()
-        over = line.vehicles.add(event.key or "", _fix(event), delivery, now=now)
+        over = line.vehicles.add(event.key or "", fix_of(event), delivery, now=now)
         if over.waiting is not None:
             self._settle(owned, over.waiting)
         if over.parked is not None:
@@ -148,7 +148,7 @@ class Latest:
 
     def fetch(self, delivery: Delivery, subscription: Subscription) -> Delivery | None:
         """Return what comes back from its row as it is to be sent; None: not now, if ever."""
-        if subscription.delivery.mode is not Mode.LATEST or not _is_replaced(delivery):
+        if subscription.delivery.mode is not Mode.LATEST or not is_replaced(delivery):
             return delivery
         owned = self._partitions.current(delivery.position.partition)
         lane = None if owned is None else owned.lanes.get(subscription.id)
@@ -238,14 +238,14 @@ class Latest:
         return {
             delivery.key or "": delivery.position.offset
             for delivery in flying
-            if _is_replaced(delivery) and delivery.epoch == line.owned.epoch
+            if is_replaced(delivery) and delivery.epoch == line.owned.epoch
         }
 
     def _line_of(self, delivery: Delivery) -> _Line | None:
         if not self._lines:
             return None
         line = self._lines.get((delivery.position.partition, delivery.subscription_id))
-        if line is None or line.owned.epoch != delivery.epoch or not _is_replaced(delivery):
+        if line is None or line.owned.epoch != delivery.epoch or not is_replaced(delivery):
             return None  # cheapest first: it is asked three times a request, of others' too
         subscription = self._known(delivery.subscription_id)
         if subscription is None:
@@ -266,7 +266,7 @@ class Latest:
             metrics.SETTLED.counts[Settlement.SUPERSEDED] += 1
 
 
-def _is_replaced(delivery: Delivery) -> bool:
+def is_replaced(delivery: Delivery) -> bool:
     """Tell whether *delivery* is a position of the live way: what a person asks for is sent each."""
     return (
         delivery.key is not None
@@ -282,7 +282,7 @@ def _every(subscription: Subscription) -> float:
     return subscription.delivery.every_seconds or 0.0
 
 
-def _fix(event: Event) -> Fix:
+def fix_of(event: Event) -> Fix:
     """Return when a position was taken: before it was written, whatever the phone's clock says.
 
     One from the future would take the place of all that follow for as long.

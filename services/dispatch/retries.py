@@ -6,6 +6,7 @@ import structlog
 
 from services.deliver.outboxes import Outboxes
 from services.dispatch.budget import Budget
+from services.dispatch.expiry import Expiry
 from services.dispatch.latest import Latest
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
@@ -48,6 +49,7 @@ class Retries:
         parking: Parking,
         budget: Budget,
         latest: Latest,
+        expiry: Expiry,
         clock: Clock,
         poll_seconds: float,
     ) -> None:
@@ -58,6 +60,7 @@ class Retries:
         self._parking = parking
         self._budget = budget
         self._latest = latest
+        self._expiry = expiry
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._look_at = 0.0
@@ -118,6 +121,8 @@ class Retries:
             if delivery.skip:
                 self._parking.take(delivery)
                 self._parking.bury(delivery, None, SKIPPED)
+                continue
+            if subscription.max_age_seconds and self._expiry.is_over(delivery, subscription):
                 continue
             fetched = self._latest.fetch(delivery, subscription)
             if fetched is None:

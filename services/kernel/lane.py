@@ -23,6 +23,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"  #: by us
     BATCH = "batch"  #: its receiver takes batches: always from a lane
     LATEST = "latest"  #: its receiver takes the latest of each vehicle: always from a lane
+    MAX_AGE = "max_age"  #: what it gets has a limit of age: always from a lane
     NEW = "new"  #: it begins at an offset of its own
     CHANGED = "changed"  #: it wants more types than before, from an offset on
     REWOUND = "rewound"  #: a person moved it
@@ -31,6 +32,11 @@ class Reason(StrEnum):
     def is_trouble(self) -> bool:
         """Whether it has to show that it is well before it is fed live again."""
         return self in _TROUBLE
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether a lane is its usual place."""
+        return self in _USUAL
 
 
 _TROUBLE = frozenset(
@@ -44,6 +50,7 @@ _TROUBLE = frozenset(
         Reason.WINDOW,
     }
 )
+_USUAL = frozenset({Reason.BATCH, Reason.LATEST, Reason.MAX_AGE})
 
 
 @value

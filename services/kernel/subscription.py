@@ -141,7 +141,7 @@ class Subscription:
     filter: str | None = None
     """The event pattern in its normal form, compact JSON; None: every event of the types."""
     max_age_seconds: tuple[tuple[str, float], ...] = ()
-    """Limit of age per type, beyond which an event is not sent any more."""
+    """Of streams: a limit of age per type, beyond which a newer one of its key goes in its place."""
     begins_ms: int = 0
     """Unix milliseconds; nobody is sent events from before because a person moved the group."""
     forgiven_ms: int = 0

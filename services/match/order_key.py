@@ -19,6 +19,13 @@ def order_of(event: Event, subscription: Subscription | Registration) -> str | N
     return catalogue.id_of(noun, event.body) or event.key
 
 
+def limit_of(event: Event, subscription: Subscription) -> float | None:
+    """Return how many seconds old *event* may be; None: there is no limit. Streams alone have one."""
+    if event.key is None:
+        return None
+    return dict(subscription.max_age_seconds).get(event.type)
+
+
 def is_folded(event: Event, subscription: Subscription | Registration) -> bool:
     """Tell whether a newer one of its key takes the place of *event*: of streams alone, and by key."""
     return (

@@ -97,3 +97,37 @@ async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_un
     await cluster.put(*(a_report(cluster, VEHICLES[0], n) for n in more))
     expected = {f"{VEHICLES[0]}-{n}" for n in more}
     await eventually(lambda: expected <= set(receiver.ids()), within=30)
+
+
+async def test_positions_beyond_a_limit_of_age_are_folded_into_the_last_and_reports_never_expire(
+    cluster: Cluster, receiver: Receiver
+) -> None:
+    vehicle = VEHICLES[0]
+    id_ = await cluster.subscribe(
+        f"{receiver.url}/one",
+        types=["vehicle.position", "plan.created"],
+        max_age_seconds={"vehicle.position": 60},
+    )
+    await cluster.start()
+    await cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
+    await cluster.put(*(a_report(cluster, vehicle, n) for n in range(POSITIONS)))
+    await cluster.put(a_plan(cluster, "plan-0"))
+    await cluster.call("POST", f"/v1/subscriptions/{id_}/resume")
+
+    def positions() -> list[Seen]:
+        return [seen for seen in receiver.seen if seen.id.startswith(vehicle)]
+
+    def is_through() -> bool:
+        sent = positions()
+        return bool(sent) and number_of(sent[-1]) == POSITIONS - 1 and "plan-0" in receiver.ids()
+
+    await eventually(is_through, within=30)
+    stood_for = [1 + int(seen.headers.get("planner-conflated", 0)) for seen in positions()]
+    assert sum(stood_for) == POSITIONS
+    assert len(stood_for) < POSITIONS / 5
+
+    async def is_as_usual() -> bool:
+        found = await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog")
+        return (found["state"], found["lag"]) == ("attached", 0)
+
+    await eventually(is_as_usual, within=30)

@@ -271,6 +271,7 @@ class Chaos:
         seconds = self._chance.uniform(-20, 20)
         self._world.note(f"JUMP {seconds:.3f}")
         self._world.clock.jump += timedelta(seconds=seconds)
+        self._world.oracle.jumped = True
 
     def _rewind(self) -> None:
         world = self._world

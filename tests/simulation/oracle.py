@@ -148,6 +148,10 @@ class Oracle(Watcher, CommitWatcher):
     """For how long each slept the last time, and until when."""
     latest: set[SubscriptionId] = field(default_factory=set)
     """Who ever wanted the latest position of each vehicle alone."""
+    limits: dict[SubscriptionId, float] = field(default_factory=dict)
+    """Who wants no positions that are older, in seconds, while there are newer ones."""
+    jumped: bool = False
+    """Whether the clock on the wall jumped: then nobody can say how old something was."""
     positions: dict[tuple[Partition, bytes], list[Position]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -466,13 +470,21 @@ class Oracle(Watcher, CommitWatcher):
     def _newer(self, position: Position, id_: SubscriptionId) -> Iterator[Position]:
         """Yield the positions of its vehicle that may be in its place."""
         produced = self.produced.get(position)
-        if produced is None or produced.fix is None or id_ not in self.latest:
+        if produced is None or produced.fix is None:
+            return
+        if id_ not in self.latest and not self._is_stale(produced.fix, id_):
             return
         for other in self.positions[position.partition, produced.record.key or b""]:
             newer = self.produced[other]
             fix = newer.fix or 0.0
             if (fix, other.offset) > (produced.fix, position.offset) and id_ in newer.due:
                 yield other
+
+    def _is_stale(self, fix: float, id_: SubscriptionId) -> bool:
+        """Tell whether a position that was taken then is too old for a subscription by now."""
+        limit = self.limits.get(id_)
+        age = self.database.clock.time() - fix
+        return limit is not None and (self.jumped or age > limit)
 
     def is_added(self, position: Position, id_: SubscriptionId) -> bool:
         """Tell whether *position* is of a type that was added and that no owner has taken up yet.

@@ -13,7 +13,9 @@ import pytest
 
 from services.deliver.conflate import Conflation, Fix, Over
 from services.deliver.outboxes import Outboxes
+from services.dispatch import expiry
 from services.dispatch.detach import Detaching
+from services.dispatch.expiry import Expiry
 from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane
 from services.dispatch.latest import Latest
@@ -30,6 +32,7 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start
 from services.kernel.ports.store.partitions import Floor
 from services.kernel.ports.store.retries import Park, RowChange
+from services.kernel.subscription import Subscription
 from services.lanes.transitions import Input, State
 from tests.simulation.conftest import Stories
 from tests.simulation.oracle import BrokenPromiseError
@@ -279,6 +282,23 @@ def a_vehicle_has_several_out(right: Callable[..., Any]) -> Callable[..., Any]:
     return hand_out
 
 
+def what_is_too_old_is_dropped_though_nothing_newer_is_known(
+    right: Callable[..., Any],
+) -> Callable[..., Any]:
+    def hand_out(self: Expiry, line: Any, subscription: Subscription) -> None:  # noqa: ANN401 - private
+        right(self, line, subscription)
+        for waiting in line.held.values():
+            line.owned.settle_all(waiting.delivery)
+
+    return hand_out
+
+
+def newer_ones_take_the_place_of_what_is_not_too_old(
+    right: Callable[..., Any],
+) -> Callable[..., Any]:
+    return lambda event, subscription: right(event, subscription) and 0.0
+
+
 def the_row_of_what_is_superseded_stays(_: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, delivery: self._held.pop(delivery.pair, None)
 
@@ -295,7 +315,7 @@ BUGS = [
     Bug(Lane, "row", the_cursor_passes_an_open_pair),
     Bug(Flow, "_offer", a_placeholder_is_dropped, seed=128),
     Bug(Detaching, "_taken_back", what_flies_is_not_credited, seed=34),
-    Bug(Lane, "happens", a_lane_is_attached_twice, seed=3),
+    Bug(Lane, "happens", a_lane_is_attached_twice, seed=14),
     Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
     Bug(Lane, "row", the_map_of_a_lane_is_forgotten, seed=4),
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
@@ -322,6 +342,8 @@ BUGS = [
     Bug(Latest, "_settle", what_is_superseded_stays_open),
     Bug(Conflation, "add", what_waits_is_dropped_when_its_lane_goes_on),
     Bug(Conflation, "next", a_vehicle_has_several_out),
+    Bug(Expiry, "_hand_out", what_is_too_old_is_dropped_though_nothing_newer_is_known, seed=94),
+    Bug(expiry, "limit_of", newer_ones_take_the_place_of_what_is_not_too_old, seed=94),
     Bug(Parking, "supersede", the_row_of_what_is_superseded_stays),
     Bug(
         FakeDatabase,

@@ -294,11 +294,19 @@ class World:
             return subscription
         types = self._fleet.choice(POSITIONS)
         if self._fleet.random() < 0.2:
-            return replace(subscription, types=types)
+            return self._of_age(replace(subscription, types=types))
         self.oracle.latest.add(subscription.id)
         every = self.latest.every[subscription.id] = self._fleet.choice([0.3, 1.0, 2.0])
         grouping = Grouping(Mode.LATEST, every_seconds=every)
         return replace(subscription, types=types, delivery=grouping, ordered=Ordered.NONE)
+
+    def _of_age(self, subscription: Subscription) -> Subscription:
+        """Have every other one want no positions that are too old, as long as there are newer ones."""
+        if int(subscription.id) % 2:
+            return subscription
+        limit = self.oracle.limits[subscription.id] = (0.5, 2.0)[int(subscription.id) % 4 // 2]
+        limits = ((POSITION, limit),)
+        return replace(subscription, max_age_seconds=limits, ordered=Ordered.NONE)
 
     def regroup(self, id_: SubscriptionId) -> None:
         """Change how often positions come, or whether the latest alone does, as an owner may."""
@@ -310,7 +318,8 @@ class World:
         orders = [Ordered.NONE] if grouping.mode is Mode.LATEST else list(Ordered)
         self.oracle.latest.add(id_)
         self.latest.every.pop(id_, None)
-        self.change(id_, delivery=grouping, ordered=self._fleet.choice(orders))
+        order = self._fleet.choice(orders)
+        self.change(id_, delivery=grouping, ordered=order, max_age_seconds=())
 
     def change(self, id_: SubscriptionId, **fields: object) -> None:
         """Change a subscription, as its owner does."""

@@ -87,6 +87,9 @@ def _answer(
 ) -> Mapping[str, Any]:
     id_ = match["subscription_id"]
     name = words.title(webhooks, id_) if id_ in webhooks else words.host(match["url"])
-    mode = webhooks[id_]["delivery"]["mode"] if id_ in webhooks else "each"
-    folds = is_stream and mode == "latest"
+    webhook = webhooks.get(id_)
+    replaces = webhook is not None and (
+        webhook["delivery"]["mode"] == "latest" or bool(webhook["max_age_seconds"])
+    )
+    folds = is_stream and replaces
     return {**match, "name": name, "delivery": deliveries.get(id_), "folds": folds}

@@ -205,6 +205,34 @@ async def test_batches_have_bounds_and_defaults_and_each_fault_its_pointer(owner
     assert answer.faults == [("/delivery", "type")]
 
 
+async def test_streams_alone_have_a_limit_of_age_and_each_fault_its_pointer(owner: Caller) -> None:
+    limits = {"vehicle.position": 60}
+    types = ["vehicle.position", "stop.*"]
+    made = await owner.make(types=types, max_age_seconds=limits)
+    path = f"/v1/subscriptions/{made['id']}"
+    assert made["max_age_seconds"] == (await owner("GET", path)).json["max_age_seconds"] == limits
+    for change, faults in (
+        ({"max_age_seconds": 60}, [("/max_age_seconds", "type")]),
+        (
+            {"max_age_seconds": {"vehicle.position": 0.5, "stop.report.completed": 60}},
+            [
+                ("/max_age_seconds/stop.report.completed", "never_expires"),
+                ("/max_age_seconds/vehicle.position", "range"),
+            ],
+        ),
+        ({"max_age_seconds": {"route.track": 60}}, [("/max_age_seconds/route.track", "type")]),
+        ({"types": ["stop.*"]}, [("/max_age_seconds/vehicle.position", "type")]),
+        ({"ordered": "key"}, [("/ordered", "mode")]),
+    ):
+        assert sorted((await owner("PATCH", path, change, status=422)).faults) == faults
+    widened = {"types": [*types, "route.track"], "max_age_seconds": {"route.track": 30.5}}
+    changed = (await owner("PATCH", path, widened)).json
+    assert changed["max_age_seconds"] == {**limits, "route.track": 30.5}
+    changed = (await owner("PATCH", path, {"max_age_seconds": {"vehicle.position": None}})).json
+    assert changed["max_age_seconds"] == {"route.track": 30.5}
+    assert (await owner("PATCH", path, {"max_age_seconds": None})).json["max_age_seconds"] == {}
+
+
 async def test_the_latest_is_every_30_seconds_by_default_and_in_no_other_order(
     owner: Caller,
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.dispatch.latest import _fix
+from services.dispatch.latest import fix_of
 from services.kernel.subscription import Grouping, Mode
 from services.match.order_key import is_folded
 from tests.support.factories import a_subscription, an_event
@@ -28,7 +28,7 @@ def test_a_position_was_taken_when_it_says_but_before_it_was_written(
 ) -> None:
     event = replace(an_event("vehicle.position", offset=9), created_at=created_at)
     event = replace(event, timestamp_ms=round(WRITTEN * 1000))
-    assert _fix(event) == (pytest.approx(taken), 9)
+    assert fix_of(event) == (pytest.approx(taken), 9)
 
 
 @pytest.mark.parametrize(
