@@ -9,13 +9,16 @@ import pytest
 
 from services.kernel.clock import SystemClock, rfc3339
 from services.kernel.ids import SubscriptionId, is_id
+from services.kernel.lane import Keep, LaneRow, Reason
 from services.kernel.operation import Operation
 from services.kernel.ports.store.health import Troubled, TroubleStore
+from services.kernel.ports.store.lanes import LaneStore
 from services.kernel.ports.store.operations import OperationStore
 from services.kernel.ports.store.partitions import Floor, PartitionStore
 from services.kernel.ports.store.retries import Park, Remove, RetryStore
 from services.kernel.ports.store.sources import SubscriptionSource
 from services.store.changes import PostgresSubscriptionSource
+from services.store.lanes import PostgresLanes
 from services.store.operations import PostgresOperations
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool
@@ -47,6 +50,7 @@ class Store:
 
     trouble: TroubleStore
     retries: RetryStore
+    lanes: LaneStore
     partitions: PartitionStore
     source: SubscriptionSource
     operations: OperationStore
@@ -100,7 +104,8 @@ def a_fake() -> Store:
     async def unsubscribe(id_: SubscriptionId) -> None:
         database.unsubscribe(id_)
 
-    return Store(FakeTrouble(database), client, client, client, client, subscribe, unsubscribe)
+    fake = FakeTrouble(database)
+    return Store(fake, client, client, client, client, client, subscribe, unsubscribe)
 
 
 def a_real(pool: Pool) -> Store:
@@ -115,6 +120,7 @@ def a_real(pool: Pool) -> Store:
     return Store(
         PostgresTrouble(pool=pool),
         PostgresRetries(pool=pool),
+        PostgresLanes(pool=pool),
         PostgresPartitions(pool=pool),
         PostgresSubscriptionSource(pool=pool, cipher=a_cipher(), clock=CLOCK),
         PostgresOperations(pool=pool),
@@ -172,6 +178,26 @@ async def test_it_has_recovered_only_when_nothing_waits_any_more(store: Store) -
     await store.retries.write([Remove(delivery)])
     report = await store.trouble.report_trouble([], {}, now=after(2))
     assert list(report.recovered) == [id_]
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+async def test_a_lane_that_is_no_usual_place_is_a_backlog_and_one_that_is_stays(
+    store: Store, reason: Reason
+) -> None:
+    id_ = await store.subscribe()
+    epoch = (await store.partitions.assign({EVENTS: Floor(0, 0)}, worker="w1"))[EVENTS].epoch
+    lane = LaneRow(
+        partition=EVENTS,
+        subscription_id=id_,
+        cursor=5,
+        state="catching_up",
+        reason=reason,
+        since=NOW,
+        cursor_at=NOW,
+    )
+    await store.lanes.change([Keep(epoch, lane)])
+    await store.failed(id_, 0, reason="timeout")
+    assert await store.succeeded(id_, 1) == ([id_] if reason.is_usual else [])
 
 
 async def test_a_success_before_the_last_failure_is_no_recovery(store: Store) -> None:

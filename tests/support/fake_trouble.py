@@ -87,7 +87,9 @@ class FakeTrouble:
                 row.failing_at, row.reason = now, each.reason
                 failing[each.subscription_id] = each.reason
                 self._tell_failing(each.subscription_id, row, now)
-        waiting = {id_ for _, id_, _ in self._database.tables.retries}
+        tables = self._database.tables
+        waiting = {id_ for _, id_, _ in tables.retries}
+        waiting |= {id_ for (_, id_), lane in tables.lanes.items() if not lane.reason.is_usual}
         over = {
             id_: row
             for id_, row in rows.items()

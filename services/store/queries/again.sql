@@ -53,11 +53,13 @@ select b.*, s.project_id, s.url,
 from begun b join subscriptions s on s.id = b.subscription_id;
 
 -- name: end_trouble
--- What took something since its last failure and has nothing waiting is well again.
+-- What took something since its last failure and has nothing waiting is well again. Lanes that are the usual
+-- place of their subscription say nothing: they stay.
 delete from trouble t using subscriptions s
 where s.id = t.subscription_id and t.succeeded_at > coalesce(t.failed_at, '-infinity')
   and not exists (select from retries r where r.subscription_id = t.subscription_id)
-  and not exists (select from lanes l where l.subscription_id = t.subscription_id)
+  and not exists (select from lanes l where l.subscription_id = t.subscription_id
+                  and l.reason not in ('batch', 'latest', 'max_age'))
 returning t.subscription_id, t.since, t.reason, t.failing_at is not null as was_failing, s.project_id,
     s.url;
 
