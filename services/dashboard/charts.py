@@ -9,7 +9,7 @@ WIDTH, HEIGHT = 640, 160
 STEPS = (1, 2, 4, 6, 8, 10)
 """Tops of scales: the half of each is a round number too."""
 LEAST = 2
-ALONE = 12
+ALONE = 20
 """The length of a stroke for a value between gaps."""
 
 

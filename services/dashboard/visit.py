@@ -147,6 +147,11 @@ class Visit:
             return str(self.projects[0]["id"])  # nobody is asked for a choice that isn't one
         return chosen
 
+    def name_of(self, project_id: str) -> str:
+        """Return what the operator calls a project: its id where it has no name, or isn't among them."""
+        names = {str(each["id"]): str(each["name"]) for each in self.projects}
+        return names.get(project_id) or project_id
+
     @property
     def query(self) -> dict[str, str]:
         """The parameters of the address, but those that were left empty in a form."""

@@ -98,6 +98,8 @@ async def test_the_operator_chooses_a_project_and_a_theme(visitor: Visitor) -> N
     page = visitor.page
     await page.get_by_label("Project").select_option(label="Elsewhere")
     await page.get_by_text("No webhooks yet").wait_for()
+    await page.get_by_label("Project").select_option(label="All projects")
+    await page.get_by_text("of test", exact=True).first.wait_for()
     await page.get_by_label("Project").select_option(label="test")
     await page.locator("tbody tr").nth(1).wait_for()
     async with page.expect_response("**/theme"):
