@@ -32,7 +32,7 @@ from services.kernel.ports.control import DeadLetterStore, ResendStore
 from services.kernel.ports.history import HistoryStore
 from services.kernel.recorded import Recorded
 from services.kernel.registration import Page
-from services.replay.plan import span_faults
+from services.replay.plan import outside, span_faults
 
 INVALID = "The resend is not valid"
 MAX_RATE = 100_000
@@ -87,7 +87,7 @@ class Resends:
             now = self._clock.now()
             seen = seen._replace(until=now if seen.until is None else min(seen.until, now))
         if source is Source.LOG:
-            await self._within_log(seen.since)
+            await self._within_log(asked)
         among = await self._among(seen, source)
         return among if dry else await self._add(caller, self._job(seen, among, source, rate=rate))
 
@@ -154,14 +154,17 @@ class Resends:
         count, size = await self._kept.history.count(deliveries_of(asked, source))
         return Among(count=count, bytes=size, last=None)
 
-    async def _within_log(self, since: datetime | None) -> None:
-        """Raise FaultsError where the log no longer holds that time."""
-        if since is None:
+    async def _within_log(self, asked: DeadFilter) -> None:
+        """Raise FaultsError where the log no longer holds that time: of an end alone, none of it."""
+        first = asked.since or asked.until
+        if first is None:
             return
         log = self._kept.log
         bounds = await log.offsets.bounds(await log.offsets.partitions(log.topics))
-        oldest = await log_begins(log, bounds, before=since, now=self._clock.now())
-        faults = span_faults(since, None, now=self._clock.now(), oldest=oldest)
+        oldest = await log_begins(log, bounds, before=first, now=self._clock.now())
+        faults = span_faults(asked.since, None, now=self._clock.now(), oldest=oldest)
+        if asked.since is None and oldest is not None:
+            faults = [outside(oldest, "/to")]
         if faults:
             raise FaultsError(INVALID, faults)
 

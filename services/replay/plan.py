@@ -1,12 +1,15 @@
 """A request becomes ranges of the log. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
+from services.kernel.clock import rfc3339
 from services.kernel.errors import Fault
 from services.kernel.event import Partition
 from services.kernel.ports.broker import Bounds
 from services.kernel.replay import Range
+
+SOON = timedelta(minutes=2)
 
 
 def ranges(
@@ -41,10 +44,18 @@ def span_faults(
     elif to_at is not None and to_at <= from_at:
         faults.append(Fault("range", "from must lie before to", "/from"))
     if oldest is not None and from_at < oldest:
-        since = oldest.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        message = f"the log no longer holds that time: it can be had from {since} on"
-        faults.append(Fault("outside_of_log", message, "/from"))
+        faults.append(outside(oldest, "/from"))
     return faults
+
+
+def outside(oldest: datetime, pointer: str) -> Fault:
+    """Return the fault of a time from before the log begins: it says from when on all is there.
+
+    Retention goes on meanwhile: what is said is still there in a minute, when somebody asks for it.
+    """
+    since = (oldest + SOON).replace(second=0, microsecond=0)
+    message = f"the log no longer holds that time: it can be had from {rfc3339(since)} on"
+    return Fault("outside_of_log", message, pointer)
 
 
 def key_of(key: str, project_id: str) -> str | None:

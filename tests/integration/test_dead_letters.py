@@ -226,6 +226,21 @@ async def test_what_the_log_no_longer_has_is_refused_and_what_is_still_there_is_
     await owner("POST", path, status=409)
 
 
+async def test_times_from_before_the_log_are_refused_with_the_one_from_which_on_it_can_be_had(
+    owner: Caller, kafka: str
+) -> None:
+    await create_missing(a_connection(kafka), TOPICS, replication_factor=1)
+    for name in ("from", "to"):
+        body = {"state": "acknowledged", name: "2020-01-01T00:00:00Z"}
+        answer = await owner("POST", "/v1/resends", body, status=422)
+        assert answer.faults == [(f"/{name}", "outside_of_log")]
+        said = answer.json["errors"][0]["message"]
+        (since,) = re.findall(r"it can be had from (\S+) on", said)
+        assert datetime.fromisoformat(since) < datetime.now(UTC)
+        body[name] = since
+        await owner("POST", "/v1/resends", {**body, "dry_run": True}, status=200)
+
+
 async def keep(dsn: str, attempt: Recorded) -> None:
     async with a_pool(dsn) as pool:
         store = PostgresAttempts(pool=pool)

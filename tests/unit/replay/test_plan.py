@@ -36,7 +36,7 @@ def test_a_range_lies_within_the_log_and_an_empty_one_is_left_out() -> None:
             NOW - 2 * HOUR,
             None,
             NOW - HOUR,
-            "the log no longer holds that time: it can be had from 2026-03-17T11:00:00.000Z on",
+            "the log no longer holds that time: it can be had from 2026-03-17T11:02:00.000Z on",
         ),
     ],
 )
