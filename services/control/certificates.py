@@ -58,11 +58,10 @@ def kept(body: Any, before: ClientCertificate | None) -> Any:  # noqa: ANN401 - 
     return body
 
 
-def unused(after: Registration, check: Checker) -> list[Fault]:
-    """Return the fault of a body after which no request would show the certificate."""
+def unused(url: str, certificate: ClientCertificate | None, check: Checker) -> list[Fault]:
+    """Return the fault of a body after which no request to *url* would show the certificate."""
     field = FIELD if FIELD in check.body else "url"
-    is_plain = after.url.startswith("http:")
-    if after.client_certificate is None or not is_plain or field not in check.body:
+    if certificate is None or not url.startswith("http:") or field not in check.body:
         return []
     message = "a certificate is shown to https:// URLs alone"
     return [Fault("scheme", message, f"{check.pointer}/{field}")]

@@ -118,7 +118,8 @@ class Drafts:
         check.faults[:] = [*with_marks(check), *noted]
         if not check.faults:
             after = replace(before, **values)
-            check.faults += certificates.unused(after, check) + clashes(after, check)
+            check.faults += certificates.unused(after.url, after.client_certificate, check)
+            check.faults += clashes(after, check)
             if values.get("filter") is not None:
                 check.faults += await self._over_limits([after], instead_of=before)
         check.finish()
@@ -144,7 +145,11 @@ class Drafts:
         if check.faults:
             return []
         made = self._new(caller, project_id, values, scheme, status)
-        check.faults += certificates.unused(made[0], check) + clashes(made[0], check)
+        registration, _ = made
+        check.faults += certificates.unused(
+            registration.url, registration.client_certificate, check
+        )
+        check.faults += clashes(registration, check)
         return [] if check.faults else [made]
 
     async def _filter(

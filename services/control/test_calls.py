@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from services import catalogue
-from services.control import bench
+from services.control import bench, certificates
 from services.control.access import Caller
 from services.control.bench import POLITE, Finding, Made, Misbehaviour
 from services.control.checks import Checker, kind
@@ -135,9 +135,16 @@ class TestCalls:
         return Requested(delivery, attempt)
 
     async def probe(self, body: Json) -> Mapping[str, Any]:
-        """Make one `HEAD` request to a URL; nothing is stored. Any status counts as reachable."""
-        check = Checker("The probe is not valid", body, known=("url",))
+        """Make one `HEAD` request to a URL; nothing is stored. Any status counts as reachable.
+
+        A `client_certificate` is shown to a server that asks for one, as the webhook's would be.
+        """
+        check = Checker("The probe is not valid", body, known=("url", certificates.FIELD))
         check.faults += await self._fields.url_faults(check.body.get("url"), pointer="/url")
+        certificate = None
+        if certificates.FIELD in check.body:
+            certificate = await certificates.checked(check, clock=self._clock)
+        check.faults += certificates.unused(str(check.body.get("url")), certificate, check)
         check.finish()
         url = str(check.body["url"])
         began = self._clock.monotonic()
@@ -147,6 +154,7 @@ class TestCalls:
             headers={"User-Agent": self._user_agent},
             body=b"",
             timeout_seconds=PROBE_SECONDS,
+            certificate=certificate,
         )
         ms = round((self._clock.monotonic() - began) * 1000)
         return {**_probed(answer, url), "ms": ms}

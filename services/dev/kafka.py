@@ -14,7 +14,10 @@ from services.dev.server import EmbeddedServer, Probe
 
 
 class Secured(NamedTuple):
-    """A second way in, as in production: TLS, and a user with a password (SCRAM-SHA-512)."""
+    """A second way in, as in production: TLS, and a user with a password (SCRAM-SHA-512).
+
+    It may do what it was allowed to, and nothing at first; who comes by the first way may do all.
+    """
 
     certificate: Path
     """PEM file with the key and the certificate."""
@@ -91,6 +94,7 @@ class EmbeddedKafka(EmbeddedServer):
 
 
 CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
+ACLS = "org.apache.kafka.tools.AclCommand"
 CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
@@ -167,5 +171,7 @@ def _secured(how: Secured, port: int, controller: int, secured: int) -> str:
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config":
             "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
     }  # fmt: skip
     return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -173,8 +173,11 @@ class PostgresAttempts:
                 # Several recorders may come to midnight at once.
                 await connection.execute(f"select pg_advisory_xact_lock({DAYS_LOCK})")
                 if await connection.fetchval("select to_regclass($1) is null", name):
-                    # Attached, it takes no lock that readers of other days would wait for.
-                    await connection.execute(f"create table {name} (like attempts)")
+                    # Attached, it takes no lock that readers of other days would wait for. With
+                    # defaults: of columns that a later version adds and this one doesn't write.
+                    await connection.execute(
+                        f"create table {name} (like attempts including defaults)"
+                    )
                     await connection.execute(
                         f"alter table attempts attach partition {name} for values"
                         f" from ({first_at(day)}) to ({first_at(day + DAY)})"

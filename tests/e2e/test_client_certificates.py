@@ -24,6 +24,11 @@ async def test_a_webhook_shows_its_certificate_and_a_new_one_from_the_next_reque
         receiving(tls=authority.asking()) as receiver,
         a_cluster(kafka, database, tmp_path, settings=trusted) as cluster,
     ):
+        probe = "/v1/subscriptions/probe"
+        body = {"url": f"{receiver.url}/probed", "client_certificate": first}
+        assert (await cluster.call("POST", probe, body))["status"] is not None
+        del body["client_certificate"]
+        assert (await cluster.call("POST", probe, body))["status"] is None, "it lets nobody in"
         made = await cluster.subscribed(f"{receiver.url}/ours", client_certificate=first)
         nobody = await cluster.subscribed(f"{receiver.url}/nobody", retry_schedule=[])
         tested = await cluster.call("POST", f"/v1/subscriptions/{made['id']}/test", {})

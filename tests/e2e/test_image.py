@@ -1,6 +1,7 @@
 """The image's steps, run where nothing is but the files that the Dockerfile copies."""
 
 import asyncio
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -130,6 +131,20 @@ def test_the_image_is_what_the_lock_file_says_without_what_tests_need_or_tools(
 
 
 @pytest.mark.long
+def test_the_same_sources_give_the_same_files(prefix: Path) -> None:
+    first, kept = contents(prefix), prefix.with_name("first")
+    prefix.rename(kept)
+    source = prefix.with_name("src")
+    code, out = asyncio.run(run("sh", "deploy/image.sh", str(prefix), cwd=source))
+    second = contents(prefix)
+    shutil.rmtree(prefix)
+    kept.rename(prefix)
+    assert code == 0, out
+    assert first
+    assert second == first
+
+
+@pytest.mark.long
 async def test_the_bill_of_materials_lists_every_package(prefix: Path) -> None:
     code, out = await run("sh", str(ROOT / "deploy" / "sbom.sh"), str(prefix), cwd=prefix)
     assert code == 0, out
@@ -165,6 +180,14 @@ def installed(prefix: Path) -> dict[str, str]:
 
 def files(folder: Path) -> dict[str, float]:
     return {str(path): path.stat().st_mtime for path in folder.rglob("*") if path.is_file()}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "sbom.cdx.json"
+    }
 
 
 def normal(name: str) -> str:

@@ -2,7 +2,8 @@
 restarted in turn, keys are rotated and revoked, a next version's schema comes, and Postgres is restored
 from an older dump. Nothing is lost; until the restore nothing repeats.
 
-Kafka is behind TLS and SCRAM, Postgres behind TLS that is verified, receivers behind TLS.
+Kafka is behind TLS and SCRAM, Postgres behind TLS that is verified, receivers behind TLS. In both servers
+the user has the rights that the runbook names, and no others.
 """
 
 import asyncio
@@ -12,14 +13,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession
 
-from services.dev.kafka import EmbeddedKafka, Secured
+from services.dev.kafka import ACLS, EmbeddedKafka, Secured, run_tool
 from services.dev.postgres import EmbeddedPostgres
 from services.run.probes import kafka_answers, postgres_answers
 from tests.e2e.test_restore import accepted, refuses, whole_again
+from tests.support import runbook
 from tests.support.backup import dump, restore
 from tests.support.certificates import Authority
 from tests.support.cluster import (
@@ -28,13 +31,14 @@ from tests.support.cluster import (
     Process,
     Receiver,
     a_cluster,
-    create_topics,
     free_port,
     receiving,
     repeats,
 )
 from tests.support.commands import planner_webhooks
+from tests.support.databases import connected
 from tests.support.eventually import eventually
+from tests.support.neighbours import widen
 from tests.support.tls_proxy import tls_before
 
 DISPATCHERS, RECORDERS = ("d0", "d1", "d2"), ("r0", "r1")
@@ -118,9 +122,9 @@ async def fleet(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Fleet]:
         stack.push_async_callback(kafka.kill)
         stack.push_async_callback(postgres.kill)
         await asyncio.gather(kafka.start(), postgres.start())
-        behind = await stack.enter_async_context(tls_before(postgres.dsn(), authority.server()))
-        await create_topics(kafka.bootstrap_servers, ["webhooks.ops"], partitions=1)
-        await create_topics(kafka.bootstrap_servers, ["webhooks.attempts"], partitions=4)
+        await asyncio.to_thread(allowed_by_kafka, kafka.bootstrap_servers)
+        owned = await allowed_by_postgres(postgres)
+        behind = await stack.enter_async_context(tls_before(owned, authority.server()))
         settings = {
             "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": kafka.secured_servers,
             "WEBHOOKS_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
@@ -133,9 +137,35 @@ async def fleet(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Fleet]:
         }
         await migrated(settings)
         cluster = await stack.enter_async_context(
-            a_cluster(kafka.bootstrap_servers, postgres.dsn(), tmp_path, settings=settings)
+            a_cluster(
+                kafka.bootstrap_servers,
+                postgres.dsn("webhooks"),
+                tmp_path,
+                settings=settings,
+                alone=True,
+            )
         )
         yield Fleet(cluster)
+
+
+def allowed_by_kafka(bootstrap_servers: str) -> None:
+    """Let the user do what the runbook says that it has to, and nothing else."""
+    there = {"kafka-1.example:9093": bootstrap_servers}
+    for call in runbook.calls("kafka-acls"):
+        arguments = [there.get(each, each) for each in call]
+        at = arguments.index("--command-config")  # who asks by the other way may do all
+        done = run_tool(ACLS, *arguments[:at], *arguments[at + 2 :])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def allowed_by_postgres(postgres: EmbeddedPostgres) -> str:
+    """Make the user and the database of the runbook; return the address."""
+    (sql,) = runbook.blocks("sql")
+    async with connected(postgres.dsn()) as connection:
+        for statement in sql.replace("…", "of-postgres").strip().removesuffix(";").split(";"):
+            await connection.execute(statement)
+    at = urlsplit(postgres.dsn("webhooks"))
+    return at._replace(netloc=f"webhooks:of-postgres@{at.hostname}:{at.port}").geturl()
 
 
 async def migrated(settings: dict[str, str]) -> None:
@@ -144,24 +174,6 @@ async def migrated(settings: dict[str, str]) -> None:
     code, out, said = await planner_webhooks("migrate", environment=nobody.environment)
     assert code == 0, said
     assert "0001_initial" in out
-
-
-async def a_next_version_expands(cluster: Cluster) -> None:
-    """What the next release may do to the tables while this one runs: columns, a table, its own step."""
-    tables = [
-        row["relname"]
-        for row in await cluster.fetch(
-            "select relname from pg_class where relnamespace = 'public'::regnamespace"
-            " and relkind in ('r', 'p') and not relispartition"
-        )
-    ]
-    assert {"subscriptions", "retries", "attempts"} <= set(tables)
-    for table in tables:
-        await cluster.fetch(f'alter table "{table}" add column of_the_next_version text')
-    await cluster.fetch("create table of_the_next_version (id text primary key)")
-    await cluster.fetch(
-        "insert into schema_migrations (number, name) values (9999, '9999_of_the_next_version.sql')"
-    )
 
 
 async def rotate_encryption_key(fleet: Fleet) -> None:
@@ -217,7 +229,7 @@ async def test_the_runbook_loses_nothing_and_repeats_nothing(
     await asyncio.gather(*(fleet.start(name) for name in (*DISPATCHERS, *RECORDERS)))
     load = asyncio.create_task(cluster.produce_until_stopped(rate=RATE))
 
-    await a_next_version_expands(cluster)  # an upgrade's migration; all that follows runs on it
+    await widen(cluster.dsn)  # an upgrade's migration; all that follows runs on it
     await fleet.roll(RECORDERS)
     await rotate_encryption_key(fleet)  # restarts the dispatchers and the API three times
     await revoke_a_key(cluster)

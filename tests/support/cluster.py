@@ -400,14 +400,20 @@ async def keep_history(cluster: Cluster) -> None:
 
 @asynccontextmanager
 async def a_cluster(
-    kafka: str, dsn: str, folder: Path, *, settings: Mapping[str, str] | None = None
+    kafka: str,
+    dsn: str,
+    folder: Path,
+    *,
+    settings: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> AsyncIterator[Cluster]:
     """Topics, group and API of one test; all processes are ended after it.
 
-    *settings* are those of its processes; the test itself goes by *kafka* and *dsn*.
+    *settings* are those of its processes; the test itself goes by *kafka* and *dsn*. *alone*: Kafka is
+    this test's own, and names are the usual ones.
     """
-    name = f"t{uuid.uuid4().hex[:10]}"
-    topic = f"{name}.events"
+    name = "webhooks" if alone else f"t{uuid.uuid4().hex[:10]}"
+    topic = "planner.events" if alone else f"{name}.events"
     await create_topics(kafka, [topic, f"{name}.quarantine"])
     for shared in ("webhooks.ops", "webhooks.attempts"):
         with contextlib.suppress(TopicAlreadyExistsError):

@@ -141,4 +141,7 @@ async def test_a_probe_tells_whether_a_url_answers_and_stores_nothing(
     probe = (await owner("POST", path, {"url": f"http://127.0.0.1:{port}/"})).json
     assert (probe["status"], len(probe["errors"])) == (None, 1)
     assert probe["address"] == f"127.0.0.1:{port}", "where it tried"
+    wrong = {"url": f"{cluster.api}/healthz", "client_certificate": {"certificate": "x"}}
+    answer = await owner("POST", path, wrong, status=422)
+    assert ("/client_certificate/key", "required") in answer.faults
     assert await all_subscriptions(owner) == []
