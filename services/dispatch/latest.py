@@ -1,13 +1,13 @@
-"""The latest position of each vehicle: what a lane has read waits here for its time, and is replaced.
+"""The latest position of each vehicle: positions wait here until they are due, or are replaced.
 
-What is replaced is settled at once, as *superseded*, in the lane. That is safe since what took its
-place is open in the same lane: it ends as that one ends, and whoever takes the partition over reads
-from the lane's cursor, which is at or below what is open, whichever of the two has the lower offset.
-Where it has a retry row already, the row is deleted. So a receiver that can't keep up gets fewer and
-fresher positions, and no backlog.
+A replaced position is settled in its lane at once, as *superseded*. That is safe because the one that
+replaced it is open in the same lane: whoever takes the partition over reads from the lane's cursor, which
+is at or below every open offset, whichever of the two has the lower offset. If the replaced one has a
+retry row, the row is deleted. So a receiver that can't keep up gets fewer, fresher positions, and no
+backlog.
 
-As much is handed to the outbox as can be sent about now: what is in line there can't be replaced. While
-a lane reads what is far behind, nothing goes out: newer ones are on their way.
+The outbox is only handed what can be sent about now, since nothing in its line can be replaced. While a
+lane is far behind, nothing goes out: newer positions are on their way.
 
 What is known of vehicles is of this process and this spell of owning the partition. A row of before is
 given up once a position went out that was taken after that one was written. Until then who takes over may
@@ -34,11 +34,11 @@ from services.match.order_key import is_folded
 from services.observe import metrics
 
 LOOK_SECONDS = 0.1
-"""A position is late by so much at most."""
+"""How late a position may be sent, at most."""
 LOOKS_SHARE = 20
-"""Where very many wait, to look at them takes a twentieth of the loop."""
+"""With very many waiting, looking at them takes a twentieth of the loop."""
 FAR_BEHIND = 1_000
-"""Offsets: what one or two fetches bring."""
+"""How many offsets behind is far: as much as one or two fetches bring."""
 SWEEP_SECONDS = 10.0
 
 
@@ -50,7 +50,7 @@ class _Line:
     lane: Lane
     generation: int
     begun: int
-    """How often its subscription had begun anew."""
+    """How often its subscription had begun anew by then."""
     vehicles: Conflation
     behind_since: float | None = None
     """Since when it has been far behind, monotonic."""
@@ -82,7 +82,7 @@ class Latest:
     def add(
         self, owned: Owned, lane: Lane, event: Event, delivery: Delivery, subscription: Subscription
     ) -> None:
-        """Send an event that *lane* has read, at its time if it is one that newer ones replace."""
+        """Send an event that *lane* has read; a position only when it is due."""
         if not is_folded(event, subscription):
             self._outboxes.deliver(delivery, subscription)
             return
@@ -100,27 +100,27 @@ class Latest:
     # What became of requests.
 
     def landed(self, delivery: Delivery, attempt: Attempt) -> None:
-        """Take in that a request has ended, before it is decided what follows."""
+        """Note that a request has ended, before it is decided what follows."""
         line = self._line_of(delivery)
         if line is not None:
             began = self._clock.monotonic() - attempt.seconds
             line.vehicles.landed(delivery.key or "", delivery.position.offset, began=began)
 
     def go_on(self, delivery: Delivery) -> None:
-        """Hand out what there is room for, now that a request has ended and all is decided."""
+        """Hand out what there is room for, after a request has ended and its verdict was carried out."""
         line = self._line_of(delivery)
         if line is not None and len(line.vehicles):
             self._hand_out(line)
 
     def is_overtaken(self, delivery: Delivery) -> bool:
-        """Tell whether what failed is to be superseded: a later position of its vehicle waits."""
+        """Tell whether a failed position is superseded, because a later one of its vehicle waits."""
         line = self._line_of(delivery)
         return line is not None and line.vehicles.is_overtaken(
             delivery.key or "", delivery.position.offset
         )
 
     def supersede(self, owned: Owned, delivery: Delivery) -> None:
-        """Settle what failed and is overtaken."""
+        """Settle a failed position that is superseded."""
         line = self._line_of(delivery)
         if line is not None:
             line.vehicles.fold(delivery.key or "", delivery)
@@ -130,7 +130,7 @@ class Latest:
             self._settle(owned, delivery)
 
     def again(self, delivery: Delivery) -> bool:
-        """Let a probe that failed wait for its turn; False: it isn't known here, send it yourself."""
+        """Let a failed probe wait for its turn; False: it isn't known here, the caller sends it again."""
         line = self._line_of(delivery)
         if line is None:
             return False
@@ -141,13 +141,13 @@ class Latest:
         return waits
 
     def parked(self, delivery: Delivery) -> None:
-        """Note that what failed becomes a row."""
+        """Note that a failed position becomes a row."""
         line = self._line_of(delivery)
         if line is not None:
             line.vehicles.park(delivery.key or "", delivery)
 
     def fetch(self, delivery: Delivery, subscription: Subscription) -> Delivery | None:
-        """Return what comes back from its row as it is to be sent; None: not now, if ever."""
+        """Return the delivery of a due row as it is to be sent; None: not now, or never."""
         if subscription.delivery.mode is not Mode.LATEST or not is_replaced(delivery):
             return delivery
         owned = self._partitions.current(delivery.position.partition)
@@ -200,14 +200,14 @@ class Latest:
             self._outboxes.deliver(delivery, subscription)
 
     def _wants_probe(self, id_: SubscriptionId) -> bool:
-        """Tell whether a breaker has nothing to try: how often it does is up to it."""
+        """Tell whether a breaker has nothing to probe with; when it probes is up to the breaker."""
         if not self._outboxes.is_probing(id_):
             return False
         condition = self._outboxes.condition(id_)
         return condition is not None and condition.queued + condition.in_flight == 0
 
     def _is_far_behind(self, line: _Line, now: float) -> bool:
-        """Tell whether later positions than those that wait are being read, for a while at most."""
+        """Tell whether newer positions than those that wait are still being read; only for a while."""
         scan = line.lane.scan
         if scan is None or line.owned.tracker.read_pos - scan.position < FAR_BEHIND:
             line.behind_since = None
@@ -227,7 +227,7 @@ class Latest:
         return self._as_read(line, subscription.epoch)
 
     def _as_read(self, line: _Line, begun: int) -> _Line:
-        """Return *line* as its lane is by now: what waited for one that starts over is read again."""
+        """Bring *line* up to date with its lane: if that started over, what waited is read again."""
         if line.generation != line.lane.generation:
             line.vehicles.start_over(self._flying(line), again=line.begun != begun)
             line.generation, line.begun = line.lane.generation, begun
@@ -267,7 +267,7 @@ class Latest:
 
 
 def is_replaced(delivery: Delivery) -> bool:
-    """Tell whether *delivery* is a position of the live way: what a person asks for is sent each."""
+    """Tell whether *delivery* may be replaced: a live position. What a person asks for is always sent."""
     return (
         delivery.key is not None
         and delivery.order is None  # it is from before, when its subscription was ordered

@@ -1,7 +1,7 @@
-"""What the log says of geofences is stored; only then is its offset settled.
+"""Geofence changes found in the log are stored; only then are their offsets settled.
 
-Events of one geofence may be read again, and by another worker: the newest wins in Postgres, by the
-time at which the change happened, and the same said twice changes nothing.
+An event may be read again, or by another worker as well: in Postgres the newest change wins, by the time
+at which it happened, and storing one twice changes nothing.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from services.observe import metrics
 log = structlog.get_logger()
 
 GEOFENCES = SubscriptionId("geofences")
-"""Stands for the table of geofences in the tracker, as a subscription would."""
+"""Stands in the tracker for the table of geofences, like a subscription."""
 
 ABOUT_GEOFENCES = "geofence."
 DELETED = "geofence.deleted"

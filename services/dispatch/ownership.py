@@ -40,9 +40,9 @@ log = structlog.get_logger()
 RETRY_SECONDS = 1.0
 NAP_SECONDS = 0.02
 WRITE_SECONDS = 5.0
-"""For the last writes of a partition that is let go of; without them more is repeated, none lost."""
+"""For the last writes of a partition that is let go of. Without them more repeats, nothing is lost."""
 LAST_SECONDS = 4 * WRITE_SECONDS + 1.0
-"""From the last answer that is waited for to the end: rows, the commit, the epoch."""
+"""From the last answer that is waited for to the end: writing rows, the commit, ending the epoch."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -83,10 +83,10 @@ class Ownership:
         self._clock = clock
         self._revoke_seconds = revoke_seconds
         self._assigning = asyncio.Lock()
-        """One bump of epochs at a time: a late one of ours would end the epochs of the one after it."""
+        """One bump of epochs at a time: a late one would end the epochs of our next one."""
         self._draining = False
         self._hurry_at = math.inf
-        """When a drain waits for answers no longer, monotonic seconds: a rebalance waits for it."""
+        """When a drain stops waiting for answers, monotonic seconds, because a rebalance waits for it."""
         self.spawn: Spawn = _no_group
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
@@ -113,7 +113,7 @@ class Ownership:
         held = self._partitions.all()
         going = [owned for owned in held if owned.closing]
         await self.let_go([owned for owned in held if not owned.closing], seconds=seconds)
-        # A revoke is under way: what it took back is written down by it alone.
+        # A revoke is under way, and only it writes down what it took back.
         until = self._clock.monotonic() + seconds + LAST_SECONDS
         while any(map(self._partitions.is_held, going)) and self._clock.monotonic() < until:
             await self._clock.sleep(NAP_SECONDS)
@@ -159,10 +159,10 @@ class Ownership:
             self._parking.release(owned)
 
     async def renew_refused(self) -> None:
-        """Load partitions anew whose epoch another worker ended, if the group says they are ours.
+        """Load partitions again whose epoch another worker ended, if the group says they are ours.
 
-        That happens when the one before us was late with its own assign. A worker that lost its
-        membership without knowing is told so here by the group, and drops them.
+        That happens when the previous owner was late with its own assign. A worker that lost its
+        membership without knowing learns it here from the group, and drops them.
         """
         refused = [o for o in self._partitions.loaded() if o.refused and not o.closing]
         for owned in refused:
@@ -212,14 +212,14 @@ class Ownership:
     def _keep_partly_delivered(self, delivery: Delivery) -> None:
         owned = self._partitions.current(delivery.position.partition)
         if owned is None or owned.lane_of(delivery) is not None:
-            return  # a lane says of itself what is settled, and is read from its cursor
+            return  # a lane knows what is settled, and is read from its cursor
         if owned.tracker.is_partial(delivery.position.offset):
             self._parking.postpone(delivery)
 
     async def _load(self, taken: Sequence[Owned]) -> None:
         """Load the state of *taken* and begin to read. Waits for Kafka and Postgres."""
         while True:
-            # What was begun before the store went away goes on under the epoch it has.
+            # Those that began before the store went away go on under the epoch they have.
             taken = [o for o in taken if self._partitions.is_held(o) and not o.loaded]
             if not taken:
                 return
@@ -233,7 +233,7 @@ class Ownership:
 
     async def _load_once(self, taken: Sequence[Owned]) -> None:
         partitions = [owned.partition for owned in taken]
-        # Asked for after the assignment: nobody else can commit to these any more.
+        # Asked after the assignment, when nobody else can commit to these any more.
         commits = await self._offsets.committed(partitions)
         bounds = await self._offsets.bounds(partitions)
         async with self._assigning:
@@ -263,7 +263,8 @@ class Ownership:
             metrics.GAPS[gap.reason].inc()
             log.error("gap", partition=str(owned.partition), **gap._asdict())
         if start.moves_lanes_to is not None:
-            # Before anything is committed: who is killed after that begins as if nobody had reset it.
+            # Before anything is committed: a worker killed after the commit would start as if there had
+            # been no reset.
             await self._store.move_lanes_back(
                 owned.partition, epoch=assignment.epoch, offset=start.moves_lanes_to
             )
@@ -280,7 +281,7 @@ class Ownership:
 
 @asynccontextmanager
 async def _in_time(what: str) -> AsyncIterator[None]:
-    """Bound a last write: a rebalance waits for it. What isn't written down is sent again; say so."""
+    """Bound a last write, since a rebalance waits for it. Log what isn't written: it is sent again."""
     try:
         async with asyncio.timeout(WRITE_SECONDS):
             yield

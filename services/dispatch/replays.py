@@ -1,12 +1,12 @@
-"""Replays of the partitions that are ours: read by pointer, sent beside what is live.
+"""Replays on the partitions that are ours: read by pointer, sent beside live traffic.
 
     rows ──refresh──▶ sides ──read──▶ wanted events ──pace──▶ outbox
                         ▲                                       │
          cursor, every second ◀── settled ◀── flow, parking ◀───┘
 
 A side is one replay on one owned partition, with a tracker of its own: its cursor is the lowest event
-that isn't settled. It offers a few events at a time, so that what is live never stands behind it. Where
-a subscription is ordered, it offers one, and the next when that one is settled.
+that isn't settled. It offers a few events at a time, so that live events never queue behind it. For an
+ordered subscription it offers one, and the next once that one is settled.
 """
 
 from collections import deque
@@ -49,12 +49,12 @@ IDLE_SECONDS = 0.25
 READ_WAIT = timedelta(milliseconds=100)
 READ_RECORDS = 200
 AHEAD = 500
-"""Wanted events that a side has read and not offered yet."""
+"""How many wanted events a side may have read and not offered yet."""
 WINDOW = 32
-"""Events of a side in line or in flight."""
+"""How many events of a side may be in line or in flight."""
 MOST_SECONDS = 0.05
 REST = 3
-"""Reading takes a quarter of the loop's time at most: it rests three times as long as it took."""
+"""Reading takes at most a quarter of the loop's time: it rests three times as long as it took."""
 
 
 class Found(NamedTuple):
@@ -136,14 +136,14 @@ class Replays:
     # What flow and parking tell. Nothing here awaits.
 
     def answered(self, delivery: Delivery, *, acknowledged: bool) -> None:
-        """Note that a request came back: the next may be offered."""
+        """Note that a request has ended: the next event may be offered."""
         side = self._side_of(delivery)
         if side is not None:
             side.offered.discard(delivery.position.offset)
             side.sent += acknowledged
 
     def settled(self, delivery: Delivery, how: Settlement) -> None:
-        """Note how an event ended; a retry row is an end too: the retry goes its own way."""
+        """Note how an event ended; becoming a retry row is an end too, as far as the replay goes."""
         side = self._side_of(delivery)
         if side is not None:
             side.offered.discard(delivery.position.offset)
@@ -151,10 +151,10 @@ class Replays:
                 side.dead += how is Settlement.DEAD
 
     def again(self, delivery: Delivery, attempt: Attempt, due_at: datetime) -> None:
-        """Keep a failed event that may not be a row: beyond the budget, or of an ordered subscription.
+        """Keep a failed event in memory that may not become a row.
 
-        There a row would hold what is live of its key. In memory alone: the cursor stays below, and a
-        restart begins there.
+        Either there is no budget left, or the subscription is ordered, and a row would hold up the live
+        events of its key. The cursor stays below it, so a restart reads it again.
         """
         side = self._side_of(delivery)
         if side is not None:
@@ -163,7 +163,7 @@ class Replays:
             side.again.append(Again(next_, due_at))
 
     def back(self, delivery: Delivery) -> None:
-        """Take back what was in line: its subscription was paused, or is fed by a lane now."""
+        """Take back an event in line: its subscription was paused, or is served by a lane now."""
         side = self._side_of(delivery)
         if side is not None:
             side.offered.discard(delivery.position.offset)
@@ -178,7 +178,7 @@ class Replays:
     # What time brings.
 
     async def refresh(self) -> None:
-        """Look for what was asked for, cancelled, or came and went with a partition, until cancelled."""
+        """Look for replays that were requested, cancelled, or moved with a partition, until cancelled."""
         while True:
             await self._clock.sleep(REFRESH_SECONDS)
             owned = {o.partition: o for o in self._partitions.loaded() if o.active}
@@ -223,7 +223,7 @@ class Replays:
                 log.warning("replays_wait", error=str(error))
 
     async def keep(self) -> None:
-        """Write how far what has moved is. Raises StoreGoneError."""
+        """Write the cursors that have moved. Raises StoreGoneError."""
         news = {
             key: advance
             for key, side in self._sides.items()
@@ -277,7 +277,7 @@ class Replays:
         return bool(batches)
 
     async def _give_up(self, asked: dict[Partition, Side]) -> None:
-        """End the replays that retention, or a topic made anew, has overtaken."""
+        """End the replays whose range retention, or a recreated topic, has taken."""
         try:
             bounds = await self._offsets.bounds(list(asked))
             for partition, side in asked.items():
@@ -289,7 +289,7 @@ class Replays:
             log.warning("replays_wait", error=str(error))
 
     def _sift(self, side: Side, batch: Batch) -> None:
-        """Take in what was read: what isn't wanted is settled at once."""
+        """Take in what was read; events that aren't wanted are settled at once."""
         end = side.range.end
         records = [record for record in batch.records if record.position.offset < end]
         side.tracker.register(
@@ -317,7 +317,7 @@ class Replays:
         return match if asked_name(types, event.type, profile) is not None else None
 
     def _offer(self, side: Side) -> None:
-        """Put what may go now in line."""
+        """Put in line what may go now."""
         subscription = self._subscriptions.get(side.replay.subscription_id)
         room = self._room(side, subscription)
         now = self._clock.monotonic()
@@ -395,6 +395,6 @@ def _is_ordered(subscription: Subscription | None) -> bool:
 
 
 def _share(replay: Replay) -> float | None:
-    """Return one partition's part of the rate: what is done leaves its part to the others."""
+    """Return one partition's part of the rate: finished partitions leave theirs to the others."""
     left = sum(range_.cursor < range_.end for range_ in replay.ranges)
     return None if replay.rate is None else replay.rate / max(1, left)

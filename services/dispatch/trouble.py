@@ -1,16 +1,16 @@
-"""Who is failing, since when, and when that is over: for the others of the project to be told.
+"""Who is failing, since when, and when that is over; reported to the project's other subscriptions.
 
     well ──failure──▶ troubled ──first dead letter, or nothing through for minutes──▶ failing
       ▲                  │                                                       │        │
       └── a success, and nothing waits any more ──────────◀── webhook.recovered ─┘        │
     disabled ◀── days without a success, and failures all along ──────────────────────────┘
 
-A row in Postgres per troubled subscription, shared by all workers, so that each step is told once
-whoever saw it, and kept with what is told of it (`operations`). A success of one that is well costs one
-look at an empty set.
+All workers share one row in Postgres per troubled subscription, so that each step is reported once,
+whoever saw it, and is stored together with its report (`operations`). A success of a healthy
+subscription costs one look at an empty set.
 
-Deliveries of `webhook.*` count for nothing here: each failure to tell of a failure would be told of.
-Positions and other streams don't count towards switching off: they are worth nothing hours later.
+Deliveries of `webhook.*` don't count here: otherwise each failure to report a failure would be reported.
+Positions and other streams don't count towards disabling: they are worth nothing hours later.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ log = structlog.get_logger()
 REPORT_SECONDS = 2.0
 LOOK_SECONDS = 30.0
 BREAKER_SECONDS = 300.0
-"""A breaker that has been open for so long is told of, though nothing was given up yet."""
+"""How long a breaker must be open before it is reported although nothing was given up yet."""
 FAILING = "no_success"
-"""Why we switch off what failed for days."""
+"""The reason given when a subscription that failed for days is disabled."""
 
 
 class Troubles:
@@ -78,7 +78,7 @@ class Troubles:
             self.failing(delivery.subscription_id, in_words(attempt))
 
     def failing(self, id_: SubscriptionId, reason: str) -> None:
-        """Say that a subscription is failing; told once until it has recovered."""
+        """Report that a subscription is failing; once until it has recovered."""
         now = self._clock.now()
         before = self._failed.get(id_) or Troubled(id_, now, None, None)
         self._failed[id_] = before._replace(reason=reason)
@@ -91,7 +91,7 @@ class Troubles:
             group.create_task(self._look_all())
 
     async def report(self) -> None:
-        """Write what was noted: what follows is told. What can't be written is kept."""
+        """Write what was noted, and report what follows from it. What can't be written is kept."""
         failed, self._failed = self._failed, {}
         succeeded, self._succeeded = self._succeeded, {}
         try:
@@ -109,13 +109,13 @@ class Troubles:
             log.info("subscription_recovered", subscription_id=id_)
 
     def look(self) -> None:
-        """Say of those in trouble whose breaker has been open for minutes that they are failing."""
+        """Report as failing those in trouble whose breaker has been open for minutes."""
         for id_ in list(self._troubled):
             if self._open_for(id_) >= BREAKER_SECONDS:
                 self.failing(id_, Trouble.BREAKER_OPEN.value)
 
     async def give_up(self, after: timedelta | None) -> None:
-        """Switch off what has failed for so long without a success. Raises StoreGoneError."""
+        """Disable what has failed for too long without a success. Raises StoreGoneError."""
         if after is None:
             return
         for id_ in await self._store.hopeless(after):
