@@ -1,6 +1,7 @@
 """One owned partition under one epoch."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 
 from services.dispatch.lane import Lane, Scan, lane_of, started
@@ -60,8 +61,18 @@ class Owned:
         self._bytes: dict[int, int] = {}
         """The size of the bodies of each open offset."""
 
-    def begin(self, start: Start, assignment: Assignment, *, now: datetime) -> None:
-        """Take the state that was loaded; from now on records are taken in."""
+    def begin(
+        self,
+        start: Start,
+        assignment: Assignment,
+        *,
+        begins: Mapping[SubscriptionId, int],
+        now: datetime,
+    ) -> None:
+        """Take the state that was loaded; from now on records are taken in.
+
+        Lanes that *start* moves back go no further than to where their subscription *begins*.
+        """
         self.epoch, self.writes = assignment.epoch, assignment.writes
         self.tracker = Tracker(start=start.offset, settled=start.settled)
         self.ages = Ages()
@@ -75,7 +86,10 @@ class Owned:
                 if start.trust_dead or not row.dead
             }
         for row in assignment.lanes:
-            lane = self.lanes[row.subscription_id] = lane_of(row, moved_below=start.moves_lanes_to)
+            id_, moved_below = row.subscription_id, start.moves_lanes_to
+            if moved_below is not None:
+                moved_below = max(moved_below, begins.get(id_, 0))
+            lane = self.lanes[id_] = lane_of(row, moved_below=moved_below)
             if lane.state is State.DRAINING and lane.is_ready:
                 # What is left below the point of attachment goes first: the feed must not overtake it.
                 lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})

@@ -12,7 +12,8 @@ delivered (read again, it would repeat); commit; end the epoch in Postgres.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -31,6 +32,7 @@ from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
 from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
 from services.kernel.ports.broker import Bounds, Commit, Offsets
 from services.kernel.ports.store.partitions import Assignment, PartitionStore
 from services.observe import metrics
@@ -262,21 +264,47 @@ class Ownership:
             )
             metrics.GAPS[gap.reason].inc()
             log.error("gap", partition=str(owned.partition), **gap._asdict())
+        begins: Mapping[SubscriptionId, int] = {}
         if start.moves_lanes_to is not None:
+            begins = await self._beginnings(owned.partition, assignment, start.moves_lanes_to)
             # Before anything is committed: a worker killed after the commit would start as if there had
             # been no reset.
             await self._store.move_lanes_back(
-                owned.partition, epoch=assignment.epoch, offset=start.moves_lanes_to
+                owned.partition,
+                epoch=assignment.epoch,
+                offset=start.moves_lanes_to,
+                begins=begins,
             )
         if not self._partitions.is_held(owned) or owned.closing:
             return
         self._budget.load(owned.partition, assignment.usage)
         self._outboxes.load_keys(owned.partition, assignment.epoch, assignment.keys)
         self._outboxes.set_share(self._membership.member.share())
-        owned.begin(start, assignment, now=self._clock.now())
+        owned.begin(start, assignment, begins=begins, now=self._clock.now())
         self._starts.begun(owned)
         self._membership.member.seek(owned.partition, start.offset)
         _announce(owned, start)
+
+    async def _beginnings(
+        self, partition: Partition, assignment: Assignment, above: int
+    ) -> Mapping[SubscriptionId, int]:
+        """Return where those of its lanes begin whose subscription is younger than the record at *above*.
+
+        Nobody is sent events from before because a person moved the group back; and once another worker
+        reads such a lane, nothing tells these events from others.
+        """
+        found: dict[SubscriptionId, int] = {}
+        by_moment: dict[int, list[SubscriptionId]] = defaultdict(list)
+        for row in assignment.lanes:
+            subscription = self._subscriptions.get(row.subscription_id)
+            if subscription is not None:
+                by_moment[subscription.begins_ms].append(subscription.id)
+        for moment in sorted(by_moment, reverse=True):  # the youngest first
+            offset = (await self._offsets.at([partition], moment))[partition]
+            if offset <= above:
+                break  # all others began even before
+            found |= dict.fromkeys(by_moment[moment], offset)
+        return found
 
 
 @asynccontextmanager

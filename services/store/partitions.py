@@ -7,6 +7,7 @@ from datetime import datetime
 import asyncpg
 
 from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
 from services.kernel.ports.store.partitions import Assignment, Floor, Stand
 from services.kernel.ports.store.retries import KeyRow, SettledRow, Usage
 from services.store.lanes import lane_of, start_of
@@ -73,10 +74,23 @@ class PostgresPartitions:
         )
         return [Partition(row["topic"], row["partition"]) for row in over]
 
-    async def move_lanes_back(self, partition: Partition, *, epoch: int, offset: int) -> None:
+    async def move_lanes_back(
+        self,
+        partition: Partition,
+        *,
+        epoch: int,
+        offset: int,
+        begins: Mapping[SubscriptionId, int],
+    ) -> None:
         """Have the lanes that stand above *offset* go on there, if the epoch stands."""
         await self._pool.execute(
-            "move_lanes_back", partition.topic, partition.number, epoch, offset
+            "move_lanes_back",
+            partition.topic,
+            partition.number,
+            epoch,
+            offset,
+            list(begins),
+            list(begins.values()),
         )
 
     async def record_gap(

@@ -242,8 +242,8 @@ async def test_a_gap_grows_while_retention_goes_on_and_is_another_after_a_delive
 
 
 async def test_lanes_above_where_a_person_moved_the_group_to_go_back_with_it(store: Lanes) -> None:
-    ids = [await store.store.subscribe() for _ in range(4)]
-    above, across, at, below = ids
+    ids = [await store.store.subscribe() for _ in range(6)]
+    above, across, at, below, young, younger = ids
     old = (await store.assigned()).epoch
     epoch = (await store.assigned()).epoch
     rows = [
@@ -251,17 +251,22 @@ async def test_lanes_above_where_a_person_moved_the_group_to_go_back_with_it(sto
         a_row(across, cursor=4, attach_at=8),
         a_row(at, cursor=6, attach_at=6),
         a_row(below, cursor=3),
+        a_row(young, cursor=9),
+        a_row(younger, cursor=9),
     ]
     await store.lanes.change([Keep(epoch, row) for row in rows])
-    await store.store.partitions.move_lanes_back(EVENTS, epoch=old, offset=1)
-    await store.store.partitions.move_lanes_back(OTHER, epoch=epoch, offset=1)
-    await store.store.partitions.move_lanes_back(EVENTS, epoch=epoch, offset=6)
+    await store.store.partitions.move_lanes_back(EVENTS, epoch=old, offset=1, begins={})
+    await store.store.partitions.move_lanes_back(OTHER, epoch=epoch, offset=1, begins={})
+    begins = {below: 5, young: 7, younger: 10}
+    await store.store.partitions.move_lanes_back(EVENTS, epoch=epoch, offset=6, begins=begins)
     found = {row.subscription_id: row for row in await store.rows()}
     assert [(found[id_].cursor, found[id_].settled, found[id_].attach_at) for id_ in ids] == [
         (6, "", None),
         (4, "", None),
         (6, rows[2].settled, 6),
         (3, rows[3].settled, None),
+        (7, "", None),
+        (9, rows[5].settled, None),
     ]
 
 

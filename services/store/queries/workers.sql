@@ -226,12 +226,20 @@ where p.topic = s.topic and p.partition = s.partition
 returning p.topic, p.partition, p.epoch, p.writes;
 
 -- name: move_lanes_back
--- Lanes above an offset go on there: a person moved the group back, or the log was made anew.
-update lanes l set cursor = least(l.cursor, $4), settled = '', attach_at = null, state = 'detached',
+-- Lanes above an offset go on there: a person moved the group back, or the log was made anew. Those of
+-- subscriptions that began later go back to where they began.
+with begins as (
+    select l.subscription_id, greatest($4, b."offset") as "offset"
+    from lanes l
+    left join unnest($5::text[], $6::bigint[]) as b (subscription_id, "offset") using (subscription_id)
+    where l.topic = $1 and l.partition = $2
+)
+update lanes l set cursor = least(l.cursor, b."offset"), settled = '', attach_at = null, state = 'detached',
     updated_at = now()
-from partitions p
+from partitions p, begins b
 where p.topic = $1 and p.partition = $2 and p.epoch = $3
-  and l.topic = p.topic and l.partition = p.partition and greatest(l.cursor, l.attach_at) > $4;
+  and l.topic = p.topic and l.partition = p.partition and l.subscription_id = b.subscription_id
+  and greatest(l.cursor, l.attach_at) > b."offset";
 
 -- name: park_rows
 -- Write or overwrite retry rows, but of subscriptions that are deleted.

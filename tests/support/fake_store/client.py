@@ -53,10 +53,19 @@ class FakeStore:
         """Keep where each stands; return those whose epoch is over."""
         return await self._ask(lambda: self._database.report_stands(stands))
 
-    async def move_lanes_back(self, partition: Partition, *, epoch: int, offset: int) -> None:
-        """Have lanes that stand above *offset* go on there."""
+    async def move_lanes_back(
+        self,
+        partition: Partition,
+        *,
+        epoch: int,
+        offset: int,
+        begins: Mapping[SubscriptionId, int],
+    ) -> None:
+        """Have lanes that stand above *offset* go on there, or where they began."""
         process = current_process()
-        await self._ask(lambda: self._database.move_lanes_back(process, partition, epoch, offset))
+        await self._ask(
+            lambda: self._database.move_lanes_back(process, partition, epoch, offset, begins)
+        )
 
     async def record_gap(
         self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime

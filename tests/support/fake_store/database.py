@@ -413,14 +413,20 @@ class FakeDatabase(Server):
         return row.skip and start is not None and delivery.parts[-1].offset < start.offset
 
     def move_lanes_back(
-        self, process: Process | None, partition: Partition, epoch: int, offset: int
+        self,
+        process: Process | None,
+        partition: Partition,
+        epoch: int,
+        offset: int,
+        begins: Mapping[SubscriptionId, int],
     ) -> None:
-        """Have lanes that stand above *offset* go on there."""
+        """Have lanes that stand above *offset* go on there, or where they began."""
         if not self.stands(partition, epoch):
             return
         for key, row in list(self.tables.lanes.items()):
-            if key[0] == partition and max(row.cursor, row.attach_at or 0) > offset:
-                cursor = min(row.cursor, offset)
+            to = max(offset, begins.get(key[1], offset))
+            if key[0] == partition and max(row.cursor, row.attach_at or 0) > to:
+                cursor = min(row.cursor, to)
                 moved = replace(row, cursor=cursor, settled="", attach_at=None, state="detached")
                 self.tables.lanes[key] = moved
                 self.watcher.lane_changed(process, Keep(epoch, moved), row)

@@ -88,8 +88,16 @@ class PartitionStore(Protocol):
     ) -> None:
         """Keep that [from_offset, to_offset) was not delivered and why: `retention` `skipped`."""
 
-    async def move_lanes_back(self, partition: Partition, *, epoch: int, offset: int) -> None:
+    async def move_lanes_back(
+        self,
+        partition: Partition,
+        *,
+        epoch: int,
+        offset: int,
+        begins: Mapping[SubscriptionId, int],
+    ) -> None:
         """Have the lanes that stand above *offset* go on there, if the epoch stands.
 
-        What they had settled counts no more.
+        What they had settled counts no more. Those of subscriptions that *begins* names go back to the
+        offset it has of them and no further.
         """
