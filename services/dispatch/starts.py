@@ -21,7 +21,6 @@ from services.dispatch.gaps import Gaps
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.wake import Wake
-from services.feed.settled_map import SettledMap
 from services.kernel.clock import Clock
 from services.kernel.errors import BrokerGoneError, StoreGoneError
 from services.kernel.event import Partition
@@ -157,10 +156,10 @@ class Starts:
     def _hold_back(self, owned: Owned, id_: SubscriptionId) -> None:
         if id_ in owned.lanes:
             return  # it came with the partition
-        end = owned.tracker.known_but(()).end
+        # The owner before may have taken its promise over: what is open of it then is read again here.
         lane = owned.lanes[id_] = Lane(
             id_,
-            known=SettledMap(end - 1, end, frozenset()),
+            known=owned.tracker.known_but(()),
             reason=Reason.NEW,
             since=self._clock.now(),
         )

@@ -9,6 +9,8 @@ from services.dispatch.lane import started
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.starts import Starts
 from services.dispatch.wake import Wake
+from services.feed.settled_map import SettledMap
+from services.feed.tracker import Tracker
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Start, StartKind
@@ -37,3 +39,28 @@ async def test_what_was_promised_is_written_as_soon_as_its_partition_begins() ->
     )
     starts.begun(owned)
     await asyncio.wait_for(rang, 1)
+
+
+async def test_who_was_heard_of_while_its_partition_came_misses_nothing_that_the_owner_before_left() -> (
+    None
+):
+    async def nothing(*_: object) -> list[Start]:
+        return []  # the owner before took its promise over
+
+    partitions = OwnedPartitions()
+    starts = Starts(
+        store=cast("Any", SimpleNamespace(starts=nothing)),
+        gaps=cast("Any", None),
+        partitions=partitions,
+        detaching=cast("Any", SimpleNamespace(wake=Wake())),
+        clock=VirtualClock(),
+    )
+    owned = partitions.add(EVENTS)
+    owned.arrived.append(ID)
+    left = SettledMap(-1, 15, frozenset({0, 9}))
+    owned.tracker, owned.loaded = Tracker(start=0, settled=left), True
+    starts.begun(owned)
+    await starts.look_up([ID])
+    lane = owned.lanes[ID]
+    assert not lane.awaits_start
+    assert (lane.tracker.lowest, lane.tracker.known) == (0, left)
