@@ -302,9 +302,10 @@ class World:
 
     def _of_age(self, subscription: Subscription) -> Subscription:
         """Have every other one want no positions that are too old, as long as there are newer ones."""
-        if int(subscription.id, 16) % 2:
+        number = int(subscription.id, 16)
+        if number % 2:
             return subscription
-        limit = self.oracle.limits[subscription.id] = (0.5, 2.0)[int(subscription.id) % 4 // 2]
+        limit = self.oracle.limits[subscription.id] = (0.5, 2.0)[number % 4 // 2]
         limits = ((POSITION, limit),)
         return replace(subscription, max_age_seconds=limits, ordered=Ordered.NONE)
 
