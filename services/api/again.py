@@ -21,7 +21,7 @@ class AgainRoutes:
         self._resends = resends
 
     async def list_dead(self, call: Call) -> Answer:
-        """List deliveries that were given up, newest first; or their causes, the most first."""
+        """List deliveries that were given up, newest first; or their causes, the most frequent first."""
         call.caller.require("read")
         asked, faults = filter_of_query(call.query)
         if "group_by" in call.query:
@@ -38,22 +38,22 @@ class AgainRoutes:
         return call.listed(rows, page, _letter, *FIELDS)
 
     async def resend_dead(self, call: Call) -> Answer:
-        """Send again what was given up, by filter: a job."""
+        """Resend what was given up, by filter, as a job."""
         return await self.resend(call)
 
     async def discard(self, call: Call) -> Answer:
-        """Let go of what was given up, by filter, for a reason."""
+        """Discard what was given up, by filter, with a reason."""
         call.caller.require("manage")
         count = await self._letters.discard(call.caller, call.body)
         return Answer(200, {"discarded": count})
 
     async def resend_one(self, call: Call) -> Answer:
-        """Send one delivery again, to whom it went or to another webhook: a job of one."""
+        """Resend one delivery, to its own or to another webhook, as a job of one."""
         call.caller.require("manage")
         return _job(await self._resends.one(call.caller, call.path["id"], call.body), status=202)
 
     async def resend(self, call: Call) -> Answer:
-        """Send many again, by filter: a job; with `dry_run` how many they are."""
+        """Resend many deliveries, by filter, as a job; `dry_run` only counts them."""
         call.caller.require("manage")
         made = await self._resends.create(call.caller, call.body)
         if isinstance(made, Among):
@@ -69,12 +69,12 @@ class AgainRoutes:
         return call.listed(rows, page, shown, PROJECT)
 
     async def get(self, call: Call) -> Answer:
-        """Return one job with its progress."""
+        """Return one job and its progress."""
         call.caller.require("read")
         return _job(await self._resends.get(call.caller, call.path["id"]))
 
     async def cancel(self, call: Call) -> Answer:
-        """End a job; twice is fine."""
+        """Cancel a job; doing it twice is fine."""
         call.caller.require("manage")
         return _job(await self._resends.cancel(call.caller, call.path["id"]))
 

@@ -13,7 +13,7 @@ class BacklogRoutes:
         self._backlogs = backlogs
 
     async def get(self, call: Call) -> Answer:
-        """Return how far behind a subscription is on each partition, why, and for how long still."""
+        """Return how far behind a subscription is on each partition, why, and for how much longer."""
         call.caller.require("read")
         return Answer(200, shown(await self._backlogs.get(call.caller, call.path["id"])))
 

@@ -23,7 +23,7 @@ class EgressRoutes:
         self._body = {"addresses": list(addresses), "next": planned}
 
     async def get(self, call: Call) -> Answer:
-        """Return the addresses that we send from, and a planned change of them."""
+        """Return the addresses that requests come from, and a planned change of them."""
         call.caller.require("read")
         call.only()
         return Answer(200, self._body)

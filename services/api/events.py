@@ -25,7 +25,7 @@ class EventRoutes:
         self._volumes = volumes
 
     async def ingest(self, call: Call) -> Answer:
-        """Take one event or many; answered when Kafka has them all."""
+        """Accept one event or many; answers once Kafka has them all."""
         call.caller.require("ingest")
         ingested = await self._ingest.ingest(
             call.caller, call.body, traceparent=call.headers.get("traceparent")
@@ -42,7 +42,7 @@ class EventRoutes:
         return Answer(202, {"events": events})
 
     async def types(self, call: Call) -> Answer:
-        """List the catalogue, with how much a project has of each type."""
+        """List the event types, with the project's volume of each."""
         call.only("project_id")
         volumes = await self._volumes.of(call.caller, call.query.get("project_id"))
         rows = [_type(row, volumes) for row in catalogue.event_types().values()]

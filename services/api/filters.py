@@ -25,7 +25,7 @@ class FilterRoutes:
         self._clock = clock
 
     async def check(self, call: Call) -> Answer:
-        """Say what is wrong or odd with a filter, and how it would be stored."""
+        """Return what is wrong or odd in a filter, and how it would be stored."""
         call.caller.require("read")
         judged, faults = await self._filters.check(call.caller, call.body)
         valid = judged is not None and not faults
@@ -38,30 +38,30 @@ class FilterRoutes:
         return Answer(200, found)
 
     async def explain(self, call: Call) -> Answer:
-        """Say whether an event matches a filter, and if not, which clauses failed."""
+        """Return whether an event matches a filter and, if not, which clauses failed."""
         call.caller.require("read")
         judged, explained = await self._filters.explain(call.caller, call.body)
         warnings = [shown_fault(odd) for odd in judged.warnings]
         return Answer(200, {**shown(explained), "warnings": warnings})
 
     async def dry_run(self, call: Call) -> Answer:
-        """Try a filter on the log from a time on: a job that says what would have been sent."""
+        """Try a filter on the log since a given time, as a job that reports what would have been sent."""
         call.caller.require("read")
         job = await self._dry_runs.create(call.caller, call.body)
         return self._job(job, status=202)
 
     async def get_dry_run(self, call: Call) -> Answer:
-        """Return a dry run, how far it is and what it found."""
+        """Return a dry run, its progress and what it found."""
         call.caller.require("read")
         return self._job(await self._dry_runs.get(call.caller, call.path["id"]))
 
     async def cancel_dry_run(self, call: Call) -> Answer:
-        """End a dry run; twice is fine."""
+        """Cancel a dry run; doing it twice is fine."""
         call.caller.require("read")
         return self._job(await self._dry_runs.cancel(call.caller, call.path["id"]))
 
     async def matches(self, call: Call) -> Answer:
-        """Say which subscriptions get an event of the log, and for each that doesn't, why not."""
+        """Return which subscriptions get an event of the log, and why each of the others doesn't."""
         call.caller.require("read")
         call.only()
         path = call.path

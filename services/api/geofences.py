@@ -16,7 +16,7 @@ class GeofenceRoutes:
         self._geofences = geofences
 
     async def create(self, call: Call) -> Answer:
-        """Make a geofence."""
+        """Create a geofence."""
         call.caller.require("manage")
         geofence = await self._geofences.create(call.caller, call.body)
         answer = _one(geofence, status=201)

@@ -38,11 +38,11 @@ class HistoryRoutes:
         self._clock = clock
 
     async def attempts(self, call: Call) -> Answer | Streamed:
-        """List attempts, newest first; as CSV or NDJSON all of them."""
+        """List attempts, newest first; CSV and NDJSON have all of them."""
         return await self._list(call, attempt_shown, deliveries=False)
 
     async def deliveries(self, call: Call) -> Answer | Streamed:
-        """List deliveries by their newest attempt, newest first; as CSV or NDJSON all of them."""
+        """List deliveries by their newest attempt, newest first; CSV and NDJSON have all of them."""
         return await self._list(call, delivery_shown, deliveries=True)
 
     async def _list(
@@ -77,7 +77,7 @@ class HistoryRoutes:
         return Answer(200, attempt_shown(await self._history.attempt(call.caller, call.path["id"])))
 
     async def delivery(self, call: Call) -> Answer:
-        """Return a delivery: its event, all attempts, the newest request as it was sent."""
+        """Return a delivery: its event, all its attempts, and the newest request as it was sent."""
         call.caller.require("read")
         signed_at = self._signed_at(call)
         found = await self._history.delivery(call.caller, call.path["id"])
@@ -104,7 +104,7 @@ class HistoryRoutes:
         return self._clock.time()
 
     async def stats(self, call: Call) -> Answer:
-        """Count deliveries by minute, hour or day, with how long receivers and the whole way took."""
+        """Count deliveries by minute, hour or day, with the times of receivers and from end to end."""
         call.caller.require("read")
         noted = call.unknown(*STATS_FILTERS)
         step, since, until, points = await self._history.points(call.caller, call.query, noted)

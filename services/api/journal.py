@@ -34,7 +34,7 @@ class JournalRoutes:
         self._tail = tail
 
     async def list(self, call: Call) -> Answer:
-        """Read the log from a time or a pointer on; what was or would have been sent to one."""
+        """Read the log from a time or position; also as one subscription got it, or would have."""
         call.caller.require("read")
         query = call.query
         limit, faults = call.limit()

@@ -24,7 +24,7 @@ class LaneRoutes:
         self._lanes = lanes
 
     async def list(self, call: Call) -> Answer:
-        """List every subscription that isn't fed live on a partition, and why."""
+        """List every subscription that is not fed live on some partition, and why."""
         call.caller.require(ADMIN)
         limit, faults = call.limit()
         faults += call.unknown("limit", "cursor", "subscription")

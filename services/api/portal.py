@@ -15,7 +15,7 @@ class PortalRoutes:
         self._public_url = public_url
 
     async def create(self, call: Call) -> Answer:
-        """Make a link to the pages of one customer; its token is in this answer alone."""
+        """Create a link to the pages of one customer; its token is shown only in this answer."""
         call.caller.require("manage")
         link, token = await self._links.create(call.caller, call.body)
         base = self._public_url or f"http://{call.headers.get('Host', '127.0.0.1')}"
@@ -31,7 +31,7 @@ class PortalRoutes:
         return call.listed(rows, page, shown, *FILTERS)
 
     async def revoke(self, call: Call) -> Answer:
-        """Revoke a link; who is in through it is out at once."""
+        """Revoke a link; whoever is using it is signed out at once."""
         call.caller.require("manage")
         await self._links.revoke(call.caller, call.path["id"])
         return Answer(204)

@@ -15,7 +15,7 @@ class ProjectRoutes:
         self._projects = projects
 
     async def create(self, call: Call) -> Answer:
-        """Make a project."""
+        """Create a project."""
         call.caller.require(ADMIN)
         project = await self._projects.create(call.caller, call.body)
         location = {"Location": f"/v1/projects/{project.id}"}
@@ -45,7 +45,7 @@ class ProjectRoutes:
         return Answer(204)
 
     async def create_key(self, call: Call) -> Answer:
-        """Make an API key; the key is in this answer alone."""
+        """Create an API key; the key is shown only in this answer."""
         call.caller.require(ADMIN)
         key, text = await self._projects.create_key(call.caller, call.path["id"], call.body)
         return Answer(201, {**shown_key(key), "key": text})

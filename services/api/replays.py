@@ -38,12 +38,12 @@ class ReplayRoutes:
         return call.listed(rows, page, self._shown, *FILTERS)
 
     async def get(self, call: Call) -> Answer:
-        """Return one replay and how far it is."""
+        """Return one replay and its progress."""
         call.caller.require("read")
         return Answer(200, self._shown(await self._replays.get(call.caller, call.path["id"])))
 
     async def cancel(self, call: Call) -> Answer:
-        """Cancel a replay; one that has ended stays as it is."""
+        """Cancel a replay; one that has ended is not changed."""
         call.caller.require("manage")
         return Answer(202, self._shown(await self._replays.cancel(call.caller, call.path["id"])))
 

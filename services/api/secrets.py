@@ -21,7 +21,7 @@ class SecretRoutes:
         self._history = history
 
     async def list(self, call: Call) -> Answer:
-        """List secrets by id, end and last use, never their values."""
+        """List secrets with their ids, ends and last use, never their values."""
         call.caller.require("read")
         id_ = call.path["id"]
         rows = await self._secrets.list(call.caller, id_)
@@ -32,7 +32,7 @@ class SecretRoutes:
         return Answer(200, {"data": listed, "next": None})
 
     async def rotate(self, call: Call) -> Answer:
-        """Make a new secret; the one before signs as well until the overlap ends."""
+        """Create a new secret; the previous one keeps signing until the overlap ends."""
         call.caller.require("manage")
         rotated = await self._secrets.rotate(call.caller, call.path["id"], call.body)
         name = "public_key" if rotated.secret.startswith("whpk_") else "secret"
@@ -46,7 +46,7 @@ class SecretRoutes:
         )
 
     async def end(self, call: Call) -> Answer:
-        """End one secret now."""
+        """End a secret now."""
         call.caller.require("manage")
         await self._secrets.end(call.caller, call.path["id"], call.path["secret_id"])
         return Answer(204)

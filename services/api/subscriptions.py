@@ -42,7 +42,7 @@ class SubscriptionRoutes:
         self._test_days = test_days
 
     async def create(self, call: Call) -> Answer:
-        """Make a subscription; its secret is in this answer alone."""
+        """Create a subscription; its secret is shown only in this answer."""
         call.caller.require("manage")
         created = await self._subscriptions.create(call.caller, call.body)
         answer = await self._one(created.registration, status=201)
@@ -52,7 +52,7 @@ class SubscriptionRoutes:
         return answer._replace(body=body, headers={**answer.headers, **location})
 
     async def list(self, call: Call) -> Answer:
-        """List subscriptions, newest first; with `backlog=true` what waits for each, in short."""
+        """List subscriptions, newest first; `backlog=true` adds a summary of what waits for each."""
         call.caller.require("read")
         page = call.page(*FILTERS, choices={"status": list(Status), "backlog": ("true", "false")})
         rows = await self._subscriptions.page(call.caller, filters=call.query, page=page)
@@ -78,7 +78,7 @@ class SubscriptionRoutes:
         )
 
     async def delete(self, call: Call) -> Answer:
-        """Delete a subscription with what waits for it."""
+        """Delete a subscription, and everything that waits for it."""
         call.caller.require("manage")
         await self._subscriptions.delete(call.caller, call.path["id"], if_version=call.if_version)
         return Answer(204)
@@ -89,20 +89,20 @@ class SubscriptionRoutes:
         return await self._one(await self._subscriptions.pause(call.caller, call.path["id"]))
 
     async def resume(self, call: Call) -> Answer:
-        """Send again; re-enables a disabled one too."""
+        """Resume sending; also enables a disabled subscription."""
         call.caller.require("manage")
         return await self._one(
             await self._subscriptions.resume(call.caller, call.path["id"], call.body)
         )
 
     async def release_key(self, call: Call) -> Answer:
-        """Have the event that holds a key of an ordered subscription tried again, or given up."""
+        """Retry, or give up, the event that holds a key of an ordered subscription."""
         call.caller.require("manage")
         id_, key = call.path["id"], call.path["key"]
         return Answer(200, await self._keys.release(call.caller, id_, key, call.body))
 
     async def test(self, call: Call) -> Answer:
-        """Send one example event now, on demand as it should not be; counts nowhere."""
+        """Send one example event now, misbehaving if asked to; it counts nowhere."""
         call.caller.require("manage")
         known = ("type", "data", "misbehave")
         check = Checker("The test call is not valid", call.body, known=known)
@@ -117,7 +117,7 @@ class SubscriptionRoutes:
         return Answer(200, {**_tested(tested.last), **_bench(tested)})
 
     async def test_day(self, call: Call) -> Answer:
-        """Send the next events of a simulated delivery day, as tests; counts nowhere."""
+        """Send the next events of a simulated delivery day, as tests; they count nowhere."""
         call.caller.require("manage")
         step = await self._test_days.go_on(call.caller, call.path["id"], call.body)
         return Answer(
@@ -132,7 +132,7 @@ class SubscriptionRoutes:
         )
 
     async def probe(self, call: Call) -> Answer:
-        """Look whether a URL answers; nothing is stored."""
+        """Check whether a URL answers; nothing is stored."""
         call.caller.require("manage")
         return Answer(200, dict(await self._test_calls.probe(call.body)))
 
