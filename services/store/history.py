@@ -1,10 +1,11 @@
 """Attempts and statistics, as people look at them.
 
-A list goes day by day, newest first, until the page is full: each statement reads the table of one day,
-and no lock is ever held on the others. Where few rows fit (an event, a vehicle) they are all found first
-and then put in order; else the index by subscription and start gives them in order. Over all
-subscriptions no index does: a day is read in spans, from its end on, each twice as long as the one
-before, so that few rows too many are put in order, and a day that has none is read in a few steps.
+A list goes day by day, newest first, until the page is full. Where few rows fit (an event, a vehicle)
+they are all found first and then put in order; else the index by subscription and start gives the order.
+Either way one statement reads the table of one day, the next those of two, of four, …, so that few are
+needed for somebody who has an attempt a day. Over all subscriptions no index gives the order: a day is
+read in spans, from its end on, each twice as long as the one before, so that few rows too many are put
+in order, and a day that has none is read in a few steps.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,6 +33,7 @@ from services.store.history_search import (
     Search,
     Span,
     day_of,
+    groups_of,
     spans_of,
 )
 from services.store.pool import Pool
@@ -94,8 +96,8 @@ class PostgresHistory:
             return []
         search.is_rising = span.is_rising
         found: list[_Found] = []
-        for table in await self._days(span):
-            found = await self._with_day_of(found, search, table, span, limit)
+        for tables in groups_of(await self._days(span), alone=search.is_wide):
+            found = await self._with_days_of(found, search, tables, span, limit)
             if len(found) >= limit:
                 break
         newest = await self._newest(found, search.as_of)
@@ -127,25 +129,34 @@ class PostgresHistory:
         days = [row["relname"] for row in rows if first <= row["relname"] <= last]
         return days[::-1] if span.is_rising else days
 
-    async def _with_day_of(
-        self, found: list[_Found], search: Search, table: str, span: Span, limit: int
+    async def _with_days_of(
+        self, found: list[_Found], search: Search, tables: Sequence[str], span: Span, limit: int
     ) -> list[_Found]:
-        """Return *found* with rows of a day, up to *limit*: then all are known to be the newest."""
-        spans = spans_of(table, span) if search.is_wide else iter([span])
-        ends = first_at(day_of(table) + DAY) if search.deliveries else None
+        """Return *found* with rows of some days, up to *limit*: then all are known to be the newest."""
+        spans = spans_of(tables[0], span) if search.is_wide else iter([span])
         for bound, begin, _ in spans:
             beyond, is_more = begin, True
             while len(found) < limit and is_more:
                 wanted = limit - len(found)
-                rows = await self._of_day(
-                    search.sql(table), bound, *beyond, wanted, *search.arguments
-                )
-                found = [*found, *(_Found(row, ends) for row in rows)]
+                rows = await self._of_days(search, tables, bound, *beyond, wanted)
+                found += [_Found(row, _end(row) if search.deliveries else None) for row in rows]
                 is_more = len(rows) == wanted
-                if is_more:  # those that aren't the newest make room for more of this day
+                if is_more:  # those that aren't the newest make room for more of these days
                     found = await self._newest(found, search.as_of)
                     beyond = (rows[-1]["at"], rows[-1]["tail"])
         return found
+
+    async def _of_days(
+        self, search: Search, tables: Sequence[str], *arguments: object
+    ) -> Sequence[asyncpg.Record]:
+        """Return the rows of some days; of those that retention has just dropped, none."""
+        try:
+            async with self._pool.connection() as connection:
+                sql = search.sql(tables)
+                return list(await connection.fetch(sql, *arguments, *search.arguments))
+        except asyncpg.UndefinedTableError:
+            left = tables[1:] if search.is_rising else tables[:-1]  # the oldest goes first
+            return await self._of_days(search, left, *arguments) if left else []
 
     async def _of_day(self, sql: str, *arguments: object) -> Sequence[asyncpg.Record]:
         """Return the rows of a statement over a day's table; none where retention has just dropped it."""
@@ -284,3 +295,9 @@ class PostgresHistory:
 def _among(sources: Sequence[asyncpg.Record], among: Collection[str] | None) -> list[int]:
     """Return the numbers of sources, of some subscriptions alone where *among* names them."""
     return [row["id"] for row in sources if among is None or row["subscription_id"] in among]
+
+
+def _end(row: asyncpg.Record) -> int:
+    """Return where the days after that of an attempt begin."""
+    midnight = started(row["at"]).replace(hour=0, minute=0, second=0, microsecond=0)
+    return first_at(midnight + DAY)

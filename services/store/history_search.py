@@ -1,13 +1,13 @@
 """Statements over the table of a day: what is asked for becomes clauses and arguments. Reads nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from services.kernel.about import term
 from services.kernel.history import HistoryFilter
 from services.kernel.ids import half
-from services.store.attempt_rows import ENTITIES, FRACTIONS, event_number, first_at, packed
+from services.store.attempt_rows import COLUMNS, ENTITIES, FRACTIONS, event_number, first_at, packed
 from services.store.attempts import DAY
 
 Edge: TypeAlias = tuple[int, bytes]
@@ -17,6 +17,8 @@ LOWEST: Edge = (-1, b"")
 HIGHEST_TAIL = b"\xff" * 6
 MANY_SOURCES = 200
 """Subscriptions whose newest attempts are looked up one by one; for more, the day is read in order."""
+_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
+"""By name: in which order a day's table has them depends on the version that made it."""
 SPAN = "at >= $1 and (at, tail) < ($2, $3)"
 
 
@@ -95,13 +97,20 @@ class Search:
         """Return the clause that finds a batch by what one of its events is about."""
         return f"also @> {self.argument([term(name, text)])}::text[]"
 
-    def sql(self, table: str) -> str:
-        """Return the statement for one day: names of ours, values as arguments."""
+    def sql(self, tables: Sequence[str]) -> str:
+        """Return the statement for some days: names of ours, values as arguments."""
+        if len(tables) == 1:
+            return self._day_sql(tables[0])
+        days = (f"(select {_COLUMNS} from ({self._day_sql(table)}) a)" for table in tables)  # noqa: S608
+        return f"select * from ({' union all '.join(days)}) a {self._outer}"  # noqa: S608
+
+    @property
+    def _outer(self) -> str:
+        return f"order by {'at, tail' if self.is_rising else 'at desc, tail desc'} limit $4"
+
+    def _day_sql(self, table: str) -> str:
         clauses = "".join(f" and {clause}" for clause in self.where) + self._newest(table)
-        if self.is_rising:
-            span, outer = "at < $1 and (at, tail) > ($2, $3)", "order by at, tail limit $4"
-        else:
-            span, outer = SPAN, "order by at desc, tail desc limit $4"
+        span, outer = "at < $1 and (at, tail) > ($2, $3)" if self.is_rising else SPAN, self._outer
         order = f"{span}{clauses} {outer}"
         if self.few:
             few = " and ".join(self.few)
@@ -137,6 +146,18 @@ class Search:
             f" and not exists (select from {table} n where n.event = a.event"
             f" and n.source = a.source and (n.at, n.tail) > (a.at, a.tail){self._there})"
         )
+
+
+def groups_of(days: Sequence[str], *, alone: bool) -> Iterator[Sequence[str]]:
+    """Yield days that are read with one statement: one, two more, four more, ….
+
+    Who has an attempt a day is then looked for in the 30 tables of a month with five statements. Where a
+    day is read in spans, each stands *alone*.
+    """
+    begin, size = 0, 1
+    while begin < len(days):
+        yield days[begin : begin + size]
+        begin, size = begin + size, 1 if alone else size * 2
 
 
 def spans_of(table: str, span: Span) -> Iterator[Span]:
