@@ -5,7 +5,7 @@
 set -eu
 prefix=$1
 python=${PYTHON:-python3}
-scratch=$(mktemp -d)
+scratch=$prefix.wheel # no folder of chance: pip writes down where it had the wheel from
 trap 'rm -rf "$scratch"' EXIT
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1} PIP_ROOT_USER_ACTION=ignore
