@@ -378,6 +378,15 @@ class Oracle(Watcher, CommitWatcher):
         told = {orjson.loads(record.value or b"{}")["id"] for record in log.records}
         told |= {kept.id for kept in self.database.tables.operations}
         self.to_tell = {id_: kept for id_, kept in self.to_tell.items() if id_ in told}
+        for partition, commit in self.kafka.group.offsets.items():
+            if not commit.metadata:  # a person has moved it, to above what is known now
+                self.skipped |= {
+                    (position, id_)
+                    for position, produced in self.produced.items()
+                    if position.partition == partition and position.offset < commit.offset
+                    for id_ in produced.due
+                    if not self.is_settled(position, id_) and not self.is_covered(position, id_)
+                }
         for partition, log in self.kafka.logs.items():
             self.retention(
                 partition, log.start
