@@ -96,7 +96,7 @@ async def history(
 ) -> None:
     """Deliver with and without history; store attempts of up to 30 days, and look some up."""
     from services.run.bench import CASES, Bench  # noqa: PLC0415 - a command loads what it needs
-    from services.run.bench_history import recorded, stored  # noqa: PLC0415
+    from services.run.bench_history import recorded, stored  # noqa: PLC0415 - as above
 
     with tempfile.TemporaryDirectory(prefix="planner-webhooks-bench-") as folder:
         try:

@@ -11,7 +11,7 @@ from services.control import certificates
 from services.control.checks import Checker, is_storable, kind, parse_moment
 from services.deliver.addresses import AddressPolicy
 from services.kernel.clock import Clock, rfc3339
-from services.kernel.errors import Fault
+from services.kernel.errors import Fault, escape
 from services.kernel.event import Json
 from services.kernel.ports.control import NameResolver
 from services.kernel.registration import Registration
@@ -169,7 +169,7 @@ def clashes(registration: Registration, check: Checker) -> list[Fault]:
     order; and a limit of age is of a type that it gets.
     """
     faults = [
-        Fault("type", f"{name} is none of its types", f"{check.pointer}/{AGES}/{name}")
+        Fault("type", f"{name} is not one of its types", f"{check.pointer}/{AGES}/{escape(name)}")
         for name, _ in registration.max_age_seconds
         if asked_name(registration.types, name, registration.profile) is None
     ]
@@ -333,7 +333,7 @@ def _headers(check: Checker, value: object) -> tuple[tuple[str, str], ...]:
     if len(value) > MAX_HEADERS:
         check.fault("headers", "limit", f"{len(value)} headers, {MAX_HEADERS} are allowed")
     for name, text in value.items():
-        at = "headers/" + name.replace("~", "~0").replace("/", "~1")
+        at = f"headers/{escape(name)}"
         low = name.lower()
         if not _TOKEN.match(name):
             check.fault(at, "header", f"{name!r} is not a header name")
@@ -374,9 +374,8 @@ def _ages(check: Checker, value: object) -> tuple[tuple[str, float], ...]:
     streams, (least, most) = catalogue.streams(), MAX_AGE
     for name in value:
         if name not in streams:
-            at = name.replace("~", "~0").replace("/", "~1")
             message = f"{name} never expires: only {' and '.join(streams)} can have a limit of age"
-            inner.fault(at, "never_expires", message)
+            inner.fault(escape(name), "never_expires", message)
     found = {name: inner.number(name, least=least, most=most) for name in value if name in streams}
     check.faults += inner.faults
     return tuple((name, seconds) for name, seconds in found.items() if seconds is not None)

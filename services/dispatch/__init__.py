@@ -39,6 +39,7 @@ Lanes, for subscriptions that are not fed live:
     batches        events of a lane become one request, when it is full or after a wait
     latest         positions wait in their lane until they are due; newer ones replace them
     expiry         positions that are too old when their turn comes; newer ones go in their place
+    lines          what waits beside the outboxes, by lane: for both of these
     retention      lanes near the edge of the log: their owners are warned, they are read first
     gaps           what a subscription will not get is recorded and reported before its cursor moves
     replays        part of the log once more for one subscription, beside its live traffic

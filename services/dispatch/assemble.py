@@ -1,8 +1,8 @@
 """A worker from its ports. `run.dispatch` puts in the real ones, the simulation its fakes.
 
-Parts are built in the order in which they need each other. Two loops are closed by lambdas over what is
-built further down: an answer goes from an outbox back to the flow, and a change to a subscription goes
-on to what is queued for it.
+Parts are built in the order in which they need each other. Loops are closed by lambdas over what is built
+further down: an answer goes from an outbox back to the flow, a change to a subscription goes on to what
+is queued for it, and a consumer that is stuck ends its worker.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,8 @@ def assemble(
 ) -> Worker:
     """Build a worker; nothing is started. *extras* run for as long as its own parts do."""
     given = Given(ports, options, limits)
-    known = build_known(given, on_change=lambda before, after: changes(before, after))  # noqa: PLW0108
-    work = build_work(given, known, settle=lambda sent, attempt: flow.settle(sent, attempt))  # noqa: PLW0108
+    known = build_known(given, on_change=lambda before, after: changes(before, after))  # noqa: PLW0108 - built below
+    work = build_work(given, known, settle=lambda sent, attempt: flow.settle(sent, attempt))  # noqa: PLW0108 - built below
     reports = build_reports(given, known, work)
     lanes = build_lanes(given, known, work, reports)
     changes = Changes(
@@ -70,7 +70,7 @@ def assemble(
         polling_since=lambda: feed.consumer.polling_since,
         clock=ports.clock,
         seconds=limits.stuck,
-        on_stuck=lambda detail: worker.stuck(detail),  # noqa: PLW0108
+        on_stuck=lambda detail: worker.stuck(detail),  # noqa: PLW0108 - built below
     )
     worker = Worker(
         membership=work.membership,

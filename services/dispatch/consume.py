@@ -105,39 +105,46 @@ class Consumer:
     async def _keep_window(self) -> None:
         """Wait a little for room; pause partitions that stay full, resume those with room again."""
         until = self._clock.monotonic() + FULL_SECONDS
-        while any(self._is_full(owned) for owned in self._feeding()):
-            if self._clock.monotonic() >= until:
-                break
+        while (full := self._full()) and self._clock.monotonic() < until:
             await self._clock.sleep(NAP_SECONDS)
-        full = [owned for owned in self._feeding() if self._is_full(owned)]
         if full:
             self._membership.member.pause([owned.partition for owned in full])
         for owned in full:
             owned.paused = True
-        room = [owned for owned in self._partitions.loaded() if owned.paused and self._room(owned)]
+        room = self._with_room()
         if room:
             self._membership.member.resume([owned.partition for owned in room])
         for owned in room:
             owned.paused = False
 
-    def _feeding(self) -> list[Owned]:
-        return [owned for owned in self._partitions.loaded() if not owned.paused]
+    def _full(self) -> list[Owned]:
+        """Return what has to be paused."""
+        feeding = [owned for owned in self._partitions.loaded() if not owned.paused]
+        if self._must_wait():
+            return feeding
+        return [owned for owned in feeding if self._is_full(owned)]
+
+    def _with_room(self) -> list[Owned]:
+        """Return what can be resumed: half of every window is free."""
+        paused = [owned for owned in self._partitions.loaded() if owned.paused]
+        if not paused or self._must_wait(share=0.5):
+            return []
+        return [owned for owned in paused if not self._is_full(owned, share=0.5)]
+
+    def _must_wait(self, share: float = 1.0) -> bool:
+        """Tell whether no partition may be read: nobody can be reached, or too much is open in all."""
+        return self._waits() or self._has_too_many(share)
 
     def _is_full(self, owned: Owned, share: float = 1.0) -> bool:
         tracker, limits = owned.tracker, self._limits
         return (
-            self._waits()  # nobody at all can be reached: Kafka keeps what comes
-            or self._has_too_many(share)
-            or tracker.open_count >= limits.window_open * share
+            tracker.open_count >= limits.window_open * share
             or owned.held_bytes >= limits.window_bytes * share
             or (tracker.open_count > 0 and tracker.span >= limits.window_offsets * share)
         )
 
     def _has_too_many(self, share: float = 1.0) -> bool:
         return self._partitions.pairs >= self._limits.window_deliveries * share
-
-    def _room(self, owned: Owned) -> bool:
-        return not self._is_full(owned, share=0.5)
 
 
 def _from(batch: Batch, position: int) -> Sequence[Record]:

@@ -15,7 +15,7 @@ lane, or was sent. What is known of vehicles is of this process and this spell o
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from services import catalogue
@@ -24,17 +24,16 @@ from services.deliver.outboxes import Outboxes
 from services.dispatch.batches import Batches
 from services.dispatch.lane import MAX_LATEST, Lane
 from services.dispatch.latest import fix_of, is_replaced
+from services.dispatch.lines import Line, Lines
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Settlement
-from services.kernel.event import Event, Partition
+from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
 from services.kernel.subscription import Mode, Status, Subscription
 from services.match.order_key import limit_of
 from services.observe import metrics
-
-LOOK_SECONDS = 0.1
 
 _T = TypeVar("_T")
 
@@ -49,23 +48,18 @@ class _Waiting(NamedTuple):
     delivery: Delivery
 
 
-class _Line:
+@dataclass(eq=False)
+class _Line(Line):
     """The positions of one lane."""
 
-    def __init__(self, owned: Owned, lane: Lane, begun: int) -> None:
-        self.owned = owned
-        self.lane = lane
-        self.generation = lane.generation
-        self.begun = begun
-        """How often its subscription had begun anew."""
-        self.queue: deque[_Waiting] = deque()
-        self.held: dict[str, _Waiting] = {}
-        """Stale ones, each the newest of its vehicle."""
-        self.newest: dict[str, Fix] = {}
-        """Of each vehicle, of all that was read."""
-        self.sent: dict[str, Fix] = {}
-        self.folded: dict[str, int] = {}
-        """How many were superseded since one of the vehicle last went out."""
+    queue: deque[_Waiting] = field(default_factory=deque)
+    held: dict[str, _Waiting] = field(default_factory=dict)
+    """Stale ones, each the newest of its vehicle."""
+    newest: dict[str, Fix] = field(default_factory=dict)
+    """Of each vehicle, of all that was read."""
+    sent: dict[str, Fix] = field(default_factory=dict)
+    folded: dict[str, int] = field(default_factory=dict)
+    """How many were superseded since one of the vehicle last went out."""
 
     def start_over(self, begun: int) -> None:
         """Drop what waits, since it is read again."""
@@ -90,13 +84,12 @@ class Expiry:
         known: Callable[[SubscriptionId], Subscription | None],
         clock: Clock,
     ) -> None:
-        self._partitions = partitions
         self._outboxes = outboxes
         self._batches = batches
         self._parking = parking
         self._known = known
         self._clock = clock
-        self._lines: dict[tuple[Partition, SubscriptionId], _Line] = {}
+        self._lines: Lines[_Line] = Lines(partitions=partitions, clock=clock)
 
     def add(
         self, owned: Owned, lane: Lane, event: Event, delivery: Delivery, subscription: Subscription
@@ -115,7 +108,8 @@ class Expiry:
                 lane.held_back -= 1
                 self._supersede(line, old)
         line.queue.append(_Waiting(key, fix, limit, delivery))
-        self._hand_out(line, subscription)
+        self._lines.waits(line)
+        self._hand_out(line)
         return True
 
     def go_on(self, delivery: Delivery) -> None:
@@ -123,9 +117,8 @@ class Expiry:
         if not self._lines:
             return  # cheapest first: it is asked once a request, of others' too
         line = self._lines.get((delivery.position.partition, delivery.subscription_id))
-        subscription = self._known(delivery.subscription_id) if line is not None else None
-        if line is not None and subscription is not None:
-            self._hand_out(line, subscription)
+        if line is not None:
+            self._hand_out(line)
 
     def is_over(self, row: Delivery, subscription: Subscription) -> bool:
         """Tell whether what comes back from its row is too old, and one that is newer was sent; its row
@@ -144,39 +137,26 @@ class Expiry:
 
     async def run(self) -> None:
         """Hand out what has become the newest there is, until cancelled."""
-        while True:
-            await self._clock.sleep(LOOK_SECONDS)
-            for place, line in list(self._lines.items()):
-                subscription = self._known(place[1])
-                limits = subscription.max_age_seconds if subscription is not None else ()
-                if subscription is None or not limits or not self._stands(line):
-                    del self._lines[place]
-                elif line.queue or line.held:
-                    self._hand_out(line, subscription)
+        await self._lines.run(self._hand_out)
 
     # Inside.
 
     def _line(self, owned: Owned, lane: Lane, subscription: Subscription) -> _Line:
-        place = owned.partition, subscription.id
-        line = self._lines.get(place)
-        if line is None or line.owned is not owned or line.lane is not lane:
-            line = self._lines[place] = _Line(owned, lane, subscription.epoch)
+        line = self._lines.of(
+            owned, lane, lambda: _Line(owned, lane, lane.generation, subscription.epoch)
+        )
         if line.generation != lane.generation:
             line.start_over(subscription.epoch)
         return line
 
-    def _stands(self, line: _Line) -> bool:
-        owned, lane = line.owned, line.lane
-        return (
-            self._partitions.is_held(owned)
-            and owned.active
-            and owned.lanes.get(lane.subscription_id) is lane
-        )
-
-    def _hand_out(self, line: _Line, subscription: Subscription) -> None:
-        stands = self._stands(line) and line.generation == line.lane.generation
-        if not stands or subscription.status is not Status.ACTIVE:
-            return  # it is read again, by whoever goes on
+    def _hand_out(self, line: _Line) -> None:
+        subscription = self._known(line.lane.subscription_id)
+        is_empty = not line.queue and not line.held
+        if subscription is None or is_empty or not self._lines.is_current(line):
+            self._lines.done(line)
+            return
+        if subscription.status is not Status.ACTIVE:
+            return
         now = self._clock.time()
         while line.queue:
             waiting = line.queue[0]

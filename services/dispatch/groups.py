@@ -141,7 +141,7 @@ def build_work(given: Given, known: Known, *, settle: Callable[[Delivery, Attemp
     outboxes = Outboxes(
         sender=_sender(ports),
         on_attempt=settle,
-        on_trouble=lambda id_, trouble: detaching.trouble(id_, trouble),  # noqa: PLW0108
+        on_trouble=lambda id_, trouble: detaching.trouble(id_, trouble),  # noqa: PLW0108 - built below
         clock=ports.clock,
         chance=ports.chance,
         may_begin=lambda seconds: membership.member.silence() < limits.session - seconds,

@@ -22,35 +22,26 @@ from services import catalogue
 from services.deliver.conflate import Conflation, Fix
 from services.deliver.outboxes import Outboxes
 from services.dispatch.lane import Lane
+from services.dispatch.lines import Line, Lines
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.kernel.attempt import Attempt
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery, Settlement
-from services.kernel.event import Event, Partition
+from services.kernel.event import Event
 from services.kernel.ids import SubscriptionId
 from services.kernel.subscription import Mode, Status, Subscription
 from services.match.order_key import is_folded
 from services.observe import metrics
 
-LOOK_SECONDS = 0.1
-"""How late a position may be sent, at most."""
-LOOKS_SHARE = 20
-"""With very many waiting, looking at them takes a twentieth of the loop."""
 FAR_BEHIND = 1_000
 """How many offsets behind is far: as much as one or two fetches bring."""
-SWEEP_SECONDS = 10.0
 
 
 @dataclass(eq=False)
-class _Line:
+class _Line(Line):
     """The vehicles of one lane."""
 
-    owned: Owned
-    lane: Lane
-    generation: int
-    begun: int
-    """How often its subscription had begun anew by then."""
     vehicles: Conflation
     behind_since: float | None = None
     """Since when it has been far behind, monotonic."""
@@ -73,9 +64,7 @@ class Latest:
         self._parking = parking
         self._known = known
         self._clock = clock
-        self._lines: dict[tuple[Partition, SubscriptionId], _Line] = {}
-        self._waiting: dict[tuple[Partition, SubscriptionId], _Line] = {}
-        """Those of which something waits."""
+        self._lines: Lines[_Line] = Lines(partitions=partitions, clock=clock)
 
     # What lanes read. Nothing here awaits.
 
@@ -94,7 +83,7 @@ class Latest:
         if over.parked is not None:
             self._parking.supersede(over.parked)
         if len(line.vehicles):
-            self._waiting[owned.partition, subscription.id] = line
+            self._lines.waits(line)
             self._hand_out(line)
 
     # What became of requests.
@@ -137,7 +126,7 @@ class Latest:
         now = self._clock.monotonic()
         waits = line.vehicles.again(delivery.key or "", delivery, now=now)
         if waits:
-            self._waiting[delivery.position.partition, delivery.subscription_id] = line
+            self._lines.waits(line)
         return waits
 
     def parked(self, delivery: Delivery) -> None:
@@ -165,25 +154,16 @@ class Latest:
 
     async def run(self) -> None:
         """Hand out what becomes due, until cancelled."""
-        sweep_at, spent = self._clock.monotonic() + SWEEP_SECONDS, 0.0
-        while True:
-            await self._clock.sleep(max(LOOK_SECONDS, spent * LOOKS_SHARE))
-            began = self._clock.monotonic()
-            for line in list(self._waiting.values()):
-                self._hand_out(line)
-            if began >= sweep_at:
-                sweep_at = began + SWEEP_SECONDS
-                self._lines = {key: x for key, x in self._lines.items() if self._stands(x)}
-            spent = self._clock.monotonic() - began
+        await self._lines.run(self._hand_out)
 
     # Inside.
 
     def _hand_out(self, line: _Line) -> None:
         id_ = line.lane.subscription_id
         subscription = self._known(id_)
-        stands = self._stands(line) and line.generation == line.lane.generation
-        if subscription is None or not stands or not len(line.vehicles):
-            self._waiting.pop((line.owned.partition, id_), None)  # it is read again, or by another
+        is_current = self._lines.is_current(line)
+        if subscription is None or not is_current or not len(line.vehicles):
+            self._lines.done(line)
             return
         if subscription.status is not Status.ACTIVE or not self._outboxes.has_room(id_):
             return
@@ -217,14 +197,13 @@ class Latest:
         return now - line.behind_since < line.vehicles.every
 
     def _line(self, owned: Owned, lane: Lane, subscription: Subscription) -> _Line:
-        key = owned.partition, subscription.id
-        line = self._lines.get(key)
-        if line is None or line.owned is not owned or line.lane is not lane:
-            line = self._lines[key] = _Line(
-                owned, lane, lane.generation, subscription.epoch, Conflation(_every(subscription))
-            )
-            line.vehicles.start_over(self._flying(line), again=False)
-        return self._as_read(line, subscription.epoch)
+        def make() -> _Line:
+            vehicles = Conflation(_every(subscription))
+            line = _Line(owned, lane, lane.generation, subscription.epoch, vehicles)
+            vehicles.start_over(self._flying(line), again=False)
+            return line
+
+        return self._as_read(self._lines.of(owned, lane, make), subscription.epoch)
 
     def _as_read(self, line: _Line, begun: int) -> _Line:
         """Bring *line* up to date with its lane: if that started over, what waited is read again."""
@@ -251,15 +230,6 @@ class Latest:
         if subscription is None:
             return None
         return self._as_read(line, subscription.epoch)
-
-    def _stands(self, line: _Line) -> bool:
-        """Tell whether its lane is still there."""
-        owned, lane = line.owned, line.lane
-        return (
-            self._partitions.is_held(owned)
-            and owned.active
-            and owned.lanes.get(lane.subscription_id) is lane
-        )
 
     def _settle(self, owned: Owned, delivery: Delivery) -> None:
         if owned.settle_all(delivery):

@@ -180,9 +180,8 @@ class Worker:
 
         async def do() -> None:
             nonlocal done
-            await (
-                work()
-            )  # called in here: a coroutine made outside would never be awaited if cancelled first
+            # Called in here: a coroutine made outside would never be awaited if cancelled first.
+            await work()
             done = True
             watching.cancel()
 

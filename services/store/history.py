@@ -179,6 +179,7 @@ class PostgresHistory:
             list({each.row["event"] for each in unsure}),
             min(each.day_ends or 0 for each in unsure),
             HIGHEST[0] if as_of is None else first_at(as_of),
+            list({each.row["source"] for each in unsure}),
         )
         last = {(row["event"], row["source"]): row["at"] for row in rows}
         return [each.sure() for each in found if each.is_last(last)]

@@ -14,6 +14,8 @@ import asyncpg
 from services.kernel.errors import StoreGoneError
 
 CLOSE_SECONDS = 1.0
+STATEMENTS = 1_000
+"""Kept prepared per connection: history has several for each of its days."""
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 GONE = (
@@ -73,6 +75,7 @@ class Pool:
                 command_timeout=self._seconds,
                 timeout=self._seconds,
                 max_inactive_connection_lifetime=300.0,
+                statement_cache_size=STATEMENTS,
             )
         except GONE as error:
             raise StoreGoneError(f"Postgres can't be reached: {error}") from error

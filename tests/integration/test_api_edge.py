@@ -138,7 +138,7 @@ async def test_what_does_not_come_frees_the_connection(sent: bytes, answer: byte
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        port = runner.addresses[0][1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         try:

@@ -32,7 +32,6 @@ from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start
 from services.kernel.ports.store.partitions import Floor
 from services.kernel.ports.store.retries import Park, RowChange
-from services.kernel.subscription import Subscription
 from services.lanes.transitions import Input, State
 from tests.simulation.conftest import Stories
 from tests.simulation.oracle import BrokenPromiseError
@@ -285,8 +284,8 @@ def a_vehicle_has_several_out(right: Callable[..., Any]) -> Callable[..., Any]:
 def what_is_too_old_is_dropped_though_nothing_newer_is_known(
     right: Callable[..., Any],
 ) -> Callable[..., Any]:
-    def hand_out(self: Expiry, line: Any, subscription: Subscription) -> None:  # noqa: ANN401 - private
-        right(self, line, subscription)
+    def hand_out(self: Expiry, line: Any) -> None:  # noqa: ANN401 - private
+        right(self, line)
         for waiting in line.held.values():
             line.owned.settle_all(waiting.delivery)
 

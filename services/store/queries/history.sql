@@ -90,9 +90,10 @@ select at, delivered, failed, retried, dead, bytes, receiver, end_to_end from at
 where step = $1 and source = any($2::integer[]) and at >= $3 and at < $4 and type = $5
 
 -- name: attempts_since
--- Which of some events were attempted between two starts, for whom, and when last.
+-- Which of some events were attempted between two starts, for which of some sources, and when last. By the
+-- events or by the sources, whichever are the fewer rows: a source with an attempt a day has hardly any.
 select event, source, max(at) as at from attempts
-where event = any($1::bigint[]) and at >= $2 and at < $3
+where event = any($1::bigint[]) and source = any($4::integer[]) and at >= $2 and at < $3
 group by event, source
 
 -- name: delivery_body

@@ -216,7 +216,7 @@ class FakeMember:
             return
         try:
             await call
-        except Exception as error:  # noqa: BLE001 - see there
+        except Exception as error:  # noqa: BLE001 - raised by the next poll
             self._failure = error
 
     async def _join(self) -> Joined | None:

@@ -172,7 +172,7 @@ class FakeStore:
         """Forget what was told."""
         await self._ask(lambda: self._database.forget(numbers))
 
-    async def report(self, *, worker: str, partitions: int, rows: Sequence[HealthRow]) -> None:  # noqa: ARG002
+    async def report(self, *, worker: str, partitions: int, rows: Sequence[HealthRow]) -> None:  # noqa: ARG002 - as above
         """Upsert the changed rows of this worker."""
         await self._ask(lambda: self._database.report(worker, rows))
 

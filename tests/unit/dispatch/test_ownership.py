@@ -9,11 +9,18 @@ from services.dispatch.budget import Budget
 from services.dispatch.owned import OwnedPartitions
 from services.dispatch.ownership import Ownership
 from services.kernel.event import Partition
+from services.kernel.ids import SubscriptionId
+from services.kernel.lane import Keep, LaneRow, Reason
 from services.kernel.ports.broker import Bounds, Commit
+from services.kernel.ports.store.partitions import Floor
+from services.kernel.subscription import Subscription
+from tests.support.factories import a_subscription
 from tests.support.fake_store import FakeDatabase, FakeStore
 from tests.support.processes import run_with_processes
-from tests.support.rows import EVENTS
+from tests.support.rows import EVENTS, NOW, a_stand
 from tests.support.virtual_time import VirtualClock
+
+OLD, YOUNG = 1_000, 2_000
 
 
 class Offsets:
@@ -60,8 +67,72 @@ def test_a_load_that_is_late_does_not_end_the_epoch_of_the_one_after_it() -> Non
     assert run_with_processes(story()) == (1, 1)
 
 
+class MovedBack:
+    """Those of a log that a person has moved the group to the beginning of."""
+
+    async def committed(
+        self, partitions: Collection[Partition]
+    ) -> Mapping[Partition, Commit | None]:
+        return dict.fromkeys(partitions, Commit(0, ""))
+
+    async def bounds(self, partitions: Collection[Partition]) -> Mapping[Partition, Bounds]:
+        return dict.fromkeys(partitions, Bounds(0, 30))
+
+    async def at(
+        self, partitions: Collection[Partition], moment_ms: int
+    ) -> Mapping[Partition, int]:
+        return dict.fromkeys(partitions, {OLD: 0, YOUNG: 12}[moment_ms])
+
+
+def test_with_the_group_moved_back_a_lane_goes_no_further_than_to_where_its_subscription_began() -> (
+    None
+):
+    old, young = (
+        a_subscription(id_=f"{n:024x}", begins_ms=at) for n, at in enumerate([OLD, YOUNG])
+    )
+
+    async def story() -> tuple[list[int], list[int]]:
+        database = FakeDatabase(clock=VirtualClock())
+        store, partitions = FakeStore(database), OwnedPartitions()
+        for each in (old, young):
+            database.subscribe(each)
+        assigned = await store.assign({EVENTS: Floor(0, 0)}, worker="w0")
+        epoch = assigned[EVENTS].epoch
+        await store.report_stands({EVENTS: a_stand(epoch, 20)})
+        await store.change([Keep(epoch, a_paused_lane(each.id)) for each in (old, young)])
+        ownership = an_ownership(database, partitions, MovedBack(), known=(old, young))
+        async with asyncio.TaskGroup() as group:
+            ownership.spawn = group.create_task
+            await ownership.assigned([EVENTS])
+        owned = partitions.current(EVENTS)
+        assert owned is not None
+        rows = database.tables.lanes
+        return (
+            [owned.lanes[each.id].tracker.lowest for each in (old, young)],
+            [rows[EVENTS, each.id].cursor for each in (old, young)],
+        )
+
+    assert run_with_processes(story()) == ([0, 12], [0, 12])
+
+
+def a_paused_lane(id_: SubscriptionId) -> LaneRow:
+    return LaneRow(
+        partition=EVENTS,
+        subscription_id=id_,
+        cursor=20,
+        state="detached",
+        reason=Reason.PAUSED,
+        since=NOW,
+        cursor_at=NOW,
+    )
+
+
 def an_ownership(
-    database: FakeDatabase, partitions: OwnedPartitions, offsets: Offsets
+    database: FakeDatabase,
+    partitions: OwnedPartitions,
+    offsets: Offsets | MovedBack,
+    *,
+    known: Collection[Subscription] = (),
 ) -> Ownership:
     async def catch_up() -> None:
         pass
@@ -82,7 +153,9 @@ def an_ownership(
         committer=cast("Any", None),
         cursors=cast("Any", None),
         starts=cast("Any", SimpleNamespace(begun=nothing)),
-        subscriptions=cast("Any", SimpleNamespace(catch_up=catch_up)),
+        subscriptions=cast(
+            "Any", SimpleNamespace(catch_up=catch_up, get={each.id: each for each in known}.get)
+        ),
         clock=database.clock,
         revoke_seconds=1.0,
     )
