@@ -194,6 +194,25 @@ async def test_a_client_certificate_is_written_and_its_key_never_comes_back(
     await page.get_by_text("There is none of this webhook's own.").wait_for()
 
 
+async def test_positions_get_a_limit_of_age_and_lose_it(owner: Visitor, site: Site) -> None:
+    id_ = await made(site, "aging", types=["vehicle.position"])
+    page = await owner.goto(f"/webhooks/{id_}/settings")
+    field = page.get_by_label("Limit of age, vehicle.position")
+    await field.fill("0")
+    await page.get_by_role("button", name="Save").click()
+    await page.locator("[id='f-age_vehicle.position-wrong-1']").wait_for()
+    assert await field.input_value() == "0"
+    for typed, kept in (("120", {"vehicle.position": 120}), ("", {})):
+        await field.fill(typed)
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_text("Saved.").wait_for()
+        webhook = await site.cluster.call("GET", f"/v1/subscriptions/{id_}")
+        assert webhook["max_age_seconds"] == kept
+        page = await owner.goto(f"/webhooks/{id_}")
+        assert ("2 min for vehicle.position" in await page.inner_text("main")) == bool(kept)
+        page = await owner.goto(f"/webhooks/{id_}/settings")
+
+
 async def test_two_people_dont_overwrite_each_other(owner: Visitor, site: Site) -> None:
     id_ = await made(site, "both")
     page = await owner.goto(f"/webhooks/{id_}/settings")

@@ -251,6 +251,7 @@ def _settings(webhook: Mapping[str, Any], tag: str) -> dict[str, Any]:
         "shown": webhook_form.values_of(webhook),
         "choices": webhook_form.CHOICES,
         "fields": webhook_form.FIELDS,
+        "aging": webhook_form.aging(webhook),
     }
 
 

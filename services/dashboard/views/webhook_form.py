@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services import catalogue
 from services.dashboard.forms import lines, number
 from services.kernel.errors import Fault
 from services.kernel.subscription import OnExhausted, OrderBy, Ordered, Profile
@@ -14,6 +15,8 @@ CHOSEN = ("profile", "ordered", "order_by", "on_exhausted")
 EXPANSIONS = ("stops", "routes")
 OF_MODE = {"batch": ("max_events", "max_wait_ms"), "latest": ("every_seconds",)}
 """Numbers of `delivery` that one mode alone has."""
+AGE = "age_"
+"""Begins the names of fields for a limit of age, which end in the type."""
 OF_DELIVERY = ("delivery", *(name for names in OF_MODE.values() for name in names))
 
 CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -54,6 +57,7 @@ FIELDS = {
     "/delivery/max_wait_ms": "f-max_wait_ms",
     "/delivery/every_seconds": "f-every_seconds",
     "/delivery": "f-delivery",
+    **{f"/max_age_seconds/{type_}": f"f-{AGE}{type_}" for type_ in catalogue.streams()},
     "/client_certificate/key": "f-certificate_key",
     "/client_certificate": "f-certificate",
 }  # fmt: skip
@@ -63,17 +67,25 @@ FIELDS = {
 def values_of(webhook: Mapping[str, Any]) -> dict[str, str]:
     """Return what the fields show at first."""
     schedule, delivery = webhook["retry_schedule"], webhook["delivery"]
+    ages = webhook["max_age_seconds"]
     return {
         "delivery": delivery["mode"],
-        **{name: f"{delivery[name]:g}" if name in delivery else "" for name in OF_DELIVERY[1:]},
+        **{name: _shown(delivery.get(name)) for name in OF_DELIVERY[1:]},
         "description": webhook["description"],
         "url": webhook["url"],
         "types": "\n".join(webhook["types"]),
         "filter": "" if webhook["filter"] is None else json.dumps(webhook["filter"], indent=2),
         "retry_schedule": "" if schedule is None else " ".join(f"{wait:g}" for wait in schedule),
-        **{name: "" if webhook[name] is None else f"{webhook[name]:g}" for name in NUMBERS},
+        **{name: _shown(webhook[name]) for name in NUMBERS},
         **{name: webhook[name] for name in CHOSEN},
+        **{f"{AGE}{type_}": _shown(ages.get(type_)) for type_ in catalogue.streams()},
     }
+
+
+def aging(webhook: Mapping[str, Any]) -> list[str]:
+    """Return the types that may have a limit of age here: streams that it gets, or has one for."""
+    asked = {*webhook["types"], *webhook["max_age_seconds"]}
+    return [type_ for type_ in catalogue.streams() if type_ in asked]
 
 
 def body_of(
@@ -84,21 +96,8 @@ def body_of(
     faults: list[Fault] = []
     before = values_of(webhook)
     for name, text in typed.items():
-        if name not in before or text.replace("\r\n", "\n").strip() == before[name].strip():
-            continue
-        if name == "filter":
-            found[name], wrong = filter_of(text)
-            faults += wrong
-        elif name == "types":
-            found[name] = lines(text)
-        elif name == "retry_schedule":
-            found[name] = None if not text.strip() else [number(each) for each in lines(text)]
-        elif name in NUMBERS:
-            found[name] = number(text)
-        elif name in OF_DELIVERY:
-            found["delivery"] = _delivery(typed)
-        else:
-            found[name] = text
+        if name in before and text.replace("\r\n", "\n").strip() != before[name].strip():
+            faults += _take(found, name, text, typed)
     expand = [name for name in EXPANSIONS if name in several.get("expand", ())]
     if expand != webhook["expand"]:
         found["expand"] = expand
@@ -106,6 +105,26 @@ def body_of(
         gone = dict.fromkeys(webhook["headers"])  # what is typed replaces all of them
         found["headers"] = {**gone, **_headers(typed.get("headers", ""))}
     return found | certificate_of(typed), faults
+
+
+def _take(found: dict[str, Any], name: str, text: str, typed: Mapping[str, str]) -> Sequence[Fault]:
+    """Put what was typed into one field into the body; return where it is not JSON."""
+    if name == "filter":
+        found[name], faults = filter_of(text)
+        return faults
+    if name == "types":
+        found[name] = lines(text)
+    elif name == "retry_schedule":
+        found[name] = None if not text.strip() else [number(each) for each in lines(text)]
+    elif name in NUMBERS:
+        found[name] = number(text)
+    elif name.startswith(AGE):
+        found.setdefault("max_age_seconds", {})[name.removeprefix(AGE)] = number(text)
+    elif name in OF_DELIVERY:
+        found["delivery"] = _delivery(typed)
+    else:
+        found[name] = text
+    return ()
 
 
 def filter_of(text: str) -> tuple[Any, list[Fault]]:
@@ -125,6 +144,10 @@ def certificate_of(typed: Mapping[str, str]) -> dict[str, Any]:
     if any(pair):
         return {"client_certificate": dict(zip(("certificate", "key"), pair, strict=True))}
     return {"client_certificate": None} if "drop_certificate" in typed else {}
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _delivery(typed: Mapping[str, str]) -> dict[str, Any]:
