@@ -163,17 +163,19 @@ def test_only_what_was_changed_is_sent() -> None:
         "retry_schedule": None, "rate_limit": None, "max_in_flight": 8, "timeout_seconds": 15.0,
         "profile": "planner-2022", "ordered": "none", "order_by": "key", "on_exhausted": "skip",
         "expand": [], "delivery": {"mode": "batch", "max_events": 100, "max_wait_ms": 1000},
+        "max_age_seconds": {"vehicle.position": 30},
     }  # fmt: skip
     same = webhook_form.values_of(webhook)
     crlf = {name: text.replace("\n", "\r\n") for name, text in same.items()}
     assert webhook_form.body_of(crlf, {}, webhook) == ({}, [])
     changed = {**same, "rate_limit": "2.5", "filter": "", "retry_schedule": "5 x"}
-    changed |= {"delivery": "each"}
+    changed |= {"delivery": "each", "age_vehicle.position": "", "age_route.track": "60"}
     body, faults = webhook_form.body_of(changed, {"expand": ["stops"]}, webhook)
     assert faults == []
     assert body == {
         "rate_limit": 2.5, "filter": None, "retry_schedule": [5, "x"], "expand": ["stops"],
         "delivery": {"mode": "each"},
+        "max_age_seconds": {"vehicle.position": None, "route.track": 60},
     }  # fmt: skip
 
 
