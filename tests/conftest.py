@@ -48,10 +48,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class OneBrowser(LoadFileScheduling):
-    """A job takes a file at a time, and one job all files of pages: Chromium wants a core of its own."""
+    """A job takes a file at a time, and one job all files of pages: Chromium wants a core of its own.
+
+    Of the simulation's stories it takes a hundred at a time: each is alone in its world.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+        if nodeid.startswith("tests/browser/"):
+            return "browser"
+        if nodeid.startswith("tests/simulation/test_simulation.py"):
+            return nodeid[: -len("00]")]
+        return super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

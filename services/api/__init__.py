@@ -5,7 +5,7 @@
     call           a request as handlers see it, an answer as they return it; encode: JSON out
     once           a request with an `Idempotency-Key` is carried out once
     edge           what every answer carries, and how long a caller may take
-    unreadable     how bytes that aren't HTTP are refused, in the form of every other refusal
+    server         what aiohttp does before there is a request and after there is an answer, our way
     problems       what went wrong, as RFC 9457 problem+json
 
     projects, audit, portal, egress       `/v1`, one class of handlers per noun: tenants,

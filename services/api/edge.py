@@ -13,6 +13,8 @@ BODY_SECONDS = 30.0
 """For the whole of a body: who sends a byte now and then holds a connection, and no more."""
 IDLE_SECONDS = 75.0
 """A kept-alive connection without a request is closed after so long."""
+STALLED_SECONDS = 60.0
+"""A connection whose other side takes nothing of what was written is ended after so long."""
 
 SERVER = "planner-webhooks"
 HEADERS: Mapping[str, str] = {

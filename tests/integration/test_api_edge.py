@@ -1,6 +1,8 @@
 """The edge of the API: what every answer carries, how much and how long it listens, who is slowed."""
 
 import asyncio
+import socket
+import sys
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -8,13 +10,15 @@ import orjson
 import pytest
 from aiohttp import web
 
+from services.api import server
 from services.api.app import problems
 from services.api.edge import HEADERS, MAX_LINE_BYTES, read_body
-from services.api.unreadable import Runner
+from services.api.server import Runner
 from services.observe import metrics
 from services.settings.working import Deliver
 from tests.support import openapi
 from tests.support.api import ServedApi, an_api
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -147,5 +151,29 @@ async def test_what_does_not_come_frees_the_connection(sent: bytes, answer: byte
             writer.close()
         assert said.startswith(answer)
         assert bool(said) is bool(answer)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets go by itself")
+async def test_an_answer_that_nobody_takes_frees_the_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "STALLED_SECONDS", 0.3)
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(32 << 20))  # more than what the kernel would hold for both
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    runner = Runner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        with socket.create_connection(runner.addresses[0]) as nobody:
+            nobody.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await eventually(lambda: bool(runner.server and runner.server.connections))
+            await eventually(lambda: not (runner.server and runner.server.connections))
+        assert not [row for row in caplog.records if row.levelname == "ERROR"]
     finally:
         await runner.cleanup()

@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 from aiohttp import ClientSession, web
 
-from services.api.unreadable import Runner
+from services.api.server import Runner
 from services.observe.health import Standing
 from services.run.api.role import build
 from services.settings import Settings

@@ -11,7 +11,7 @@ import uvloop
 from aiohttp import web
 
 from services.api.edge import IDLE_SECONDS, MAX_LINE_BYTES
-from services.api.unreadable import Runner
+from services.api.server import Runner
 from services.observe.health import Check, Standing
 from services.observe.lag import measure_lag
 from services.run import starting

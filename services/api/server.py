@@ -1,10 +1,16 @@
-"""What isn't HTTP is refused in our own words, by a door that aiohttp has none for.
+"""aiohttp's server, in the two things for which an application comes too late or too early.
 
 Where a request can't be parsed there is no application yet that could answer: aiohttp's protocol does,
 in plain text, with its name and Python's version, and an error in the log for whoever sends garbage.
+Here it is refused in our own words. And who takes nothing of an answer that is already written would
+keep its connection and what waits in it for ever: the kernel is told to let go.
 """
 
+import asyncio
+import socket
+import sys
 from http import HTTPStatus
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -12,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from services.api.edge import HEADERS, SERVER
+from services.api.edge import HEADERS, SERVER, STALLED_SECONDS
 from services.api.problems import CONTENT_TYPE, Problem
 
 log = structlog.get_logger()
@@ -42,6 +48,10 @@ class _Server(web.Server):
 class _Protocol(RequestHandler):
     __slots__ = ()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        let_go(transport, after=STALLED_SECONDS)
+
     def handle_error(
         self,
         request: BaseRequest,
@@ -62,6 +72,16 @@ class _Protocol(RequestHandler):
         )
         answer.force_close()
         return answer
+
+
+def let_go(transport: asyncio.BaseTransport, *, after: float) -> None:
+    """Have the kernel end the connection once nothing written was taken for *after* seconds.
+
+    That holds for a window that stays shut as well (tcp(7), TCP_USER_TIMEOUT). Linux alone has it.
+    """
+    peer = cast("socket.socket | None", transport.get_extra_info("socket"))
+    if peer is not None and sys.platform == "linux":
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(after * 1_000))
 
 
 def _problem(status: int, said: str) -> Problem:
