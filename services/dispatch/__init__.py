@@ -29,6 +29,8 @@ Partitions and subscriptions:
 
 Lanes, for subscriptions that are not fed live:
 
+    eligible       who may be fed live, who may not and why
+    relief         whoever is in trouble leaves the feed, and whoever holds up a window
     detach         out of the feed and back into it: the steps that must not await
     lane           one subscription on one partition: its cursor, its state
     scan           readers outside the group feed the lanes, at most two per partition

@@ -10,44 +10,33 @@ feed takes over. Its row stays until everything below is settled and that positi
 """
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import structlog
 
 from services.deliver.outboxes import Outboxes
+from services.dispatch.eligible import Eligible
 from services.dispatch.lane import Lane
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.wake import Wake
 from services.feed.settled_map import SettledMap
-from services.kernel.attempt import Attempt, Outcome
 from services.kernel.clock import Clock
-from services.kernel.condition import BreakerState, Condition, Trouble
 from services.kernel.delivery import Delivery, Settlement
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Reason
-from services.kernel.subscription import Mode, Status, Subscription
-from services.lanes.outage import Outage
-from services.lanes.rest import WELL_SHARE, flips_after, hold_seconds
+from services.kernel.subscription import Subscription
+from services.lanes.rest import flips_after
 from services.lanes.transitions import Input, State
 from services.observe import metrics
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 0.1
-OVER_SECONDS = 0.5
-"""How often to check whether trouble is over: thousands of subscriptions may be in some."""
 RESUME_SECONDS = 1.0
 """From a resume to the lane's first read, so that retry rows go first."""
-HELD_SECONDS = 1.5
-"""How long the same offsets must keep a window half full. A burst that flows off doesn't."""
-MAX_AT_ONCE = 100
-"""How many subscriptions of a partition are detached per look: 1,000 within a second."""
-UNREACHED = (Outcome.CONNECT, Outcome.DNS)
 
 
 class Detaching:
-    """Decides who leaves the feed and who comes back, and does it."""
+    """Takes subscriptions out of the feed and lets them back in; `Eligible` says who may be fed."""
 
     def __init__(
         self,
@@ -55,64 +44,20 @@ class Detaching:
         partitions: OwnedPartitions,
         outboxes: Outboxes,
         parking: Parking,
-        known: Callable[[SubscriptionId], Subscription | None],
+        eligible: Eligible,
         clock: Clock,
-        window_open: int,
-        window_deliveries: int,
-        hold_seconds: float,
     ) -> None:
         self._partitions = partitions
         self._outboxes = outboxes
         self._parking = parking
-        self._known = known
+        self._eligible = eligible
         self._clock = clock
-        self._half = window_open // 2
-        self._half_deliveries = window_deliveries // 2
-        self._many_since: float | None = None
-        """Since when at least so many deliveries are open."""
-        self._hold_seconds = hold_seconds
         self.on_beside: Callable[[Delivery], None] = lambda _: None
         """Called with each delivery of a replay that is taken back out of the line."""
-        self._troubled: dict[SubscriptionId, Reason] = {}
-        self._leaving: dict[SubscriptionId, None] = {}
-        """Those of them that may still have something open in the feed."""
-        self._over_at = 0.0
         self._flips: dict[SubscriptionId, tuple[int, float]] = {}
         """How often each was detached in a row, and since when it has been attached again."""
-        self.outage = Outage(now=clock.monotonic())
         self.wake = Wake()
         """Rung when there is a row that must be written at once."""
-
-    # What the feed and the outboxes say.
-
-    def trouble(self, id_: SubscriptionId, what: Trouble) -> None:
-        """Note that a subscription can't keep up; it is detached at the next look."""
-        self._troubled.setdefault(id_, Reason(what.value))
-        self._leaving[id_] = None
-
-    def is_wanted(self, subscription: Subscription) -> Reason | None:
-        """Return why *subscription* may not be fed live now; None where it may."""
-        if subscription.status is not Status.ACTIVE:
-            paused = subscription.status is Status.PAUSED
-            return Reason.PAUSED if paused else Reason.DISABLED
-        usual = _usual(subscription)
-        if usual is not None:
-            return usual
-        return self._troubled.get(subscription.id) if self._troubled else None
-
-    def attempted(self, attempt: Attempt, subscription: Subscription) -> None:
-        """Note whether a receiver could be reached: if none can, the outage is ours."""
-        timed_out = attempt.outcome is Outcome.TIMEOUT and attempt.address is None
-        if attempt.outcome in UNREACHED or timed_out:
-            host = urlsplit(subscription.url).hostname or ""
-            self.outage.failed(host, self._clock.monotonic())
-        else:
-            self.outage.reached(self._clock.monotonic())
-
-    @property
-    def is_our_outage(self) -> bool:
-        """Whether no receiver at all can be reached: then the feed waits, and nobody is detached."""
-        return self.outage.is_ours(self._clock.monotonic())
 
     # Out.
 
@@ -149,8 +94,8 @@ class Detaching:
 
     def stop(self, subscription: Subscription) -> None:
         """Take a paused or disabled subscription out of every partition where it has something open."""
-        reason = self.is_wanted(subscription) or Reason.PAUSED
-        for owned in self._active():
+        reason = self._eligible.why_not(subscription) or Reason.PAUSED
+        for owned in self._partitions.active():
             lane = owned.lanes.get(subscription.id)
             if lane is not None and lane.state is not State.DRAINING:
                 self._rest(owned, lane)
@@ -161,21 +106,21 @@ class Detaching:
 
     def read_again(self, id_: SubscriptionId) -> None:
         """Have the subscription's lanes start over from their cursors, because its mode has changed."""
-        for owned in self._active():
+        for owned in self._partitions.active():
             lane = owned.lanes.get(id_)
             if lane is not None and lane.state is not State.DRAINING:
                 self._rest(owned, lane)
 
     def resume(self, id_: SubscriptionId) -> None:
         """Let the subscription's lanes read again, after retry rows that are due have had their turn."""
-        for owned in self._active():
+        for owned in self._partitions.active():
             lane = owned.lanes.get(id_)
             if lane is not None:
                 lane.rests_until = self._clock.monotonic() + RESUME_SECONDS
 
     def forget(self, id_: SubscriptionId) -> None:
         """Drop the lanes of a deleted subscription, and settle what waits for their rows."""
-        self._troubled.pop(id_, None)
+        self._eligible.forget(id_)
         self._flips.pop(id_, None)
         for owned in self._partitions.all():
             lane = owned.lanes.pop(id_, None)
@@ -201,7 +146,7 @@ class Detaching:
         # What an earlier epoch settled further up may have been covered only by this lane.
         if lane.state is not State.CATCHING_UP or lane.position < owned.tracker.known_to:
             return
-        if not self._is_well(lane):
+        if not self._eligible.is_well(lane):
             self._settle_down(lane)
             return
         lane.happens(Input.FLIP)
@@ -218,13 +163,8 @@ class Detaching:
 
     def _settle_down(self, lane: Lane) -> None:
         """Give a caught-up lane of a batch or latest subscription that mode as its reason."""
-        subscription = self._known(lane.subscription_id)
-        usual = None if subscription is None else self.is_wanted(subscription)
-        if usual is None or usual is lane.reason or not usual.is_usual:
-            return
-        condition = self._outboxes.condition(lane.subscription_id)
-        well = condition is None or (condition.reason is None and _is_reached(condition))
-        if well:
+        usual = self._eligible.settles_as(lane)
+        if usual is not None:
             lane.reason, lane.since, lane.flips = usual, self._clock.now(), 1
             lane.dirty = True
 
@@ -261,86 +201,7 @@ class Detaching:
                 if owned.cover(offset, lane.subscription_id):
                     metrics.SETTLED.counts[Settlement.COVERED] += 1
 
-    # What time brings.
-
-    async def run(self) -> None:
-        """Look ten times a second, until cancelled."""
-        while True:
-            await self._clock.sleep(LOOK_SECONDS)
-            self.look()
-
-    def look(self) -> None:
-        """Detach subscriptions that are in trouble, and those that hold up a window."""
-        if self.is_our_outage:
-            return
-        now = self._clock.monotonic()
-        if now >= self._over_at:
-            self._over_at = now + OVER_SECONDS
-            for id_ in [id_ for id_ in self._troubled if self._is_over(id_)]:
-                del self._troubled[id_]
-        self._relieve_all(now)
-        self._leaving = {id_: None for id_ in self._leaving if id_ in self._troubled}
-        left: dict[SubscriptionId, None] = {}
-        for owned in self._active():
-            if self._leaving:
-                left.update(self._detach_troubled(owned))
-            self._relieve(owned)
-        # Those that have left need no further look: what matches from now on asks `is_wanted`.
-        self._leaving = left
-
-    def _detach_troubled(self, owned: Owned) -> dict[SubscriptionId, None]:
-        """Detach those that are leaving; return those that have to wait for the next look."""
-        leaving = [
-            SubscriptionId(id_)
-            for id_ in owned.tracker.open_of(self._leaving)
-            if (lane := owned.lanes.get(SubscriptionId(id_))) is None
-            or lane.state is State.DRAINING
-        ]
-        # A bounded number: if very many fail at once, everything else needs the loop between two looks.
-        for id_ in leaving[:MAX_AT_ONCE]:
-            self.detach(owned, id_, self._troubled[id_])
-        return dict.fromkeys(leaving[MAX_AT_ONCE:])
-
-    def _relieve(self, owned: Owned) -> None:
-        """Where half of the window is open, detach whoever holds the oldest open pair, then the next.
-
-        Not while the window moves: a backlog that is delivered as fast as it is read fills a window too,
-        and whoever is detached for that is read twice. Nor a subscription that still doubles its
-        concurrency; if it can't keep up even so, `Trouble.WAITED` detaches it.
-        """
-        now, tracker = self._clock.monotonic(), owned.tracker
-        if tracker.open_count < self._half:
-            owned.half_full = None
-            return
-        since, read = owned.half_full or (now, tracker.read_pos)
-        if now - since >= HELD_SECONDS and tracker.lowest >= read:
-            since, read = now, tracker.read_pos
-        owned.half_full = since, read
-        waits = any(lane.state is State.DETACHING for lane in owned.lanes.values())
-        if now - since < HELD_SECONDS or waits:
-            return
-        for id_ in owned.tracker.holders(self._half, most=MAX_AT_ONCE):
-            found = SubscriptionId(id_)
-            if self._known(found) is None or self._outboxes.is_growing(found):
-                continue
-            lane = owned.lanes.get(found)
-            if lane is None or lane.state is State.DRAINING:
-                self.detach(owned, found, Reason.WINDOW)
-
-    def _relieve_all(self, now: float) -> None:
-        """Let those leave who take nothing, where half of all that may be open is, for a while."""
-        if self._partitions.pairs < self._half_deliveries:
-            self._many_since = None
-            return
-        self._many_since = now if self._many_since is None else self._many_since
-        if now - self._many_since >= HELD_SECONDS:
-            for id_ in self._outboxes.stuck(HELD_SECONDS, most=MAX_AT_ONCE):
-                self.trouble(id_, Trouble.FULL)
-
     # Inside.
-
-    def _active(self) -> list[Owned]:
-        return [owned for owned in self._partitions.loaded() if owned.active]
 
     def _rest(self, owned: Owned, lane: Lane) -> None:
         """Have *lane* start over from its cursor when it is read again."""
@@ -382,46 +243,3 @@ class Detaching:
     def _next_flip(self, id_: SubscriptionId) -> int:
         flips, attached_at = self._flips.get(id_, (0, 0.0))
         return flips_after(flips, self._clock.monotonic() - attached_at)
-
-    def _is_well(self, lane: Lane) -> bool:
-        subscription = self._known(lane.subscription_id)
-        if subscription is None or self.is_wanted(subscription) is not None:
-            return False
-        condition = self._outboxes.condition(lane.subscription_id)
-        if condition is not None and not _is_reached(condition):
-            return False
-        if not lane.reason.is_trouble:
-            return True
-        stayed = (self._clock.now() - lane.since).total_seconds()
-        if stayed < hold_seconds(lane.flips, first=self._hold_seconds):
-            return False
-        if condition is None:
-            return True
-        share = condition.success_share
-        return condition.reason is None and (share is None or share >= WELL_SHARE)
-
-    def _is_over(self, id_: SubscriptionId) -> bool:
-        if self._outboxes.is_troubled(id_):
-            return False
-        condition = self._outboxes.condition(id_)
-        if condition is None:
-            return True
-        return condition.reason is None and _is_reached(condition)
-
-
-def _usual(subscription: Subscription) -> Reason | None:
-    """Return why a lane is the usual place of *subscription*; None: it isn't."""
-    match subscription.delivery.mode:
-        case Mode.BATCH:
-            return Reason.BATCH
-        case Mode.LATEST:
-            return Reason.LATEST
-        case _:
-            return Reason.MAX_AGE if subscription.max_age_seconds else None
-
-
-def _is_reached(condition: Condition) -> bool:
-    """Tell whether a receiver answers: its last probe did, and no delivery waits to be the next one."""
-    if condition.breaker is BreakerState.HALF_OPEN:
-        return condition.queued == 0 and condition.in_flight == 0
-    return condition.breaker is BreakerState.CLOSED

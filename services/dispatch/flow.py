@@ -8,6 +8,7 @@ from services.deliver.outboxes import Outboxes
 from services.dispatch.batches import Batches
 from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
+from services.dispatch.eligible import Eligible
 from services.dispatch.expiry import Expiry
 from services.dispatch.health import Health
 from services.dispatch.lane import Lane, Scan
@@ -73,6 +74,7 @@ class Flow:
         latest: Latest,
         expiry: Expiry,
         parking: Parking,
+        eligible: Eligible,
         detaching: Detaching,
         quarantine: Quarantine,
         replays: Replays,
@@ -95,6 +97,7 @@ class Flow:
         self._latest = latest
         self._expiry = expiry
         self._parking = parking
+        self._eligible = eligible
         self._detaching = detaching
         self._quarantine = quarantine
         self._replays = replays
@@ -147,7 +150,7 @@ class Flow:
                     owned.open(offset, subscription.id, 0)
                 continue
             if owned.is_due(event, subscription):
-                reason = self._detaching.is_wanted(subscription)
+                reason = self._eligible.why_not(subscription)
                 if reason is not None:
                     owned.open(offset, subscription.id, 0)
                     self._detaching.detach(owned, subscription.id, reason)
@@ -262,7 +265,7 @@ class Flow:
             self._attempts.add(delivery, attempt, None)
             self._parking.discard(delivery, Settlement.GONE)
             return
-        self._detaching.attempted(attempt, subscription)
+        self._eligible.attempted(attempt, subscription)
         verdict = self._decide(delivery, attempt, subscription)
         self._attempts.add(delivery, attempt, verdict)
         self._follow(owned, subscription, delivery, attempt, verdict)

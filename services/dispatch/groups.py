@@ -8,6 +8,7 @@ from services.dispatch.batches import Batches
 from services.dispatch.budget import Budget
 from services.dispatch.counts import Counts
 from services.dispatch.detach import Detaching
+from services.dispatch.eligible import Eligible
 from services.dispatch.expiry import Expiry
 from services.dispatch.gaps import Gaps
 from services.dispatch.geofences import Geofences
@@ -21,6 +22,7 @@ from services.dispatch.owned import OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.ports import Options, Ports
 from services.dispatch.quarantine import Quarantine
+from services.dispatch.relief import Relief
 from services.dispatch.replays import Replays
 from services.dispatch.starts import Starts
 from services.dispatch.subscriptions import Subscriptions
@@ -63,6 +65,7 @@ class Work(NamedTuple):
     budget: Budget
     parking: Parking
     outboxes: Outboxes
+    eligible: Eligible
     detaching: Detaching
     quarantine: Quarantine
 
@@ -141,7 +144,7 @@ def build_work(given: Given, known: Known, *, settle: Callable[[Delivery, Attemp
     outboxes = Outboxes(
         sender=_sender(ports),
         on_attempt=settle,
-        on_trouble=lambda id_, trouble: detaching.trouble(id_, trouble),  # noqa: PLW0108 - built below
+        on_trouble=lambda id_, trouble: eligible.trouble(id_, trouble),  # noqa: PLW0108 - built below
         clock=ports.clock,
         chance=ports.chance,
         may_begin=lambda seconds: membership.member.silence() < limits.session - seconds,
@@ -152,15 +155,18 @@ def build_work(given: Given, known: Known, *, settle: Callable[[Delivery, Attemp
     )
     parking.on_turn = outboxes.waits_as_row
     parking.on_through = outboxes.through
+    eligible = Eligible(
+        outboxes=outboxes,
+        known=known.subscriptions.get,
+        clock=ports.clock,
+        hold_seconds=limits.hold,
+    )
     detaching = Detaching(
         partitions=partitions,
         outboxes=outboxes,
         parking=parking,
-        known=known.subscriptions.get,
+        eligible=eligible,
         clock=ports.clock,
-        window_open=limits.window_open,
-        window_deliveries=limits.window_deliveries,
-        hold_seconds=limits.hold,
     )
     quarantine = Quarantine(
         producer=ports.producer,
@@ -168,7 +174,7 @@ def build_work(given: Given, known: Known, *, settle: Callable[[Delivery, Attemp
         partitions=partitions,
         clock=ports.clock,
     )
-    return Work(membership, partitions, budget, parking, outboxes, detaching, quarantine)
+    return Work(membership, partitions, budget, parking, outboxes, eligible, detaching, quarantine)
 
 
 def build_reports(given: Given, known: Known, work: Work) -> Reports:
@@ -249,3 +255,17 @@ def build_lanes(given: Given, known: Known, work: Work, reports: Reports) -> Lan
     work.parking.on_beside = replays.settled
     work.detaching.on_beside = replays.back
     return Lanes(starts, batches, latest, expiry, replays)
+
+
+def build_relief(given: Given, known: Known, work: Work) -> Relief:
+    """Build `Relief`."""
+    return Relief(
+        partitions=work.partitions,
+        outboxes=work.outboxes,
+        eligible=work.eligible,
+        detaching=work.detaching,
+        known=known.subscriptions.get,
+        clock=given.ports.clock,
+        window_open=given.limits.window_open,
+        window_deliveries=given.limits.window_deliveries,
+    )

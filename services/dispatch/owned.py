@@ -256,6 +256,10 @@ class OwnedPartitions:
         """Return those whose state is loaded."""
         return [owned for owned in self._owned.values() if owned.loaded]
 
+    def active(self) -> list[Owned]:
+        """Return those that are being delivered."""
+        return [owned for owned in self._owned.values() if owned.loaded and owned.active]
+
     def all(self) -> list[Owned]:
         """Return all of them."""
         return list(self._owned.values())

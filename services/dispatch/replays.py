@@ -181,7 +181,7 @@ class Replays:
         """Look for replays that were requested, cancelled, or moved with a partition, until cancelled."""
         while True:
             await self._clock.sleep(REFRESH_SECONDS)
-            owned = {o.partition: o for o in self._partitions.loaded() if o.active}
+            owned = {o.partition: o for o in self._partitions.active()}
             try:
                 active = await self._store.active(list(owned)) if owned else ()
                 self._take(active, owned)

@@ -11,9 +11,11 @@ import orjson
 from services.deliver.outboxes import Outboxes
 from services.dispatch.consume import Consumer
 from services.dispatch.detach import Detaching
+from services.dispatch.eligible import Eligible
 from services.dispatch.flow import Flow
 from services.dispatch.limits import Limits
 from services.dispatch.owned import OwnedPartitions
+from services.dispatch.relief import Relief
 from services.feed.decode import Decoder
 from services.kernel.attempt import Attempt, Outcome
 from services.kernel.delivery import Delivery
@@ -45,15 +47,26 @@ class Story:
             max_in_flight=2_000,
             max_in_flight_per_subscription=64,
         )
+        known = {each.id: each for each in SUBSCRIPTIONS}.get
+        self.eligible = Eligible(
+            outboxes=self.outboxes, known=known, clock=self.clock, hold_seconds=30.0
+        )
         self.detaching = Detaching(
             partitions=self.partitions,
             outboxes=self.outboxes,
             parking=cast("Any", SimpleNamespace(holds=lambda _: False)),
-            known={each.id: each for each in SUBSCRIPTIONS}.get,
+            eligible=self.eligible,
+            clock=self.clock,
+        )
+        self.relief = Relief(
+            partitions=self.partitions,
+            outboxes=self.outboxes,
+            eligible=self.eligible,
+            detaching=self.detaching,
+            known=known,
             clock=self.clock,
             window_open=10_000,
             window_deliveries=LIMITS.window_deliveries,
-            hold_seconds=30.0,
         )
         self.next_offset = 0
         self.most_pairs = 0
@@ -110,6 +123,7 @@ class Story:
             latest=quiet,
             expiry=quiet,
             parking=quiet,
+            eligible=self.eligible,
             detaching=self.detaching,
             quarantine=quiet,
             replays=quiet,
@@ -154,7 +168,7 @@ class Story:
                 group.create_task(self.write_lanes()),
             ]
             if relieved:
-                tasks.append(group.create_task(self.detaching.run()))
+                tasks.append(group.create_task(self.relief.run()))
             await self.clock.sleep(seconds)
             for task in tasks:
                 task.cancel()
