@@ -37,7 +37,7 @@ Lanes, for subscriptions that are not fed live:
     turns          scanners yield, so that the rest gets its share of the loop
     cursors        lanes become rows: new ones at once, those that moved once a second
     starts         a subscription begins where the API promised, or begins again elsewhere
-    passed         what a restarted lane reads past, because it was settled before
+    anew           a lane begins elsewhere, and reads past what was settled before
     batches        events of a lane become one request, when it is full or after a wait
     latest         positions wait in their lane until they are due; newer ones replace them
     expiry         positions that are too old when their turn comes; newer ones go in their place

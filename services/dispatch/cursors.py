@@ -100,19 +100,21 @@ class Cursors:
         self, owned: Owned, changes: list[LaneChange], made: list[_Written], *, moved: bool
     ) -> None:
         for id_, lane in owned.lanes.items():
-            if lane.awaits_start:
+            if lane.anew.is_awaited:
                 continue
             drops = lane.state is State.DRAINING and self._detaching.is_drained(owned, lane)
             if not drops and not lane.dirty and not (moved and lane.tracker.changed):
                 continue
             if drops:
-                changes.append(Drop(owned.epoch, owned.partition, id_, lane.takes_start))
+                changes.append(Drop(owned.epoch, owned.partition, id_, lane.anew.takes_start))
             else:
                 now = self._clock.monotonic()
                 row = lane.row(owned.partition, epoch=owned.epoch, now=now)
-                changes.append(Keep(owned.epoch, row, takes_start=lane.takes_start))
+                changes.append(Keep(owned.epoch, row, takes_start=lane.anew.takes_start))
             covers_all = lane.attach_at is None
-            made.append(_Written(owned, lane, lane.generation, covers_all, drops, lane.takes_start))
+            made.append(
+                _Written(owned, lane, lane.generation, covers_all, drops, lane.anew.takes_start)
+            )
 
     def _durable(self, made: Sequence[_Written], taken: Collection[Partition]) -> None:
         written: dict[Owned, list[Lane]] = defaultdict(list)
@@ -122,8 +124,8 @@ class Cursors:
             if owned.partition not in taken:
                 owned.refused = True
             elif owned.lanes.get(lane.subscription_id) is lane and lane.generation == generation:
-                if lane.takes_start == took:
-                    lane.takes_start = None
+                if lane.anew.takes_start == took:
+                    lane.anew.takes_start = None
                 if drops:
                     self._detaching.drained(owned, lane)
                 elif covers_all and lane.state is State.DETACHING:

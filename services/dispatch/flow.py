@@ -179,7 +179,7 @@ class Flow:
             lane = scan.members.get(subscription.id)
             if lane is None or offset < lane.position or not lane.owns(offset):
                 continue
-            if not owned.is_due(event, subscription) or (lane.passed and lane.has_passed(event)):
+            if not owned.is_due(event, subscription) or lane.anew.has_passed(event):
                 continue
             lane.bound(subscription, probing=self._outboxes.is_probing(subscription.id))
             if lane.is_full:
@@ -188,7 +188,7 @@ class Flow:
             if renderings is None:
                 renderings = Renderings(event, max_bytes=self._max_body_bytes)
                 subject = about(event)
-            again = RESUMED_EARLIER if lane.is_again(offset) else None
+            again = RESUMED_EARLIER if lane.anew.is_again(offset) else None
             delivery = self._delivery(owned, event, match, renderings, subject, again)
             is_new = lane.take(offset, len(delivery.body))
             # Not a second time: it may still be in flight from before the lane, or on its way to a row.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.deliver.conditions import PROBES
-from services.dispatch.passed import Passed
-from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode, encode
+from services.dispatch.anew import Anew
+from services.feed.settled_map import SettledMap, decode, encode, settled_below
 from services.feed.tracker import Tracker
 from services.kernel.delivery import Member
-from services.kernel.event import Batch, Event, Partition
+from services.kernel.event import Batch, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start, StartKind
 from services.kernel.subscription import Mode, Subscription
@@ -33,11 +33,9 @@ class Lane:
     """The range of a lane: from its cursor to `attach_at`, or to the end of the log."""
 
     __slots__ = (
-        "asked",
+        "anew",
         "asleep",
         "attach_at",
-        "awaits_start",
-        "before",
         "cursor_at",
         "dirty",
         "edge",
@@ -47,18 +45,14 @@ class Lane:
         "held_back",
         "held_bytes",
         "most",
-        "passed",
         "reason",
-        "replay_below",
         "rests_until",
         "scan",
         "served",
-        "settled_since",
         "since",
         "speed",
         "state",
         "subscription_id",
-        "takes_start",
         "told",
         "tracker",
     )
@@ -100,20 +94,7 @@ class Lane:
         """It isn't read before this time, monotonic seconds."""
         self.generation = 0
         """Grows each time it starts over: a row written before that describes it no longer."""
-        self.awaits_start = False
-        """Whether it is still being looked up where it begins: then there is nothing to write yet."""
-        self.asked = 0
-        """How often it was told to begin elsewhere: only the answer to the latest look-up counts."""
-        self.before: Subscription | None = None
-        """Its subscription as it was before it began anew."""
-        self.settled_since: set[int] | None = None
-        """What was settled between learning that it begins anew and learning where."""
-        self.passed: list[Passed] = []
-        """What it skips, because that was settled before it began anew."""
-        self.replay_below: int | None = None
-        """Events below this offset are sent again because a person asked for it."""
-        self.takes_start: int | None = None
-        """The epoch of the promise that its row fulfils once it is written."""
+        self.anew = Anew()
         self.dirty = True
         """Whether its row must be written even if its cursor hasn't moved."""
         self.speed = 0.0
@@ -137,7 +118,7 @@ class Lane:
     @property
     def is_ready(self) -> bool:
         """Whether its state allows it to be read."""
-        if self.awaits_start:
+        if self.anew.is_awaited:
             return False
         if self.state is State.DRAINING:
             return self.attach_at is not None and self.position < self.attach_at
@@ -183,45 +164,28 @@ class Lane:
         self.dirty = True
         self.speed, self.told = 0.0, None
 
-    def await_start(self, before: Subscription | None) -> None:
-        """Begin elsewhere as soon as it is known where; *before* is the subscription as it was."""
-        self.awaits_start = True
-        self.before = before
-        self.settled_since = set()
-
     def begin_at(self, start: Start | None, *, rows: Iterable[int] = ()) -> None:
         """Begin where it was promised to; without a promise, go on where it is.
 
         *rows* are offsets that a retry row stands for.
         """
-        self.awaits_start = False
-        settled, self.settled_since = self.settled_since or (), None
+        settled = self.anew.found()
         if start is None:
             return
-        self.takes_start, self.dirty = start.epoch, True
+        self.anew.takes_start, self.dirty = start.epoch, True
         at, known = start.offset, self.tracker.known
         match start.kind:
             # Types that came before the first promise was taken over are in that.
-            case StartKind.NEW if self.before is None:
-                self.start_over(known_below(known, at, all_of_it=True), {})
+            case StartKind.NEW if self.anew.before is None:
+                self.start_over(settled_below(at), {})
             case StartKind.REWIND:
                 self.reason = Reason.REWOUND
-                self.replay_below = known.end if known.end > at else None
-                self.passed = [Passed(also={*rows, *settled})]
+                self.anew.rewind(below=known.end if known.end > at else None, but={*rows, *settled})
                 flying = {offset: size for offset, size in self.flying.items() if offset >= at}
-                self.start_over(known_below(known, at, all_of_it=True), flying)
+                self.start_over(settled_below(at), flying)
             case _ if at < known.end:
-                if self.before is not None:
-                    self.passed.append(Passed(known, was=self.before))
-                self.start_over(known_below(known, at), self.flying)
-
-    def has_passed(self, event: Event) -> bool:
-        """Tell whether *event*, which matches, was settled before it began anew."""
-        return any(passed.holds(event) for passed in self.passed)
-
-    def is_again(self, offset: int) -> bool:
-        """Tell whether *offset* is sent once more since a person asked for it."""
-        return self.replay_below is not None and offset < self.replay_below
+                self.anew.skip(known)
+                self.start_over(known.below(at), self.flying)
 
     def take(self, offset: int, size: int) -> bool:
         """Open *offset*, which matches; return False if it is settled already."""
@@ -241,10 +205,7 @@ class Lane:
 
     def settle(self, offset: int, size: int) -> bool:
         """Settle *offset*; tell whether it was open."""
-        if self.settled_since is not None:
-            self.settled_since.add(offset)
-        for passed in self.passed:
-            passed.add(offset)
+        self.anew.settle(offset)
         flew = self.flying.pop(offset, None)
         was_open = self.tracker.settle(offset, self.subscription_id)
         if was_open or flew is not None:
@@ -288,8 +249,7 @@ class Lane:
         self.dirty = self.tracker.changed = False
         progress = self.tracker.progress()
         self._measure(progress.offset, now)
-        if self.passed:
-            self.passed = [passed for passed in self.passed if passed.end > progress.offset]
+        self.anew.forget(progress.offset)
         settled, _ = encode(
             epoch=epoch, base=progress.offset, open_offsets=progress.open, end=progress.end
         )
@@ -307,7 +267,7 @@ class Lane:
             flips=self.flips,
             cursor_at=self.cursor_at,
             speed=self.speed,
-            replay_below=self.replay_below,
+            replay_below=self.anew.replay_below,
         )
 
     def _measure(self, cursor: int, now: float) -> None:
@@ -367,7 +327,7 @@ def lane_of(row: LaneRow, *, moved_below: int | None) -> Lane:
     attached = row.attach_at
     if moved_below is not None and max(row.cursor, attached or 0) > moved_below:
         cursor = min(row.cursor, moved_below)
-        known = NOTHING_SETTLED._replace(base=cursor - 1, end=cursor)
+        known = settled_below(cursor)
         state, attached = State.DETACHING, None
     else:
         known = decode(row.settled, committed=row.cursor).settled
@@ -384,26 +344,15 @@ def lane_of(row: LaneRow, *, moved_below: int | None) -> Lane:
         attach_at=attached,
         cursor_at=row.cursor_at,
     )
-    lane.replay_below = row.replay_below
+    lane.anew.replay_below = row.replay_below
     lane.dirty = state is State.DETACHING
     lane.tracker.changed = False
     return lane
 
 
-def known_below(known: SettledMap, at: int, *, all_of_it: bool = False) -> SettledMap:
-    """Return what *known* says of what lies below *at*: nothing is known from there on.
-
-    Where *all_of_it* is settled below, nothing below is open.
-    """
-    if all_of_it:
-        return SettledMap(at - 1, at, frozenset())
-    still = frozenset(offset for offset in known.open if offset < at)
-    return SettledMap(min(known.base, at - 1), at, still)
-
-
 def started(start: Start, *, now: datetime) -> Lane:
     """Return the lane of a promise that no lane stands for yet."""
-    known = SettledMap(start.offset - 1, start.offset, frozenset())
+    known = settled_below(start.offset)
     lane = Lane(start.subscription_id, known=known, reason=Reason.NEW, since=now)
-    lane.takes_start = start.epoch
+    lane.anew.takes_start = start.epoch
     return lane

@@ -112,7 +112,7 @@ class Owned:
         elif lane.state is State.DRAINING:
             lane.start_over(self.tracker.known_but(lane.left, above=lane.attach_at or 0), {})
             lane.state = State.DETACHING
-        lane.await_start(None)
+        lane.anew.wait(None)
 
     def wrote(self, writes: int) -> None:
         """Note Postgres's count of writes, before any commit relies on the last of them.

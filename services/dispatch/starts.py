@@ -80,7 +80,7 @@ class Starts:
         if any(lane.dirty for lane in owned.lanes.values()):
             self._detaching.wake.set()
         for id_, lane in owned.lanes.items():
-            if lane.awaits_start:
+            if lane.anew.is_awaited:
                 self._ask(id_)
         for id_ in owned.arrived:
             self._hold_back(owned, id_)
@@ -106,10 +106,10 @@ class Starts:
     async def look_up(self, ids: Sequence[SubscriptionId]) -> None:
         """Turn promises into lanes. Raises StoreGoneError, BrokerGoneError."""
         waiting = [
-            (owned, lane, lane.asked)
+            (owned, lane, lane.anew.asked)
             for owned in self._partitions.loaded()
             for id_ in ids
-            if (lane := owned.lanes.get(id_)) is not None and lane.awaits_start
+            if (lane := owned.lanes.get(id_)) is not None and lane.anew.is_awaited
         ]
         partitions = list(dict.fromkeys(owned.partition for owned, _, _ in waiting))
         found, rows = await self._found(partitions, ids)
@@ -119,9 +119,9 @@ class Starts:
                 await self._leap(owned, lane, start)
         for owned, lane, asked in waiting:
             id_ = lane.subscription_id
-            if owned.lanes.get(id_) is not lane or not lane.awaits_start:
+            if owned.lanes.get(id_) is not lane or not lane.anew.is_awaited:
                 continue
-            if lane.asked != asked:
+            if lane.anew.asked != asked:
                 continue  # a person was faster: what was found is not the last word
             start = found.get((owned.partition, id_))
             if start is not None and start.kind is StartKind.REWIND:
@@ -163,15 +163,15 @@ class Starts:
             reason=Reason.NEW,
             since=self._clock.now(),
         )
-        lane.await_start(None)
+        lane.anew.wait(None)
         self._ask(id_)
 
     def _hold_anew(self, owned: Owned, before: Subscription) -> None:
         lane = owned.lanes.get(before.id)
-        if lane is None or not lane.awaits_start:
+        if lane is None or not lane.anew.is_awaited:
             lane = self._detaching.detach(owned, before.id, Reason.CHANGED)
-            lane.await_start(before)
-        lane.asked += 1
+            lane.anew.wait(before)
+        lane.anew.asked += 1
         self._ask(before.id)
 
     def _ask(self, id_: SubscriptionId) -> None:

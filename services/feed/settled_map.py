@@ -38,6 +38,16 @@ class SettledMap(NamedTuple):
     def __contains__(self, offset: object) -> bool:
         return isinstance(offset, int) and self.base < offset < self.end and offset not in self.open
 
+    def below(self, at: int) -> "SettledMap":
+        """Return what it says of what lies below *at*; from there on nothing is known."""
+        still = frozenset(offset for offset in self.open if offset < at)
+        return SettledMap(min(self.base, at - 1), at, still)
+
+
+def settled_below(at: int) -> SettledMap:
+    """Return the map that says that all below *at* is settled, and nothing else."""
+    return SettledMap(at - 1, at, frozenset())
+
 
 NOTHING_SETTLED = SettledMap(0, 0, frozenset())
 

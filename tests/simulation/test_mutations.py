@@ -14,6 +14,7 @@ import pytest
 from services.deliver.conflate import Conflation, Fix, Over
 from services.deliver.outboxes import Outboxes
 from services.dispatch import expiry
+from services.dispatch.anew import Anew
 from services.dispatch.detach import Detaching
 from services.dispatch.expiry import Expiry
 from services.dispatch.flow import Flow
@@ -318,7 +319,7 @@ BUGS = [
     Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
     Bug(Lane, "row", the_map_of_a_lane_is_forgotten, seed=4),
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
-    Bug(Lane, "has_passed", what_was_settled_before_more_types_is_forgotten, 15, (Fault.REWIND,)),
+    Bug(Anew, "has_passed", what_was_settled_before_more_types_is_forgotten, 15, (Fault.REWIND,)),
     Bug(Starts, "_leap", a_leap_leaves_no_gap),
     Bug(Operations, "pass_on", crossed_out_before_kafka_has_it, 20, (Fault.KILL, Fault.KAFKA_DOWN)),
     Bug(

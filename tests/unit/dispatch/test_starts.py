@@ -62,5 +62,5 @@ async def test_who_was_heard_of_while_its_partition_came_misses_nothing_that_the
     starts.begun(owned)
     await starts.look_up([ID])
     lane = owned.lanes[ID]
-    assert not lane.awaits_start
+    assert not lane.anew.is_awaited
     assert (lane.tracker.lowest, lane.tracker.known) == (0, left)

@@ -1,6 +1,6 @@
 """What a lane reads past when it has begun anew."""
 
-from services.dispatch.passed import Passed
+from services.dispatch.anew import Passed
 from services.feed.settled_map import SettledMap
 from tests.support.factories import a_subscription, an_event
 
