@@ -44,7 +44,7 @@ class History:
             return []
         # Without it the search would begin at the end of the day, hours after the newest.
         latest = self._clock.now() + SKEW
-        seen = seen._replace(until=min(seen.until or latest, latest))
+        seen = seen._replace(until=min(seen.until or latest, latest), as_of=seen.as_of or latest)
         return await self._store.page(seen, before=page.before, limit=page.limit)
 
     async def export(

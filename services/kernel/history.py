@@ -61,6 +61,13 @@ class HistoryFilter(NamedTuple):
     """What began then or later isn't there yet: pages of one list tell of one moment, or a delivery
     that is tried again between two of them would be on neither."""
 
+    @property
+    def is_for_all_of_one(self) -> bool:
+        """Whether it is for whatever a subscription got, between two times at most."""
+        rest = self._replace(project_id=None, subscription_id=None, since=None, until=None)
+        rest = rest._replace(among=None, deliveries=False, as_of=None)
+        return self.subscription_id is not None and rest == HistoryFilter()
+
 
 def fits(asked: HistoryFilter, attempt: Recorded) -> bool:
     """Tell whether an attempt is asked for, as the store does by columns; its type is left aside.

@@ -90,11 +90,15 @@ class PostgresHistory:
         return await self._found(asked, Span(top, bottom, is_rising=True), limit)
 
     async def _found(self, asked: HistoryFilter, span: Span, limit: int) -> Sequence[Recorded]:
+        # Read down from the moment asked about, the first seen of a delivery is its newest.
+        by_sight = asked.deliveries and asked.is_for_all_of_one and _is_first_page(asked, span)
         try:
-            search = await self._search(asked)
+            search = await self._search(asked, deliveries=asked.deliveries and not by_sight)
         except _Nothing:
             return []
         search.is_rising = span.is_rising
+        if by_sight:
+            return await self._recorded(await self._first_seen(search, span, limit))
         found: list[_Found] = []
         for tables in groups_of(await self._days(span), alone=search.is_wide):
             found = await self._with_days_of(found, search, tables, span, limit)
@@ -103,12 +107,26 @@ class PostgresHistory:
         newest = await self._newest(found, search.as_of)
         return await self._recorded([each.row for each in newest])
 
+    async def _first_seen(self, search: Search, span: Span, limit: int) -> Sequence[asyncpg.Record]:
+        """Return the first attempt that is read of each delivery."""
+        found: dict[tuple[int, int], asyncpg.Record] = {}
+        for tables in groups_of(await self._days(span), alone=False):
+            beyond, wanted, is_more = span.edge, limit, True
+            while len(found) < limit and is_more:
+                rows = await self._of_days(search, tables, span.bound, *beyond, wanted)
+                for row in rows:
+                    found.setdefault((row["event"], row["source"]), row)
+                is_more = len(rows) == wanted
+                if is_more:  # few deliveries with many attempts
+                    beyond, wanted = (rows[-1]["at"], rows[-1]["tail"]), wanted * 2
+        return list(found.values())[:limit]
+
     async def count(self, asked: HistoryFilter) -> tuple[int, int]:
         """Return how many fit, and the bytes of their requests."""
         top = HIGHEST if asked.until is None else (first_at(asked.until), b"")
         bottom = 0 if asked.since is None else first_at(asked.since)
         try:
-            search = await self._search(asked)
+            search = await self._search(asked, deliveries=asked.deliveries)
         except _Nothing:
             return 0, 0
         count, size = 0, 0
@@ -184,9 +202,9 @@ class PostgresHistory:
         last = {(row["event"], row["source"]): row["at"] for row in rows}
         return [each.sure() for each in found if each.is_last(last)]
 
-    async def _search(self, asked: HistoryFilter) -> Search:
+    async def _search(self, asked: HistoryFilter, *, deliveries: bool) -> Search:
         """Return how to look. Raises _Nothing where a name that is asked for is in no row."""
-        search = Search(deliveries=asked.deliveries)
+        search = Search(deliveries=deliveries)
         if asked.project_id is not None or asked.subscription_id is not None:
             rows = await self._pool.fetch(
                 "attempt_sources_of", asked.project_id, asked.subscription_id, None
@@ -291,6 +309,11 @@ class PostgresHistory:
             for one in await self._pool.fetch("attempt_sources_by_id", unknown):
                 self._sources[one["id"]] = (one["project_id"], one["subscription_id"])
         return [recorded(row, self._words, self._sources[row["source"]]) for row in rows]
+
+
+def _is_first_page(asked: HistoryFilter, span: Span) -> bool:
+    """Tell whether *span* begins with the newest of what is there as of the moment asked about."""
+    return asked.as_of is not None and span.edge == (first_at(asked.as_of), b"")
 
 
 def _among(sources: Sequence[asyncpg.Record], among: Collection[str] | None) -> list[int]:

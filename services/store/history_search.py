@@ -57,7 +57,7 @@ class Search:
 
     def narrow(self, asked: HistoryFilter) -> None:
         """Take in what columns say as it is; last the subscriptions."""
-        if asked.deliveries and asked.as_of is not None:
+        if self.deliveries and asked.as_of is not None:
             self.as_of = asked.as_of
             self._there = f" and n.at < {self.argument(first_at(asked.as_of))}"
         if asked.status is not None:

@@ -162,6 +162,29 @@ async def test_pages_together_are_the_whole_for_each_filter(api: ServedApi, owne
     assert [row["id"] for row in rows] == of_it
 
 
+async def test_deliveries_of_a_webhook_are_told_by_their_newest_attempt_on_any_day(
+    api: ServedApi, owner: Caller
+) -> None:
+    attempts = a_history(api.project)
+    webhook = attempts[0].subscription_id
+    of_it = {"subscription_id": webhook, "project_id": api.project, "event_id": f"{7:024x}"}
+    often = [a_recorded(at=NOW - timedelta(hours=n), **of_it) for n in range(40)]
+    attempts = await stored(api, [*attempts, *often])
+    mine = newest([a for a in attempts if a.subscription_id == webhook])
+    narrowed: dict[str, Callable[[Recorded], bool]] = {
+        "": lambda _: True,
+        **{text: FILTERS[text] for text in (f"from={rfc3339(HALF)}", f"to={rfc3339(HALF)}")},
+        "state=parked": FILTERS["state=parked"],
+    }
+    for text, wanted in narrowed.items():
+        query = f"&subscription={webhook}&{quote(text, safe='=&')}".rstrip("&")
+        expected = [a.id for a in mine if wanted(a)]
+        assert expected
+        for limit in (1, 7, 500):
+            rows = await listed(owner, "/v1/deliveries", query, limit=limit)
+            assert [row["attempt_id"] for row in rows] == expected, (text, limit)
+
+
 def test_what_comes_live_is_narrowed_as_a_list_is() -> None:
     attempts = a_history("5e208446c97efa37d4830b01")
     for text, wanted in FILTERS.items():
