@@ -8,7 +8,7 @@ from services.control.access import Caller
 from services.control.checks import near
 from services.control.dead_letters import parse
 from services.kernel.attempt import Outcome
-from services.kernel.clock import Clock
+from services.kernel.clock import Clock, rfc3339
 from services.kernel.errors import Fault, FaultsError, NotFoundError
 from services.kernel.history import IDS, DeliveryState, HistoryFilter
 from services.kernel.ids import SubscriptionId, is_id
@@ -28,6 +28,17 @@ MINUTES_KEPT = timedelta(days=3)
 SKEW = timedelta(minutes=1)
 """By which the clocks of workers may be ahead of ours."""
 TITLE = "The query is not valid"
+
+
+class NotKeptError(NotFoundError):
+    """The history has no such thing, or not any more: it says how far back it goes."""
+
+    def __init__(self, noun: str, id_: str, *, begins: datetime | None) -> None:
+        super().__init__(noun, id_)
+        kept = "is empty so far"
+        if begins is not None:
+            kept = f"goes back to {rfc3339(begins)}, and what was sent before is gone"
+        self.args = (f"{self}: the history {kept}",)
 
 
 class History:
@@ -81,18 +92,18 @@ class History:
         return found
 
     async def attempt(self, caller: Caller, id_: str) -> Recorded:
-        """Return one attempt. Raises NotFoundError."""
+        """Return one attempt. Raises NotKeptError."""
         found = await self._store.get(id_) if is_id(id_) else None
         if found is None or not _may_see(caller, found):
-            raise NotFoundError("attempt", id_)
+            raise NotKeptError("attempt", id_, begins=await self._store.begins())
         return found
 
     async def delivery(self, caller: Caller, id_: str) -> Sequence[Recorded]:
-        """Return the attempts of a delivery, oldest first. Raises NotFoundError."""
+        """Return the attempts of a delivery, oldest first. Raises NotKeptError."""
         rows = await self._store.of_delivery(id_) if is_id(id_) else []
         found = [row for row in rows if row.delivery_id == id_ and _may_see(caller, row)]
         if not found:
-            raise NotFoundError("delivery", id_)
+            raise NotKeptError("delivery", id_, begins=await self._store.begins())
         return found
 
     async def points(

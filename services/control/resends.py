@@ -19,6 +19,7 @@ from services.control.audit import Audit
 from services.control.batches import Batches
 from services.control.checks import Checker
 from services.control.dead_letters import FIELDS, filter_of, visible
+from services.control.history import NotKeptError
 from services.control.journal import Journal
 from services.control.log_begins import Log, log_begins
 from services.control.subscriptions import Subscriptions
@@ -94,7 +95,7 @@ class Resends:
     async def one(self, caller: Caller, id_: str, body: object) -> Resend:
         """Make a job of one delivery, by its id or that of its dead letter.
 
-        Raises FaultsError where the log has it no more, NotFoundError, ConflictError.
+        Raises FaultsError where the log has it no more, NotKeptError, ConflictError.
         """
         check = Checker(INVALID, body, known=("to",))
         to = check.text("to", longest=MAX_ID)
@@ -172,7 +173,7 @@ class Resends:
         asked = DeadFilter(id=id_, project_id=caller.project_id)
         page = await self._kept.letters.page(asked, Page(1, None))
         if not page or not caller.may_see_of(page[0].project_id, page[0].subscription_id):
-            raise NotFoundError("delivery", id_)
+            raise NotKeptError("delivery", id_, begins=await self._kept.history.begins())
         return self._one(page[0], id_, Source.LETTERS)
 
     async def _of_attempt(self, caller: Caller, newest: Recorded, to: str | None) -> Resend:

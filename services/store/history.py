@@ -241,6 +241,11 @@ class PostgresHistory:
         rows = await self._pool.fetch("attempt_words", list(words))
         return [row["id"] for row in rows]
 
+    async def begins(self) -> datetime | None:
+        """Return when the oldest day begins that is kept; None: none is yet."""
+        rows = await self._pool.fetch("attempt_days")
+        return day_of(rows[-1]["relname"]) if rows else None
+
     async def get(self, id_: str) -> Recorded | None:
         """Return one attempt."""
         async with self._pool.connection() as connection:

@@ -295,6 +295,23 @@ async def test_one_attempt_and_one_delivery_are_shown_to_their_project_alone(
     await owner("GET", f"/v1/attempts/{'f' * 24}", status=404)
 
 
+async def test_what_is_not_kept_is_told_with_how_far_back_the_history_goes(
+    api: ServedApi, owner: Caller
+) -> None:
+    for midnight in (None, NOW.replace(hour=0) - timedelta(days=DAYS)):
+        if midnight is not None:
+            await stored(api, [a_recorded(at=NOW, project_id=api.project)])
+        back = "is empty so far" if midnight is None else f"goes back to {rfc3339(midnight)}, and"
+        for method, path in (
+            ("GET", f"/v1/deliveries/{'f' * 24}"),
+            ("GET", f"/v1/attempts/{'f' * 24}"),
+            ("GET", "/v1/deliveries/x"),
+            ("POST", f"/v1/deliveries/{'f' * 24}/resend"),
+        ):
+            said = (await owner(method, path, status=404)).json["detail"]
+            assert f"in this project: the history {back}" in said, path
+
+
 async def test_a_request_is_signed_for_now_only_for_who_may_manage(
     api: ServedApi, owner: Caller
 ) -> None:

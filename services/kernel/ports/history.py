@@ -81,6 +81,9 @@ class HistoryStore(Protocol):
     async def count(self, asked: HistoryFilter) -> tuple[int, int]:
         """Return how many fit, and the bytes of their requests."""
 
+    async def begins(self) -> datetime | None:
+        """Return when the oldest day begins that is kept; None: none is yet."""
+
     async def get(self, id_: str) -> Recorded | None:
         """Return one attempt."""
 
