@@ -33,7 +33,7 @@ class Letters(NamedTuple):
     high: float
 
 
-ON_WIDE, ON_NARROW = Letters(13, 15, 8.5, 16), Letters(20, 25, 18.5, 32)
+ON_WIDE, ON_NARROW = Letters(13, 15, 8.5, 16), Letters(20, 25, 22, 38)
 
 
 class Spot(NamedTuple):

@@ -88,7 +88,7 @@ async def test_what_was_typed_stays_and_the_api_says_what_is_wrong(
     await page.locator("#f-filter-wrong-1").wait_for()
     assert "line 1" in await page.inner_text("#f-filter-wrong-1")
     await page.get_by_label("Event pattern").fill("")
-    await page.get_by_label("At most, a second").fill("-1")
+    await page.get_by_label("Rate limit").fill("-1")
     await page.get_by_text("The receiver asks who calls").click()
     await page.locator("#f-certificate_key").fill("a key without its certificate")
     await page.get_by_role("button", name="Make the webhook").click()

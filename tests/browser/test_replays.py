@@ -69,7 +69,7 @@ async def test_a_replay_is_cancelled(unscripted: Visitor, site: Site) -> None:
     """Without JavaScript, as everything."""
     id_, vehicle = await driven(site, "slow", 3)
     page = await unscripted.goto(f"/replays/new?subscription={id_}&vehicle_id={vehicle}")
-    await page.get_by_label("At most, a second").fill("0.1")
+    await page.get_by_label("Events per second").fill("0.1")
     await page.get_by_role("button", name="Estimate").click()
     assert "3 events" in await page.inner_text("#estimate")
     await page.get_by_role("button", name="Start the replay").click()

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.dashboard import words
 from services.dashboard.forms import Form, lines
+from services.dashboard.templates import utc
 from services.dashboard.views.new_webhook import check, try_on_last
 from services.dashboard.views.recent import recent
 from services.dashboard.views.webhook_form import filter_of
@@ -153,7 +154,7 @@ async def _event(visit: Visit, where: str) -> str:
 
 def _pick(entry: Mapping[str, Any]) -> tuple[str, str]:
     where = f"{entry['topic']}/{entry['partition']}/{entry['offset']}"
-    return where, f"{entry['type']} · {entry['produced_at']} · {entry['key'] or entry['id']}"
+    return where, f"{entry['type']} · {utc(entry['produced_at'], '%-d %b, %H:%M:%S UTC')} · {entry['key'] or entry['id']}"
 
 
 def _pretty(value: object) -> str:
