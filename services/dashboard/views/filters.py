@@ -154,7 +154,8 @@ async def _event(visit: Visit, where: str) -> str:
 
 def _pick(entry: Mapping[str, Any]) -> tuple[str, str]:
     where = f"{entry['topic']}/{entry['partition']}/{entry['offset']}"
-    return where, f"{entry['type']} · {utc(entry['produced_at'], '%-d %b, %H:%M:%S UTC')} · {entry['key'] or entry['id']}"
+    at = utc(entry["produced_at"], "%-d %b, %H:%M:%S UTC")
+    return where, f"{entry['type']} · {at} · {entry['key'] or entry['id']}"
 
 
 def _pretty(value: object) -> str:
