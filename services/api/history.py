@@ -87,6 +87,7 @@ class HistoryRoutes:
             {
                 **delivery_shown(found[-1]),
                 "event": None if event is None else event.body,
+                "event_ids": next((ids for each in found if (ids := each.event_ids)), None),
                 "attempts": [attempt_shown(attempt) for attempt in found],
                 "request": None if request is None else _request(request),
             },

@@ -94,5 +94,10 @@ def types_of(also: Iterable[str]) -> list[str]:
     return [each[2:] for each in also if each.startswith("t:")]
 
 
+def events_of(also: Iterable[str]) -> list[str]:
+    """Return the ids of events that *also* names, in their order."""
+    return [each[2:] for each in also if each.startswith("e:")]
+
+
 def _named(id_: object) -> str | None:
     return id_ if isinstance(id_, str) and len(id_) <= MAX_TEXT else None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.kernel.about import About, types_of
+from services.kernel.about import About, events_of, types_of
 from services.kernel.event import Partition, Position
 from services.kernel.ids import delivery_id
 
@@ -94,6 +94,11 @@ class Recorded(NamedTuple):
     def types(self) -> Sequence[str]:
         """Its type; of a batch of several types, theirs."""
         return types_of(self.also or ()) or (self.type,)
+
+    @property
+    def event_ids(self) -> Sequence[str] | None:
+        """Of a batch the ids of its events, in their order; None also of one that `also` is None of."""
+        return events_of(self.also or ()) or None
 
     @property
     def position(self) -> Position | None:

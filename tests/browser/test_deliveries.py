@@ -5,6 +5,7 @@ import re
 import shlex
 import uuid
 
+import orjson
 import pytest
 from aiohttp import ClientSession, web
 from playwright.async_api import Browser, Page
@@ -97,6 +98,19 @@ async def test_whatever_id_somebody_has_leads_to_what_became_of_it(
     await page.get_by_label("Its id").fill(stop)
     await page.get_by_role("button", name="Filter").click()
     await page.wait_for_url(f"**/deliveries?stop_id={stop}")
+
+
+async def test_a_batch_lists_its_events_each_with_what_became_of_it(
+    owner: Visitor, site: Site
+) -> None:
+    batch = {"mode": "batch", "max_events": 10, "max_wait_ms": 200, "max_bytes": 65_536}
+    webhook, _ = await failed(site, "in-a-batch", delivery=batch)
+    page = await opened(owner, webhook)
+    (seen, *_) = [seen for seen in site.receiver.seen if seen.path == "/in-a-batch"]
+    (item,) = orjson.loads(seen.body)
+    await page.locator("dl.list").get_by_role("link", name=item["id"]).click()
+    await page.wait_for_url(f"**/deliveries?event_id={item['id']}")
+    await page.locator("#tail tbody tr").filter(has_text="in-a-batch").wait_for()
 
 
 async def test_another_projects_ids_lead_nowhere(visitor: Visitor, site: Site) -> None:

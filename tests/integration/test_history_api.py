@@ -233,6 +233,9 @@ async def test_a_batch_is_found_by_each_of_its_events(api: ServedApi, owner: Cal
         asked, _ = filter_of_query(dict(parse_qsl(query)))
         if asked.type is None:
             assert [a.id for a in (batch, single) if fits(asked, a)] == expected, query
+    for delivery, events in ((batch, [f"{71:024x}", "evt_72"]), (single, None)):
+        shown = (await owner("GET", f"/v1/deliveries/{delivery.delivery_id}")).json
+        assert shown["event_ids"] == events
 
 
 async def test_what_is_tried_again_while_a_list_is_read_is_on_one_of_its_pages_all_the_same(
