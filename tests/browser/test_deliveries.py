@@ -108,6 +108,7 @@ async def test_a_batch_lists_its_events_each_with_what_became_of_it(
     page = await opened(owner, webhook)
     (seen, *_) = [seen for seen in site.receiver.seen if seen.path == "/in-a-batch"]
     (item,) = orjson.loads(seen.body)
+    assert await page.get_by_role("button", name="Send there").count() == 0, "it is signed for one"
     await page.locator("dl.list").get_by_role("link", name=item["id"]).click()
     await page.wait_for_url(f"**/deliveries?event_id={item['id']}")
     await page.locator("#tail tbody tr").filter(has_text="in-a-batch").wait_for()
