@@ -1,7 +1,10 @@
 """Vehicles on the map, a route's day, and the lanes of those who operate the service."""
 
+import time
+
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from services.catalogue import examples
 from tests.browser.sound import violations
@@ -10,6 +13,9 @@ from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor, a_key
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+
+LONG = 2_050
+"""Positions, more than a page of the map reads."""
 
 
 async def test_a_vehicle_is_on_the_map_with_what_its_receiver_knows_and_its_routes_day(
@@ -69,6 +75,48 @@ async def test_vehicles_that_are_close_are_one_with_their_number_and_lead_to_the
     assert await violations(visitor) == []
     await page.keyboard.press("Enter")
     assert await page.locator("tr:target code").first.inner_text() == "van-0000"
+
+
+async def test_a_day_with_more_positions_than_a_page_reads_is_shown_in_parts(
+    visitor: Visitor, site: Site
+) -> None:
+    project = str((await site.cluster.call("POST", "/v1/projects", {"name": "Long"}))["id"])
+    # Only the newest of them is sent: that there is one tells which vehicle it was.
+    await site.cluster.subscribe(
+        f"{site.receiver.url}/long", project_id=project, types=["vehicle.position"],
+        filter={"data": {"position": {"speed": [LONG - 1]}}},
+    )  # fmt: skip
+    await _drive(site, project, "long-route", LONG)
+    await visitor.sign_in(await a_key(site.cluster, "read", project=project))
+    page = visitor.page
+
+    async def is_told() -> bool:
+        await visitor.goto("/map?route=long-route")
+        return await page.locator(".map path.track").count() == 1
+
+    await eventually(is_told, within=30, every=0.5)
+    assert "The first 2,000 positions" in await page.inner_text("main")
+    await page.get_by_role("link", name="Go on from there").click()
+    await page.get_by_role("link", name="From its beginning").wait_for()
+    assert await page.get_by_role("link", name="Go on from there").count() == 0
+    drawn = await page.locator(".map path.track").get_attribute("d") or ""
+    assert drawn.count("L") == LONG - 2000, "the last position of the first part begins the second"
+    assert await violations(visitor) == []
+
+
+async def _drive(site: Site, project: str, route: str, count: int) -> None:
+    """Produce positions of a vehicle, one each 5 s until now."""
+    example, now = examples()["vehicle.position"], int(time.time() * 1000)
+    producer = AIOKafkaProducer(bootstrap_servers=site.cluster.bootstrap, linger_ms=10)
+    async with producer:
+        for n in range(count):
+            position = {**example["data"]["position"], "lat": 41 + n / 10_000, "speed": n}
+            data = {**example["data"], "route_id": route, "position": position}
+            body = {**example, "id": f"{project}-{n}", "project_id": project, "data": data}
+            await producer.send(
+                site.cluster.topic, orjson.dumps(body), key=b"long-van",
+                timestamp_ms=now - (count - n) * 5000,
+            )  # fmt: skip
 
 
 async def test_another_projects_map_is_empty(visitor: Visitor, site: Site) -> None:

@@ -1,9 +1,11 @@
 """The map: where vehicles are and were last acknowledged; geofences; a route's day on its line.
 
-All of it is read from the journal, within bounds: the page says where it had to stop.
+All of it is read from the journal, within bounds: the page says where it had to stop, and of a route's
+day leads on from there.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,15 +13,16 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from services import catalogue
+from services.control.checks import parse_moment
 from services.dashboard.maps import Frame, Place, rings_of
 from services.dashboard.spots import spots
 from services.dashboard.tiles import tiles_of
 from services.dashboard.views.webhooks import known_webhooks
 from services.dashboard.visit import Visit
 from services.kernel.clock import rfc3339
-from services.kernel.errors import FaultsError
+from services.kernel.errors import FaultsError, NotFoundError
 
-POSITION = "vehicle.position"
+POSITION, STARTED = "vehicle.position", "route.started"
 TOPIC = catalogue.event_types()[POSITION].topic
 """Where positions usually are; where there are none, they are looked for among all events."""
 SPANS = {
@@ -30,7 +33,9 @@ SPANS = {
 """By their seconds, as `span` in the address; without it the shortest that has positions is shown."""
 LATE = timedelta(minutes=30)
 """Before the oldest position that is shown: what was acknowledged since is looked for."""
-DAY = timedelta(hours=24)
+DAY, HOUR = timedelta(hours=24), timedelta(hours=1)
+EARLY = timedelta(minutes=10)
+"""Before a route is said to have started: from when on its way is shown."""
 PAGES, READ = 4, "500"
 DELIVERIES = "200"
 FENCES = "200"
@@ -46,6 +51,14 @@ class Positions(NamedTuple):
     """Whether that is all; else there was too much."""
     since: datetime
     span: timedelta
+
+    @property
+    def goes_on(self) -> datetime | None:
+        """From when on there is more; None: that is all."""
+        if self.ended:
+            return None
+        last = max(map(_produced, self.entries), default=self.since)
+        return last if last > self.since else self.since + HOUR
 
 
 class Vehicle(NamedTuple):
@@ -73,6 +86,7 @@ class Mark(NamedTuple):
 
     delivery: Mapping[str, Any]
     at: tuple[float, float] | None
+    """None: nothing is drawn of that time."""
 
 
 async def index(visit: Visit) -> web.StreamResponse:
@@ -95,30 +109,77 @@ async def index(visit: Visit) -> web.StreamResponse:
 
 async def _route(visit: Visit, id_: str) -> web.StreamResponse:
     asked = visit.scoped({"route_id": id_, "limit": DELIVERIES})
-    moved = visit.scoped({"route_id": id_, "type": POSITION, "limit": "1"})
-    found, newest, fences, webhooks = await asyncio.gather(
+    newest_of = visit.scoped({"route_id": id_, "limit": "1"})
+    found, newest, started, fences, webhooks = await asyncio.gather(
         visit.ask("GET /v1/deliveries", query=asked),
-        visit.ask("GET /v1/deliveries", query=moved),
+        visit.ask("GET /v1/deliveries", query={**newest_of, "type": POSITION}),
+        visit.ask("GET /v1/deliveries", query={**newest_of, "type": STARTED}),
         _fences(visit),
         known_webhooks(visit),
     )
     vehicle = newest["data"][0]["key"] if newest["data"] else None
-    positions = Positions((), ended=True, since=visit.now - DAY, span=DAY)
+    since = await _begins(visit, started["data"])
+    positions = Positions((), ended=True, since=since, span=DAY)
     if vehicle is not None:
-        read = await _usual(visit, DAY, key=vehicle)
-        if not read.entries:
-            read = await _read(visit, DAY, key=vehicle)
-        mine = [each for each in read.entries if each["event"]["data"].get("route_id") == id_]
-        positions = read._replace(entries=mine)
+        for read in (_usual, _read):
+            positions = await read(visit, DAY, since=since, key=vehicle, route_id=id_)
+            if positions.entries or not positions.ended:
+                break
     line = [place_of(each) for each in positions.entries]
     frame = _frame(line, fences if line else ())
     deliveries = [each for each in found["data"] if each["type"] != POSITION]
-    marks = [Mark(each, _at(frame, each, positions.entries)) for each in deliveries]
+    goes_on = positions.goes_on
+    is_part = goes_on is not None or "from" in visit.query
+    places = places_at(
+        positions.entries, [each["attempted_at"] for each in deliveries], is_part=is_part
+    )
+    marks = [
+        Mark(each, frame.at(place) if frame and place else None)
+        for each, place in zip(deliveries, places, strict=True)
+    ]
     return visit.render(
         "map_route.html", route=id_, vehicle=vehicle, positions=positions, line=line, marks=marks,
         frame=frame, fences=fences, rings_of=rings_of, tiles=tiles_of(frame, visit.tiles),
-        webhooks=webhooks,
+        webhooks=webhooks, is_part=is_part, is_crowded=len(found["data"]) == int(DELIVERIES),
+        since=rfc3339(positions.since), goes_on=goes_on and rfc3339(goes_on),
     )  # fmt: skip
+
+
+async def _begins(visit: Visit, started: Sequence[Mapping[str, Any]]) -> datetime:
+    """Return from when on a route's way is shown: as asked, from its start, or of a day.
+
+    *started*: a delivery of its start; when that was is in the log, since deliveries are repeated.
+    """
+    asked = parse_moment(visit.query.get("from"))
+    day = visit.now - DAY
+    if asked is not None or not started:
+        return asked or day
+    topic, partition, offset = (str(started[0][name]) for name in ("topic", "partition", "offset"))
+    route = "GET /v1/events/{topic}/{partition}/{offset}"
+    try:
+        entry = await visit.ask(route, topic=topic, partition=partition, offset=offset)
+    except NotFoundError:
+        return day  # longer ago than the log reaches
+    return max(day, _produced(entry) - EARLY)
+
+
+def places_at(
+    entries: Sequence[Mapping[str, Any]], moments: Sequence[str], *, is_part: bool
+) -> list[Place | None]:
+    """Return where the vehicle was at each of *moments*: at its position nearest in time.
+
+    None where nothing is known; of a *part* of its way, where it was on another.
+    """
+    times = [_produced(each) for each in entries]
+    found: list[Place | None] = []
+    for moment in map(datetime.fromisoformat, moments):
+        n = bisect_left(times, moment)
+        if not times or (is_part and not times[0] <= moment <= times[-1]):
+            found.append(None)
+            continue
+        around = [k for k in (n - 1, n) if 0 <= k < len(times)]
+        found.append(place_of(entries[min(around, key=lambda k: abs(times[k] - moment))]))
+    return found
 
 
 def vehicles_of(
@@ -154,17 +215,21 @@ async def _latest(visit: Visit) -> Positions:
     return found
 
 
-async def _usual(visit: Visit, span: timedelta, **query: str) -> Positions:
+async def _usual(
+    visit: Visit, span: timedelta, *, since: datetime | None = None, **query: str
+) -> Positions:
     """Return those of the topic where they usually are; none where there is no such topic."""
     try:
-        return await _read(visit, span, topic=TOPIC, **query)
+        return await _read(visit, span, since=since, topic=TOPIC, **query)
     except FaultsError:
-        return Positions((), ended=True, since=visit.now - span, span=span)
+        return Positions((), ended=True, since=since or visit.now - span, span=span)
 
 
-async def _read(visit: Visit, span: timedelta, **query: str) -> Positions:
-    """Return the positions of the last *span*, a few pages at most."""
-    since = visit.now - span
+async def _read(
+    visit: Visit, span: timedelta, *, since: datetime | None = None, **query: str
+) -> Positions:
+    """Return the positions of the last *span*, or *since* a moment, a few pages at most."""
+    since = since or visit.now - span
     asked = visit.scoped({"type": POSITION, "limit": READ, **query})
     entries: list[Mapping[str, Any]] = []
     where = {"time": rfc3339(since)}
@@ -196,13 +261,5 @@ def _frame(places: Sequence[Place], fences: Sequence[Mapping[str, Any]]) -> Fram
     return Frame([*places, *corners]) if places or corners else None
 
 
-def _at(
-    frame: Frame | None, delivery: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
-) -> tuple[float, float] | None:
-    if frame is None or not entries:
-        return None
-    tried = datetime.fromisoformat(delivery["attempted_at"])
-    nearest = min(
-        entries, key=lambda each: abs(datetime.fromisoformat(each["produced_at"]) - tried)
-    )
-    return frame.at(place_of(nearest))
+def _produced(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["produced_at"])

@@ -1,11 +1,13 @@
 """Places become the geometry of an SVG."""
 
 import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from services.dashboard.maps import HEIGHT, MARGIN, WIDTH, Frame, rings_of
-from services.dashboard.views.fleet import vehicles_of
+from services.dashboard.views.fleet import Positions, places_at, vehicles_of
 
 BARCELONA, GIRONA = (41.3874, 2.1686), (41.9794, 2.8214)
 DEGREE = 111_320.0
@@ -58,3 +60,44 @@ def test_a_vehicle_is_behind_by_what_its_receiver_has_not_taken() -> None:
     assert (vehicle.last["id"], vehicle.behind) == ("50", 30)
     (other,) = vehicles_of(entries, [])
     assert (other.acknowledged_at, other.behind) == (None, None)
+
+
+DEPARTS = datetime(2022, 3, 17, 9, 40, tzinfo=UTC)
+
+
+def position(seconds: float, lat: float = 41.0) -> dict[str, Any]:
+    at = DEPARTS + timedelta(seconds=seconds)
+    return {
+        "produced_at": at.isoformat(),
+        "event": {"data": {"position": {"lat": lat, "lng": 2.0}}},
+    }
+
+
+def moment(seconds: float) -> str:
+    return str(position(seconds)["produced_at"])
+
+
+def test_a_delivery_stands_where_the_vehicle_was_nearest_in_time() -> None:
+    way = [position(0, 41.0), position(10, 41.1), position(30, 41.2)]
+    moments = [moment(seconds) for seconds in (-5, 0, 4, 6, 19, 21, 99)]
+    found = places_at(way, moments, is_part=False)
+    assert [place[0] for place in found if place] == [41.0, 41.0, 41.0, 41.1, 41.1, 41.2, 41.2]
+    assert places_at([], moments, is_part=False) == [None] * len(moments)
+
+
+def test_of_a_part_of_the_way_a_delivery_of_another_part_stands_nowhere() -> None:
+    way = [position(0, 41.0), position(10, 41.1)]
+    found = places_at(way, [moment(-1), moment(0), moment(10), moment(11)], is_part=True)
+    assert found == [None, (41.0, 2.0), (41.1, 2.0), None]
+
+
+def test_a_way_that_was_too_long_goes_on_from_its_last_position() -> None:
+    def read(*seconds: float, ended: bool) -> Positions:
+        entries = [position(each) for each in seconds]
+        return Positions(entries, ended=ended, since=DEPARTS, span=timedelta(hours=24))
+
+    assert read(0, 10, ended=True).goes_on is None
+    assert read(0, 10, ended=False).goes_on == DEPARTS + timedelta(seconds=10)
+    # Nothing but what was there already: or the next part would be this one again.
+    assert read(0, ended=False).goes_on == DEPARTS + timedelta(hours=1)
+    assert read(ended=False).goes_on == DEPARTS + timedelta(hours=1)
