@@ -48,8 +48,9 @@ check: lint ## lint and unit tests: under a minute
 test: lint ## everything but the long counts: under 15 minutes on 2 cores
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long' -ra $(ARGS)
 
-test-long: lint audit ## all tests, with their full counts; audit as well
+test-long: lint ## all tests, with their full counts, about an hour; then audit
 	WEBHOOKS_TEST_LONG=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -ra $(ARGS)
+	@$(MAKE) --no-print-directory audit
 
 audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the package index
 	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet pip-audit==2.10.1; }
