@@ -1,21 +1,25 @@
 """Where the brokers are and how to sign in."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from services.kernel.value import value
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 GONE = (KafkaError, OSError, TimeoutError, RuntimeError)
 """What a client raises when the brokers can't be reached, or don't answer in time.
 
-The last is uvloop's: aiokafka may write to a connection in the instant in which it closes.
+The last is uvloop's, of a connection that closes in this instant.
 """
 STOP_SECONDS = 1.0
 
@@ -87,3 +91,28 @@ async def disconnect(consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> 
         async with asyncio.timeout(STOP_SECONDS):
             await stopped(consumer)
             await finished(admin.close())
+
+
+def _broken_if_closed(
+    write: Callable[Concatenate[AIOKafkaConnection, P], T],
+) -> Callable[Concatenate[AIOKafkaConnection, P], T]:
+    """Have a connection that has closed in this instant be what it is: broken.
+
+    uvloop raises RuntimeError there, asyncio nothing, and aiokafka expects OSError alone
+    (github.com/aio-libs/aiokafka/issues/1038). It ends the task that keeps a client's metadata, without
+    a word, and whoever waits for metadata then waits for ever: a member that reads on but never beats
+    or commits again.
+    """
+
+    def written(self: AIOKafkaConnection, /, *args: P.args, **options: P.kwargs) -> T:
+        try:
+            return write(self, *args, **options)
+        except RuntimeError as error:
+            self.close(reason=CloseReason.CONNECTION_BROKEN, exc=error)
+            raise KafkaConnectionError(str(error)) from error
+
+    return written
+
+
+for _name in ("send", "_send_sasl_token"):
+    setattr(AIOKafkaConnection, _name, _broken_if_closed(getattr(AIOKafkaConnection, _name)))
