@@ -208,11 +208,16 @@ async def revoke_a_key(cluster: Cluster) -> None:
 
 
 async def history_is_whole(cluster: Cluster, receiver: Receiver) -> None:
-    """Each request that a receiver saw is an attempt, once, whatever was restarted."""
+    """Each request that a receiver saw is an attempt, once, whatever was restarted.
+
+    On a busy machine one may run out of time before it gets there: only then was it not seen.
+    """
 
     async def is_there() -> bool:
-        (row,) = await cluster.fetch("select count(*), count(distinct (at, tail)) from attempts")
-        return row[0] == row[1] == len(receiver.seen)
+        counted = "select count(*), count(distinct (at, tail)), count(status) from attempts"
+        (row,) = await cluster.fetch(counted)
+        tried, different, answered = row
+        return tried == different and answered <= len(receiver.seen) <= tried
 
     await eventually(is_there, within=120)
 
