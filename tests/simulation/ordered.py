@@ -1,7 +1,8 @@
 """The oracle of order: of one key requests never overlap, and none overtakes what isn't through.
 
 A key is one of a subscription on a partition. What was acknowledged and is sent again after a crash
-repeats its place; what was never acknowledged or given up lets nothing of its key pass.
+repeats its place; what was never acknowledged or given up lets nothing of its key pass. What was tried
+before its subscription became ordered has no place: it goes again when it is due.
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from services.deliver.batch import ORDER as BATCH_ORDER
 from services.kernel.delivery import Delivery
-from services.kernel.event import Partition
+from services.kernel.event import Partition, Position
 from services.kernel.ids import SubscriptionId
 from services.kernel.subscription import Ordered
 from tests.simulation.oracle import Oracle, Produced
@@ -41,11 +42,18 @@ class OrderOracle:
     now: Callable[[], float]
     flying: dict[Key, set[Flight]] = field(default_factory=lambda: defaultdict(set))
     requests: int = 0
+    unordered: set[tuple[Position, SubscriptionId]] = field(default_factory=set)
+    """What was tried while no order was asked for."""
 
     def flies(self, process: Process, delivery: Delivery) -> None:
         """Hold a request that begins to those of its key."""
         key = self._key(delivery)
         if key is None:
+            if delivery.order is None:
+                self.unordered.update(
+                    (Position(delivery.position.partition, part.offset), delivery.subscription_id)
+                    for part in delivery.parts
+                )
             return
         self.requests += 1
         for other in self.flying[key]:
@@ -95,6 +103,7 @@ class OrderOracle:
                 continue
             left_out = (other, id_) in self.oracle.skipped | self.oracle.deleted
             left_out = left_out or self.oracle.is_added(other, id_)
+            left_out = left_out or (other, id_) in self.unordered
             dead = left_out or any(key in tables.dead for key in self.oracle.rows_of(other, id_))
             if not dead and not self.oracle.heard.get((other, id_)) and subscription is not None:
                 found.append(other.offset)
