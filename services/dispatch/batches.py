@@ -96,13 +96,8 @@ class Batches:
 
     def _stands(self, batch: _Open) -> bool:
         """Tell whether its lane still counts its events as read."""
-        owned, lane = batch.owned, batch.lane
-        return (
-            self._partitions.is_held(owned)
-            and owned.active
-            and owned.lanes.get(lane.subscription_id) is lane
-            and lane.generation == batch.generation
-        )
+        same = batch.lane.generation == batch.generation
+        return same and self._partitions.stands(batch.owned, batch.lane)
 
     def _send(self, key: tuple[Partition, SubscriptionId]) -> None:
         batch = self._open.pop(key)

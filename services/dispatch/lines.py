@@ -94,9 +94,4 @@ class Lines(Generic[L]):
 
     def _stands(self, line: L) -> bool:
         """Tell whether its lane is still there."""
-        owned, lane = line.owned, line.lane
-        return (
-            self._partitions.is_held(owned)
-            and owned.active
-            and owned.lanes.get(lane.subscription_id) is lane
-        )
+        return self._partitions.stands(line.owned, line.lane)

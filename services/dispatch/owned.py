@@ -222,6 +222,11 @@ class OwnedPartitions:
         """Tell whether *owned* still stands: ask after every await."""
         return self._owned.get(owned.partition) is owned
 
+    def stands(self, owned: Owned, lane: Lane) -> bool:
+        """Tell whether *owned* is being delivered and *lane* is still one of its lanes."""
+        held = self.is_held(owned) and owned.active
+        return held and owned.lanes.get(lane.subscription_id) is lane
+
     def current(self, partition: Partition) -> Owned | None:
         """Return the partition as it is owned now, if its state is loaded."""
         owned = self._owned.get(partition)

@@ -23,6 +23,7 @@ from aiohttp import ClientError, ClientSession, web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.structs import OffsetAndMetadata
 
 from tests.support.eventually import eventually
 from tests.support.forked import Forked
@@ -251,8 +252,8 @@ class Cluster:
         finally:
             await consumer.stop()
 
-    async def committed(self) -> int:
-        """Return how many records of the events topic the group has committed."""
+    async def commits(self) -> dict[int, OffsetAndMetadata]:
+        """Return the group's offset, with its metadata, of each partition of the events topic."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
@@ -260,7 +261,11 @@ class Cluster:
             offsets = await admin.list_consumer_group_offsets(group)
         finally:
             await admin.close()
-        return sum(at.offset for tp, at in offsets.items() if tp.topic == self.topic)
+        return {tp.partition: at for tp, at in offsets.items() if tp.topic == self.topic}
+
+    async def committed(self) -> int:
+        """Return how many records of the events topic the group has committed."""
+        return sum(at.offset for at in (await self.commits()).values())
 
     async def ends(self) -> dict[int, int]:
         """Return where each partition of the events topic ends."""

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from services.feed.settled_map import NOTHING_SETTLED, SettledMap, decode
 from tests.support.cluster import Cluster, Seen
 
@@ -73,7 +71,10 @@ async def settled(cluster: Cluster, subscription_id: str) -> Settled:
         subscription_id,
     )
     return Settled(
-        commits=await _commits(cluster),
+        commits={
+            number: (at.offset, decode(at.metadata, committed=at.offset).settled)
+            for number, at in (await cluster.commits()).items()
+        },
         lanes={row["partition"]: _lane(row) for row in lanes},
         rows=frozenset(Place(row["partition"], row["offset"]) for row in rows),
     )
@@ -85,18 +86,3 @@ def _lane(row: Mapping[str, Any]) -> _Lane:
         row["attach_at"],
         decode(row["settled"], committed=row["cursor"]).settled,
     )
-
-
-async def _commits(cluster: Cluster) -> Mapping[int, tuple[int, SettledMap]]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
-    await admin.start()
-    try:
-        group = cluster.environment["WEBHOOKS_KAFKA__GROUP"]
-        offsets = await admin.list_consumer_group_offsets(group)
-    finally:
-        await admin.close()
-    return {
-        tp.partition: (at.offset, decode(at.metadata, committed=at.offset).settled)
-        for tp, at in offsets.items()
-        if tp.topic == cluster.topic
-    }
