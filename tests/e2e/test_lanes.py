@@ -58,6 +58,7 @@ async def test_pause_and_resume_lose_nothing_and_repeat_nothing(
     await cluster.start()
     await cluster.produce(50, rate=100)
     await eventually(lambda: len(receiver.ids()) == 50, within=30)
+    await cluster.fed_live(id_)  # its lanes of a new one are not among those counted below
     producing = asyncio.create_task(cluster.produce(200, rate=100))
     await asyncio.sleep(0.5)
     await cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
