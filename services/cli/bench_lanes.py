@@ -39,7 +39,7 @@ async def isolation(
     ] = 10.0,
     events: Annotated[
         int, typer.Option(min=500, help="Events in each slice, each due to 20 receivers.")
-    ] = 1_000,
+    ] = 1_500,
 ) -> None:
     """Deliver to healthy receivers beside others that hang, are down, or recover."""
     from services.run.bench_isolation import measure  # noqa: PLC0415

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from heapq import nlargest
 
+from services.deliver.held import Held
 from services.deliver.outbox import BUSY_QUEUE, Flying, Outbox
 from services.deliver.rings import Rings
 from services.kernel.clock import Clock
@@ -23,9 +24,9 @@ class Conditions:
         self._clock = clock
         self._rings = Rings()
         self._outboxes: dict[SubscriptionId, Outbox] = {}
-        self._held: dict[SubscriptionId, None] = {}
+        self._held = Held()
         """Those that wait for a time: of their rate limit, or one that the receiver asked for."""
-        self._broken: dict[SubscriptionId, None] = {}
+        self._broken = Held()
         """Those that wait for their next probe. There may be thousands, with nothing new to see."""
         self._flying: dict[int, Flying] = {}
 

@@ -119,8 +119,8 @@ class Outboxes(Conditions):
     def forget(self, id_: SubscriptionId) -> list[Delivery]:
         """Drop the outbox; return what was in line. What is in flight goes on."""
         outbox = self._outboxes.pop(id_, None)
-        self._held.pop(id_, None)
-        self._broken.pop(id_, None)
+        self._held.drop(id_)
+        self._broken.drop(id_)
         self._troubled.pop(id_, None)
         return [] if outbox is None else self._take_out(outbox, lambda _: True)
 
@@ -288,16 +288,16 @@ class Outboxes(Conditions):
         return True
 
     def _release_held(self, now: float) -> None:
-        outboxes = self._outboxes
         for held in (self._held, self._broken):
-            for id_ in [id_ for id_ in held if outboxes[id_].held_until <= now]:
-                del held[id_]
-                self._enter(outboxes[id_], now)
+            for id_ in held.take_due(now):
+                outbox = self._outboxes[id_]
+                self._keep_waking(outbox, now)
+                self._enter(outbox, now)
 
     def _keep_waking(self, outbox: Outbox, now: float) -> None:
         if outbox.held_until > now and outbox.subscription.id in self._outboxes:
             held = self._broken if outbox.is_broken else self._held
-            held[outbox.subscription.id] = None
+            held.hold(outbox.subscription.id, outbox.held_until)
 
     # Trouble: looked for where something waits or flies, which costs nothing per idle subscription.
 

@@ -99,11 +99,19 @@ class Cursors:
     def _collect(
         self, owned: Owned, changes: list[LaneChange], made: list[_Written], *, moved: bool
     ) -> None:
-        for id_, lane in owned.lanes.items():
+        stirred = owned.lanes.stirred
+        for id_, lane in list(stirred.items()):
+            if owned.lanes.get(id_) is not lane:
+                del stirred[id_]
+                continue
             if lane.anew.is_awaited:
                 continue
-            drops = lane.state is State.DRAINING and self._detaching.is_drained(owned, lane)
-            if not drops and not lane.dirty and not (moved and lane.tracker.changed):
+            drops = self._detaching.is_drained(owned, lane)
+            is_due = drops or lane.dirty or (moved and lane.tracker.changed)
+            # One that drains is looked at until it has: that doesn't depend on itself alone.
+            if lane.state is not State.DRAINING and (is_due or not lane.tracker.changed):
+                del stirred[id_]
+            if not is_due:
                 continue
             if drops:
                 changes.append(Drop(owned.epoch, owned.partition, id_, lane.anew.takes_start))

@@ -33,11 +33,11 @@ class Lane:
     """The range of a lane: from its cursor to `attach_at`, or to the end of the log."""
 
     __slots__ = (
+        "_dirty",
         "anew",
         "asleep",
         "attach_at",
         "cursor_at",
-        "dirty",
         "edge",
         "flips",
         "flying",
@@ -52,6 +52,7 @@ class Lane:
         "since",
         "speed",
         "state",
+        "stirred",
         "subscription_id",
         "told",
         "tracker",
@@ -95,8 +96,9 @@ class Lane:
         self.generation = 0
         """Grows each time it starts over: a row written before that describes it no longer."""
         self.anew = Anew()
+        self.stirred: dict[SubscriptionId, Lane] = {}
+        """Where it stands once its row may have to be written: `Lanes` has it for all of a partition."""
         self.dirty = True
-        """Whether its row must be written even if its cursor hasn't moved."""
         self.speed = 0.0
         """By how many offsets per second its cursor has moved lately."""
         self.told: tuple[float, int] | None = None
@@ -106,6 +108,17 @@ class Lane:
     def position(self) -> int:
         """The next offset to read."""
         return self.tracker.read_pos
+
+    @property
+    def dirty(self) -> bool:
+        """Whether its row must be written even if its cursor hasn't moved."""
+        return self._dirty
+
+    @dirty.setter
+    def dirty(self, dirty: bool) -> None:
+        self._dirty = dirty
+        if dirty:
+            self.stirred[self.subscription_id] = self
 
     def owns(self, offset: int) -> bool:
         """Tell whether *offset* is the lane's to deliver; otherwise it is the feed's."""
@@ -191,6 +204,7 @@ class Lane:
         """Open *offset*, which matches; return False if it is settled already."""
         tracker = self.tracker
         tracker.register((offset,), next_offset=offset + 1)
+        self.stirred[self.subscription_id] = self
         if not tracker.is_open(offset):
             return False
         tracker.open(offset, self.subscription_id)
@@ -212,6 +226,7 @@ class Lane:
             self.held_bytes -= size
         if not was_open:
             self.tracker.skip(offset)
+        self.stirred[self.subscription_id] = self
         if self.asleep:
             self.asleep = not self.has_room
         return was_open
@@ -231,6 +246,7 @@ class Lane:
             position = min(position, self.attach_at)
         if position > self.tracker.read_pos:
             self.tracker.register((), next_offset=position)
+            self.stirred[self.subscription_id] = self
 
     def leave(self) -> None:
         """Leave its scan, at the position that it has reached."""
@@ -282,6 +298,20 @@ class Lane:
     def __repr__(self) -> str:
         end = "∞" if self.attach_at is None else self.attach_at
         return f"<Lane {self.subscription_id} {self.state.value} {self.tracker!r} to {end}>"
+
+
+class Lanes(dict[SubscriptionId, Lane]):
+    """The lanes of a partition, of which thousands may rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stirred: dict[SubscriptionId, Lane] = {}
+        """Those that came or changed since their row was last written: nobody looks through all."""
+
+    def __setitem__(self, id_: SubscriptionId, lane: Lane) -> None:
+        super().__setitem__(id_, lane)
+        lane.stirred = self.stirred
+        self.stirred[id_] = lane
 
 
 @dataclass(eq=False)

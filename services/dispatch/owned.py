@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 
-from services.dispatch.lane import Lane, Scan, lane_of, started
+from services.dispatch.lane import Lane, Lanes, Scan, lane_of, started
 from services.feed.ages import Ages
 from services.feed.start import Start
 from services.feed.tracker import Tracker
@@ -48,7 +48,7 @@ class Owned:
         """Postgres refused a write: another worker bumped the epoch. Reload, if still a member."""
         self.writes = 0
         """Postgres's count of writes to this partition, as of our last successful one."""
-        self.lanes: dict[SubscriptionId, Lane] = {}
+        self.lanes = Lanes()
         """Subscriptions that are not fed live: one look-up per delivery in the feed."""
         self.scans: list[Scan] = []
         self.turn = 0

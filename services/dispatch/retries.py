@@ -27,6 +27,8 @@ LOOK_SECONDS = 2.0
 
 MAX_KEYS, ROWS_OF_KEY = 50, 20
 """For how many keys, and how many rows, are fetched at once when their turn has come."""
+MANY_BUSY = 400
+"""Postgres is told who gets none now. When very many are down it is asked less often, in proportion."""
 HURRY = 10
 """How soon to look again when there are more rows than one look fetched."""
 HURRIED, WORTH = 200, 50
@@ -65,11 +67,13 @@ class Retries:
         self._poll_seconds = poll_seconds
         self._look_at = 0.0
         self._more = False
+        self._busy = 0
 
     async def run(self) -> None:
         """Pick up due rows until cancelled."""
         while True:
-            await self._clock.sleep(self._poll_seconds / (HURRY if self._more else 1))
+            pace = 1 / HURRY if self._more else max(1.0, self._busy / MANY_BUSY)
+            await self._clock.sleep(min(self._poll_seconds * pace, LOOK_SECONDS))
             try:
                 await self.pick_up()
             except StoreGoneError as error:
@@ -84,13 +88,9 @@ class Retries:
         known = self._budget.any_rows or now >= self._look_at
         if room <= 0 or not epochs or not known:
             return 0
-        due = await self._store.due(
-            epochs,
-            now=self._clock.now(),
-            limit=room,
-            skip=held,
-            busy=list(self._outboxes.busy()),
-        )
+        busy = list(self._outboxes.busy())
+        self._busy = len(busy)
+        due = await self._store.due(epochs, now=self._clock.now(), limit=room, skip=held, busy=busy)
         if not due:
             self._look_at = now + LOOK_SECONDS
         wanting = self._outboxes.wanting_rows(MAX_KEYS)

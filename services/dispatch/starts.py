@@ -77,7 +77,7 @@ class Starts:
 
         Promises that came with it become lanes at once: nothing is read for them before their row.
         """
-        if any(lane.dirty for lane in owned.lanes.values()):
+        if any(lane.dirty for lane in owned.lanes.stirred.values()):
             self._detaching.wake.set()
         for id_, lane in owned.lanes.items():
             if lane.anew.is_awaited:

@@ -159,3 +159,17 @@ async def test_one_event_in_a_thousand_is_looked_into_and_what_waits_for_postgre
     count = 1 + 2  # the first, and two in whole thousands
     status = "/filter/data/status"
     assert store.explained == {Clause(never.id, FILTER): count, Clause(never.id, status): count}
+
+
+async def test_who_wants_many_events_in_a_row_is_counted_for_each_of_them(
+    store: Store, noted: Counts
+) -> None:
+    first, second = (a_subscription("plan.*", id_=digit * 24) for digit in "ab")
+    matcher = Matcher()
+    matcher.replace_all([first])
+    see(noted, matcher, *["plan.created"] * 3)
+    matcher.replace_all([first, second])
+    see(noted, matcher, *["plan.created", "plan.deleted"] * 2)
+    await noted.report()
+    ((_, matched),) = store.added
+    assert matched == {first.id: 7, second.id: 4}

@@ -1,8 +1,11 @@
 """A lane takes what its receiver takes: it isn't looked at, nor the log read, while it has no room."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from services.dispatch.lane import MAX_BYTES, MAX_ENTRIES, PROBES, Lane, Scan
+import pytest
+
+from services.dispatch.lane import MAX_BYTES, MAX_ENTRIES, PROBES, Lane, Lanes, Scan
 from services.feed.settled_map import SettledMap
 from services.kernel.delivery import Member
 from services.kernel.event import Batch, Partition, Position, Record
@@ -80,3 +83,25 @@ def test_a_scan_keeps_what_its_last_lane_could_not_take() -> None:
     assert scan.in_hand == 6  # offsets 6 to 11, of which the last are markers
     assert scan.rest is not None
     assert [record.position.offset for record in scan.rest.records] == [6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda lane: lane.take(1, 10), id="reads"),
+        pytest.param(lambda lane: lane.settle(0, 10), id="settles"),
+        pytest.param(lambda lane: lane.pass_to(5), id="passes over"),
+        pytest.param(lambda lane: lane.start_over(lane.tracker.known, {}), id="starts over"),
+        pytest.param(lambda lane: setattr(lane, "dirty", True), id="is to be written"),
+    ],
+)
+def test_whose_row_may_have_changed_is_among_the_stirred(change: Callable[[Lane], object]) -> None:
+    lanes = Lanes()
+    lane = lanes[ID] = a_lane()
+    lane.take(0, 10)
+    assert lanes.stirred == {ID: lane}  # it came
+    lanes.stirred.clear()
+    lane.row(PARTITION, epoch=1, now=0.0)
+    change(lane)
+    assert lanes.stirred == {ID: lane}
+    assert lane.dirty or lane.tracker.changed
