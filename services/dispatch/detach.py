@@ -116,7 +116,7 @@ class Detaching:
         for owned in self._partitions.active():
             lane = owned.lanes.get(id_)
             if lane is not None:
-                lane.rests_until = self._clock.monotonic() + RESUME_SECONDS
+                lane.rest(self._clock.monotonic() + RESUME_SECONDS)
 
     def forget(self, id_: SubscriptionId) -> None:
         """Drop the lanes of a deleted subscription, and settle what waits for their rows."""
@@ -137,7 +137,7 @@ class Detaching:
             lane = self.detach(owned, id_, Reason.BUDGET)
         elif delivery.position.offset < lane.position:
             self._rest(owned, lane)
-        lane.rests_until = max(lane.rests_until, self._clock.monotonic() + after_seconds)
+        lane.rest(max(lane.rests_until, self._clock.monotonic() + after_seconds))
 
     # Back.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.deliver.conditions import PROBES
+from services.deliver.held import Held
 from services.dispatch.anew import Anew
 from services.feed.settled_map import SettledMap, decode, encode, settled_below
 from services.feed.tracker import Tracker
@@ -41,6 +42,7 @@ class Lane:
         "edge",
         "flips",
         "flying",
+        "free",
         "generation",
         "held_back",
         "held_bytes",
@@ -98,6 +100,8 @@ class Lane:
         self.anew = Anew()
         self.stirred: dict[SubscriptionId, Lane] = {}
         """Where it stands once its row may have to be written: `Lanes` has it for all of a partition."""
+        self.free: dict[SubscriptionId, Lane] = {}
+        """Where it stands once it may be read again, likewise."""
         self.dirty = True
         self.speed = 0.0
         """By how many offsets per second its cursor has moved lately."""
@@ -174,6 +178,7 @@ class Lane:
         self.attach_at = None
         self.generation += 1
         self.asleep = False
+        self.free[self.subscription_id] = self
         self.dirty = True
         self.speed, self.told = 0.0, None
 
@@ -227,8 +232,7 @@ class Lane:
         if not was_open:
             self.tracker.skip(offset)
         self.stirred[self.subscription_id] = self
-        if self.asleep:
-            self.asleep = not self.has_room
+        self._wake()
         return was_open
 
     def landed(self, parts: Iterable[Member]) -> None:
@@ -237,8 +241,17 @@ class Lane:
             # If it was read again meanwhile, it stays open until it is settled.
             if self.flying.pop(offset, None) is not None and not self.tracker.is_open(offset):
                 self.held_bytes -= size
-        if self.asleep:
-            self.asleep = not self.has_room
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.asleep and self.has_room:
+            self.asleep = False
+            self.free[self.subscription_id] = self
+
+    def rest(self, until: float) -> None:
+        """Have it not read before *until*, monotonic seconds."""
+        self.rests_until = until
+        self.free[self.subscription_id] = self
 
     def pass_to(self, position: int) -> None:
         """Note that everything below *position* was read."""
@@ -253,6 +266,7 @@ class Lane:
         if self.scan is not None:
             self.scan.members.pop(self.subscription_id, None)
             self.scan = None
+            self.free[self.subscription_id] = self
 
     def fall_off(self, offset: int) -> None:
         """Leave its scan at *offset*, for which there is no room."""
@@ -301,17 +315,38 @@ class Lane:
 
 
 class Lanes(dict[SubscriptionId, Lane]):
-    """The lanes of a partition, of which thousands may rest."""
+    """The lanes of a partition. Thousands may rest, and nobody looks through all of them.
+
+    A lane enters itself into `stirred` and `_free`; who looks there takes out what isn't so any more.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.stirred: dict[SubscriptionId, Lane] = {}
-        """Those that came or changed since their row was last written: nobody looks through all."""
+        """Those that came or changed since their row was last written."""
+        self._free: dict[SubscriptionId, Lane] = {}
+        self._resting = Held()
 
     def __setitem__(self, id_: SubscriptionId, lane: Lane) -> None:
         super().__setitem__(id_, lane)
-        lane.stirred = self.stirred
-        self.stirred[id_] = lane
+        lane.stirred, lane.free = self.stirred, self._free
+        self.stirred[id_] = self._free[id_] = lane
+
+    def free(self, now: float) -> list[Lane]:
+        """Return those that are in no scan, and neither sleep nor rest."""
+        for id_ in self._resting.take_due(now):
+            if (rested := self.get(id_)) is not None:
+                self._free[id_] = rested
+        found = []
+        for id_, lane in list(self._free.items()):
+            if self.get(id_) is not lane or lane.asleep or lane.scan is not None:
+                del self._free[id_]
+            elif lane.rests_until > now:
+                del self._free[id_]
+                self._resting.hold(id_, lane.rests_until)
+            else:
+                found.append(lane)
+        return found
 
 
 @dataclass(eq=False)

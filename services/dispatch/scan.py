@@ -44,9 +44,6 @@ LINGER_SECONDS = 1.0
 """How long a scan waits, with what it has read, for the lane that left it last."""
 LINGER_LOOK_SECONDS = 0.01
 """How often it looks meanwhile: a fast receiver takes half of what a lane holds in 20 ms."""
-IDLE_PER_LOOK = 400
-"""With very many lanes of which none can be read, looking at them takes a four-hundredth of the loop:
-8,000, of 1,000 that are down on eight partitions, are looked at six times a second."""
 LOOK_RECORDS = 20
 """How many records are taken between two looks at the clock."""
 RETRY_SECONDS = 1.0
@@ -55,6 +52,8 @@ ATTACH_SECONDS = 1.0
 DOWN_SECONDS, DOWN_MOST_SECONDS = 0.2, 60.0
 """How long a lane rests, at least and at most, whose receiver is down while enough waits for probes: to
 the next probe."""
+STOPPED_SECONDS = 5.0
+"""How long it rests whose subscription is paused; `Detaching.resume` ends that."""
 
 
 class Scanners:
@@ -107,10 +106,10 @@ class Scanners:
 
     async def _round(self, slot: int, reader: LogReader) -> None:
         """Read once for all scans of a slot."""
-        asked, spent = await self._asked(slot)
+        asked = await self._asked(slot)
         if not asked:
             idle = LINGER_LOOK_SECONDS if self._lingers(slot) else IDLE_SECONDS
-            await self._clock.sleep(max(idle, spent * IDLE_PER_LOOK))
+            await self._clock.sleep(idle)
             return
         in_hand = {part: scan.rest for part, (_, scan) in asked.items() if scan.rest is not None}
         positions = {
@@ -120,10 +119,10 @@ class Scanners:
         batches = await self._turns.read(reader.read(positions, limit=READ_RECORDS, wait=wait))
         await self._feed(asked, {**in_hand, **batches})
 
-    async def _asked(self, slot: int) -> tuple[dict[Partition, tuple[Owned, Scan]], float]:
-        """Return what is to be read now, and the seconds that choosing took: it looks at each lane."""
+    async def _asked(self, slot: int) -> dict[Partition, tuple[Owned, Scan]]:
+        """Return what is to be read now."""
         asked: dict[Partition, tuple[Owned, Scan]] = {}
-        began, spent = self._clock.monotonic(), 0.0
+        began = self._clock.monotonic()
         for owned in self._partitions.loaded():
             if not self._partitions.is_held(owned):
                 continue  # it was let go of while others had their share of the loop
@@ -132,10 +131,9 @@ class Scanners:
                 asked[owned.partition] = owned, scan
             took = self._clock.monotonic() - began
             if took >= SLICE_SECONDS:
-                spent += took
                 await self._turns.give_way(took)
                 began = self._clock.monotonic()
-        return asked, spent + self._clock.monotonic() - began
+        return asked
 
     def _lingers(self, slot: int) -> bool:
         return any(
@@ -200,16 +198,9 @@ class Scanners:
         return [_running(scan, now) for scan in owned.scans]
 
     def _ready(self, owned: Owned) -> list[Lane]:
-        """Return who may join a scan. Of those in one, and of those that sleep or rest, nothing is asked.
-
-        When many are down these are thousands.
-        """
+        """Return who may join a scan."""
         now = self._clock.monotonic()
-        free = [
-            lane
-            for lane in owned.lanes.values()
-            if not lane.asleep and lane.scan is None and lane.rests_until <= now
-        ]
+        free = owned.lanes.free(now)
         return [lane for lane in free if self._is_ready(lane, now) and lane.has_room]
 
     def _is_ready(self, lane: Lane, now: float) -> bool:
@@ -217,6 +208,7 @@ class Scanners:
             return False
         subscription = self._subscriptions.get(lane.subscription_id)
         if subscription is None or subscription.status is not Status.ACTIVE:
+            lane.rest(now + STOPPED_SECONDS)
             return False
         lane.bound(subscription, probing=self._outboxes.is_probing(subscription.id))
         return True
@@ -227,7 +219,7 @@ class Scanners:
         if not until:
             return False
         until = max(now + DOWN_SECONDS, min(until, now + DOWN_MOST_SECONDS))
-        lane.rests_until = max(lane.rests_until, until)
+        lane.rest(max(lane.rests_until, until))
         return True
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:

@@ -105,3 +105,39 @@ def test_whose_row_may_have_changed_is_among_the_stirred(change: Callable[[Lane]
     change(lane)
     assert lanes.stirred == {ID: lane}
     assert lane.dirty or lane.tracker.changed
+
+
+def test_who_sleeps_rests_or_is_in_a_scan_isnt_free_until_that_is_over() -> None:
+    lanes = Lanes()
+    lane = lanes[ID] = a_full_lane()
+    assert lanes.free(now=0.0) == []
+    for offset in range(MAX_ENTRIES):
+        lane.settle(offset, 10)
+    assert lanes.free(now=0.0) == [lane]
+    lane.rest(5.0)
+    assert lanes.free(now=4.9) == []
+    assert lanes.free(now=5.0) == [lane]
+    scan = Scan(position=0, turn=1, slot=0)
+    scan.members[ID], lane.scan = lane, scan
+    assert lanes.free(now=6.0) == []
+    scan.end()
+    assert lanes.free(now=6.0) == [lane]
+
+
+def test_a_rest_that_is_cut_short_is_over_then() -> None:
+    lanes = Lanes()
+    lane = lanes[ID] = a_lane()
+    lane.rest(60.0)
+    assert lanes.free(now=1.0) == []
+    lane.rest(2.0)
+    assert lanes.free(now=2.0) == [lane]
+
+
+def test_a_lane_that_is_gone_isnt_free_and_one_in_its_place_is() -> None:
+    lanes = Lanes()
+    lanes[ID] = a_lane()
+    lanes[ID].rest(3.0)
+    del lanes[ID]
+    assert lanes.free(now=4.0) == []
+    lane = lanes[ID] = a_lane()
+    assert lanes.free(now=4.0) == [lane]
