@@ -50,8 +50,8 @@ RETRY_SECONDS = 1.0
 ATTACH_SECONDS = 1.0
 """How often to check whether caught-up lanes can be attached; a new one is checked at once."""
 DOWN_SECONDS, DOWN_MOST_SECONDS = 0.2, 60.0
-"""How long a lane rests, at least and at most, whose receiver is down while enough waits for probes: to
-the next probe."""
+"""A lane whose receiver is down, while enough waits for probes, rests until so long after the next probe:
+by then it is known how that ended. At most for so long."""
 STOPPED_SECONDS = 5.0
 """How long it rests whose subscription is paused; `Detaching.resume` ends that."""
 
@@ -218,7 +218,7 @@ class Scanners:
         until = self._outboxes.rests_until(lane.subscription_id)
         if not until:
             return False
-        until = max(now + DOWN_SECONDS, min(until, now + DOWN_MOST_SECONDS))
+        until = min(max(until, now) + DOWN_SECONDS, now + DOWN_MOST_SECONDS)
         lane.rest(max(lane.rests_until, until))
         return True
 
