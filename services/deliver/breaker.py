@@ -23,8 +23,8 @@ UNREACHED = 5
 """How many failed connections in a row open it."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 JITTER = 0.5
-"""A wait is shortened by up to this share, so that those that failed together are soon probed evenly: with
-a fifth, 1,000 that are probed once a minute still come within the same twelve seconds."""
+"""A wait is shortened by up to this share, so that those that failed together are soon probed evenly:
+with a fifth, 1,000 that are probed once a minute still come within the same twelve seconds."""
 _MASK = (1 << WINDOW) - 1
 
 

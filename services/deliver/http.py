@@ -11,6 +11,7 @@ request: one sweep, ten times a second, cancels requests whose time is up.
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
+from traceback import clear_frames
 from types import TracebackType
 from typing import Any, Self
 
@@ -129,6 +130,7 @@ class GuardedClient:
             RuntimeError,
         ) as error:
             ended = of_error(error)
+            _let_go(error)
         finally:
             del self._deadlines[task]
             self._late.discard(task)
@@ -162,6 +164,18 @@ class GuardedClient:
                 made.close()
                 raise OSError(f"no address to send from reaches {address[0]}: {error}") from error
         return made
+
+
+def _let_go(error: BaseException) -> None:
+    """Clear the frames that *error* came through: they hold it and it holds them.
+
+    Otherwise each connection that fails leaves 50 objects to the garbage collector, which stops the loop
+    for a tenth of a second after a thousand of them.
+    """
+    raised: BaseException | None = error
+    while raised is not None:
+        clear_frames(raised.__traceback__)
+        raised = raised.__cause__ or raised.__context__
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -1,6 +1,7 @@
 """Requests on the wire, against servers that answer byte by byte what a test tells them."""
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from services.deliver.addresses import AddressPolicy
 from services.deliver.certificates import read
 from services.deliver.http import GuardedClient
 from services.deliver.tls import Contexts
+from services.dev.folder import free_ports
 from services.kernel.attempt import Outcome
 from services.kernel.ports.network import Answer
 from services.kernel.subscription import ClientCertificate
@@ -112,6 +114,20 @@ async def test_a_request_is_exactly_its_headers_and_its_body(client: GuardedClie
             b'webhook-id: evt_1\r\n\r\n{"a":1}'
         ]
     ]
+
+
+async def test_a_receiver_that_is_down_leaves_no_garbage(client: GuardedClient) -> None:
+    """Thousands are probed, and collecting what that left would stop the loop."""
+    nobody = Server(FINE, port=free_ports(1)[0])
+    await post(client, nobody)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert (await post(client, nobody)).outcome is Outcome.CONNECT
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 async def test_a_connection_serves_request_after_request(client: GuardedClient) -> None:
