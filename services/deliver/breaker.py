@@ -22,9 +22,12 @@ SAMPLES = 20
 UNREACHED = 5
 """How many failed connections in a row open it."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-JITTER = 0.5
-"""A wait is shortened by up to this share, so that those that failed together are soon probed evenly:
-with a fifth, 1,000 that are probed once a minute still come within the same twelve seconds."""
+JITTER = 0.2
+"""A wait is shortened by up to this share, so that those that fail together aren't probed together."""
+SPREAD, SPREAD_FROM = 0.5, 8.0
+"""By up to this share where it is as long as that: with a fifth, 1,000 that are probed once a minute
+would still come within the same twelve seconds. Not the first waits, so that an outage of seconds isn't
+probed more often, and then waited for longer."""
 _MASK = (1 << WINDOW) - 1
 
 
@@ -83,7 +86,8 @@ class Breaker:
             self._become(BreakerState.OPEN, now)
             self.opened += 1
         self._wait = min(wait, LONGEST_WAIT)
-        self.probe_at = now + self._wait * (1 - JITTER * chance)
+        share = JITTER if self._wait < SPREAD_FROM else SPREAD
+        self.probe_at = now + self._wait * (1 - share * chance)
 
     def _close_if_enough(self, now: float) -> None:
         if self._good + self._failed >= SAMPLES:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.deliver.breaker import JITTER, LONGEST_WAIT, Breaker
+from services.deliver.breaker import JITTER, LONGEST_WAIT, SPREAD, Breaker
 from services.kernel.condition import BreakerState
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
@@ -119,6 +119,15 @@ def test_chance_shortens_a_wait_and_never_lengthens_it() -> None:
     for _ in range(5):
         breaker.failed(NOW, unreached=True, chance=0.5)
     assert breaker.probe_at - NOW == pytest.approx(1 - JITTER / 2)
+
+
+def test_long_waits_are_shortened_by_more_so_that_thousands_are_probed_evenly() -> None:
+    breaker = opened()
+    shares = []
+    for wait in (2, 4, 8, 16, 32, 60, 60):
+        breaker.failed(NOW, unreached=True, chance=1.0)
+        shares.append(1 - (breaker.probe_at - NOW) / wait)
+    assert shares == pytest.approx([JITTER] * 2 + [SPREAD] * 5)
 
 
 def test_one_that_fails_again_while_half_open_waits_longer_than_the_first_time() -> None:
