@@ -207,7 +207,9 @@ class Scanners:
         if not lane.is_ready or lane.rests_until > now or self._is_down(lane, now):
             return False
         subscription = self._subscriptions.get(lane.subscription_id)
-        if subscription is None or subscription.status is not Status.ACTIVE:
+        if subscription is None:  # not loaded yet
+            return False
+        if subscription.status is not Status.ACTIVE:
             lane.rest(now + STOPPED_SECONDS)
             return False
         lane.bound(subscription, probing=self._outboxes.is_probing(subscription.id))
