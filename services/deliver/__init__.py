@@ -4,6 +4,7 @@
     conditions  how each of them is doing: everything that can be asked, nothing that changes it
     couriers    the tasks that send, as many as there are requests at once
     rings       whose turn it is: first between projects, then between their subscriptions
+    held        who waits for a time: a rate limit, Retry-After, the next probe
     outbox      one of them: what waits for a subscription, and how fast it may go
     order       by key: the next goes out once the one before is through
     batch       several events in one request
