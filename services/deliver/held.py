@@ -1,9 +1,13 @@
 """Who waits for a time, by when that is: thousands wait for their next probe. Pure."""
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from services.kernel.ids import SubscriptionId
+
+SLACK = 1_000
+"""What is over may stay in the heap until its time, which can be an hour away: no more than this, and as
+much again as is held."""
 
 
 class Held:
@@ -28,6 +32,9 @@ class Held:
         if at is None or until < at:
             self._at[id_] = until
             heappush(self._heap, (until, id_))
+            if len(self._heap) > 2 * len(self._at) + SLACK:
+                self._heap = [(until, id_) for id_, until in self._at.items()]
+                heapify(self._heap)
 
     def drop(self, id_: SubscriptionId) -> None:
         """Forget a subscription."""

@@ -173,7 +173,9 @@ def _let_go(error: BaseException) -> None:
     for a tenth of a second after a thousand of them.
     """
     raised: BaseException | None = error
-    while raised is not None:
+    seen: set[int] = set()  # who raised it may have chained it in a ring
+    while raised is not None and id(raised) not in seen:
+        seen.add(id(raised))
         clear_frames(raised.__traceback__)
         raised = raised.__cause__ or raised.__context__
 

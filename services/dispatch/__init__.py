@@ -33,6 +33,7 @@ Lanes, for subscriptions that are not fed live:
     relief         whoever is in trouble leaves the feed, and whoever holds up a window
     detach         out of the feed and back into it: the steps that must not await
     lane           one subscription on one partition: its cursor, its state
+    lanes          those of a partition: which changed, which may be read
     scan           readers outside the group feed the lanes, at most two per partition
     turns          scanners yield, so that the rest gets its share of the loop
     cursors        lanes become rows: new ones at once, those that moved once a second

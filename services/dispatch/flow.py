@@ -51,9 +51,6 @@ from services.match.order_key import order_of
 from services.observe import metrics
 from services.render import Renderings
 
-DETACHING = State.DETACHING
-"""An enum's member costs more to look up than the comparison, for each delivery."""
-
 
 class Owner(Protocol):
     """Knows which partitions are owned now."""
@@ -148,12 +145,10 @@ class Flow:
         for match in matches:
             subscription = match.subscription
             lane = lanes.get(subscription.id)
-            if lane is not None:
-                end = lane.attach_at
-                if end is None or offset < end:  # `Lane.owns`: where many are down most are such
-                    if lane.state is DETACHING:  # a placeholder, until its row is durable
-                        owned.open(offset, subscription.id, 0)
-                    continue
+            if lane is not None and lane.owns(offset):
+                if lane.state is State.DETACHING:  # a placeholder, until its row is durable
+                    owned.open(offset, subscription.id, 0)
+                continue
             if owned.is_due(event, subscription):
                 reason = self._eligible.why_not(subscription)
                 if reason is not None:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 
-from services.dispatch.lane import Lane, Lanes, Scan, lane_of, started
+from services.dispatch.lane import Lane, Scan, lane_of, started
+from services.dispatch.lanes import Lanes
 from services.feed.ages import Ages
 from services.feed.start import Start
 from services.feed.tracker import Tracker

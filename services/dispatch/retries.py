@@ -72,12 +72,18 @@ class Retries:
     async def run(self) -> None:
         """Pick up due rows until cancelled."""
         while True:
-            pace = 1 / HURRY if self._more else max(1.0, self._busy / MANY_BUSY)
-            await self._clock.sleep(min(self._poll_seconds * pace, LOOK_SECONDS))
+            await self._clock.sleep(self._wait())
             try:
                 await self.pick_up()
             except StoreGoneError as error:
                 log.warning("retries_wait", error=str(error))
+
+    def _wait(self) -> float:
+        """Return the seconds until the next look; never less than configured, except in a hurry."""
+        usual = self._poll_seconds
+        if self._more:
+            return usual / HURRY
+        return max(usual, min(usual * self._busy / MANY_BUSY, LOOK_SECONDS))
 
     async def pick_up(self) -> int:
         """Send what is due, oldest first; return how many."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.deliver.held import Held
+from services.deliver.held import SLACK, Held
 from services.kernel.ids import SubscriptionId
 
 A, B = SubscriptionId("a" * 24), SubscriptionId("b" * 24)
@@ -25,6 +25,16 @@ def test_who_was_dropped_isnt_taken_even_if_it_was_held_anew_for_later() -> None
     held.hold(A, 5.0)
     assert held.take_due(4.0) == []
     assert held.take_due(5.0) == [A]
+
+
+def test_who_comes_and_goes_takes_bounded_memory() -> None:
+    held = Held()
+    for n in range(10 * SLACK):
+        held.hold(A, 3_600.0 + n)
+        held.drop(A)
+    held.hold(B, 1.0)
+    assert len(held._heap) <= SLACK + 2
+    assert held.take_due(1.0) == [B]
 
 
 @given(

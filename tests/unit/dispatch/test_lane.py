@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.dispatch.lane import MAX_BYTES, MAX_ENTRIES, PROBES, Lane, Lanes, Scan
+from services.dispatch.lane import MAX_BYTES, MAX_ENTRIES, PROBES, Lane, Scan
+from services.dispatch.lanes import Lanes
 from services.feed.settled_map import SettledMap
 from services.kernel.delivery import Member
 from services.kernel.event import Batch, Partition, Position, Record
