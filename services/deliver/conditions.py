@@ -79,10 +79,14 @@ class Conditions:
         return outbox is None or outbox.has_room(self._clock.monotonic())
 
     def rests_until(self, id_: SubscriptionId) -> float:
-        """Return when a broken outbox with enough for its probes sends the next, monotonic; else 0."""
+        """Return when a broken outbox with enough for its probes sends the next, monotonic; else 0.
+
+        While a probe is under way, when it was due.
+        """
         outbox = self._outboxes.get(id_)
-        rests = outbox is not None and outbox.is_broken and len(outbox.queue) >= PROBES
-        return outbox.held_until if outbox is not None and rests else 0.0
+        if outbox is None or not outbox.is_broken:
+            return 0.0
+        return outbox.held_until if outbox.probes >= PROBES else 0.0
 
     def is_probing(self, id_: SubscriptionId) -> bool:
         """Tell whether a subscription's breaker isn't closed."""

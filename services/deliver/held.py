@@ -40,6 +40,10 @@ class Held:
         """Forget a subscription."""
         self._at.pop(id_, None)
 
+    def is_due(self, now: float) -> bool:
+        """Tell whether `take_due` may return any."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def take_due(self, now: float) -> list[SubscriptionId]:
         """Take out those whose time has come, in order of it."""
         due = []

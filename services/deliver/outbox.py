@@ -162,6 +162,11 @@ class Outbox:
         """Requests that have begun and not ended."""
         return len(self.flying)
 
+    @property
+    def probes(self) -> int:
+        """Deliveries in line, and those under way that come back in line if they fail as probes."""
+        return len(self.queue) + len(self.flying) - self._stale
+
     def is_ready(self, now: float) -> bool:
         """Tell whether a request could begin."""
         return bool(self.queue) and not self._is_held(now)

@@ -123,8 +123,9 @@ class Detaching:
         self._eligible.forget(id_)
         self._flips.pop(id_, None)
         for owned in self._partitions.all():
-            lane = owned.lanes.pop(id_, None)
+            lane = owned.lanes.get(id_)
             if lane is not None:
+                del owned.lanes[id_]
                 lane.leave()
                 for offset in owned.tracker.open_of((id_,)).get(id_, ()):
                     owned.cover(offset, id_)

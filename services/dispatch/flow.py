@@ -142,7 +142,7 @@ class Flow:
         lanes, offset = owned.lanes, event.position.offset
         matches = self._subscriptions.match(event)
         self._counts.note(event, matches)
-        for match in matches:
+        for match in lanes.fed(matches) if lanes else matches:
             subscription = match.subscription
             lane = lanes.get(subscription.id)
             if lane is not None and lane.owns(offset):

@@ -4,7 +4,7 @@ Its own tracker knows what is open: the lowest open offset is the cursor, `posit
 read. While `detaching`, its row isn't durable yet, and what the feed reads waits in the feed's tracker.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,10 +33,12 @@ class Lane:
     """The range of a lane: from its cursor to `attach_at`, or to the end of the log."""
 
     __slots__ = (
+        "_attach_at",
         "_dirty",
+        "_passed_over",
+        "_state",
         "anew",
         "asleep",
-        "attach_at",
         "cursor_at",
         "edge",
         "flips",
@@ -46,13 +48,13 @@ class Lane:
         "held_back",
         "held_bytes",
         "most",
+        "on_shared_out",
         "reason",
         "rests_until",
         "scan",
         "served",
         "since",
         "speed",
-        "state",
         "stirred",
         "subscription_id",
         "told",
@@ -76,8 +78,11 @@ class Lane:
         self.reason = reason
         self.since = since
         self.flips = flips
-        self.state = state
-        self.attach_at = attach_at
+        self._state = state
+        self._attach_at = attach_at
+        self._passed_over = attach_at is None and state is not State.DETACHING
+        self.on_shared_out: Callable[[], None] = lambda: None
+        """Called when it has become the feed's, or no longer is, to look at what matches."""
         self.tracker = Tracker(start=known.base + 1, settled=known)
         self.flying = flying or {}
         """Offsets that were in flight when it was detached, with their bytes: they aren't sent twice."""
@@ -123,9 +128,41 @@ class Lane:
         if dirty:
             self.stirred[self.subscription_id] = self
 
+    @property
+    def state(self) -> State:
+        """Who delivers what."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self._shared_out()
+
+    @property
+    def attach_at(self) -> int | None:
+        """Where the lane ends and the feed's part begins; None: all from the cursor on is the lane's."""
+        return self._attach_at
+
+    @attach_at.setter
+    def attach_at(self, offset: int | None) -> None:
+        self._attach_at = offset
+        self._shared_out()
+
+    def _shared_out(self) -> None:
+        """Have the feed look again at what is its part, where that may have changed."""
+        passed_over = self._attach_at is None and self._state is not State.DETACHING
+        if passed_over is not self._passed_over:
+            self._passed_over = passed_over
+            self.on_shared_out()
+
+    @property
+    def passed_over(self) -> bool:
+        """Whether the feed has nothing to do with any match: the row covers all from the cursor on."""
+        return self._passed_over
+
     def owns(self, offset: int) -> bool:
         """Tell whether *offset* is the lane's to deliver; otherwise it is the feed's."""
-        return self.attach_at is None or offset < self.attach_at
+        return self._attach_at is None or offset < self._attach_at
 
     def happens(self, given: Input) -> None:
         """Go on to the next state."""

@@ -52,6 +52,8 @@ ATTACH_SECONDS = 1.0
 DOWN_SECONDS, DOWN_MOST_SECONDS = 0.2, 60.0
 """A lane whose receiver is down, while enough waits for probes, rests until so long after the next probe:
 by then it is known how that ended. At most for so long."""
+PROBED_MOST_SECONDS = 2.0
+"""A probe that isn't answered by then is asked after as seldom as it has taken so far, or this often."""
 STOPPED_SECONDS = 5.0
 """How long it rests whose subscription is paused; `Detaching.resume` ends that."""
 
@@ -162,6 +164,8 @@ class Scanners:
             return None
         if slot and not owned.scans:
             return None  # the first sees to all of it, until somebody waits whom it doesn't reach
+        if not owned.scans and not owned.lanes.has_free(self._clock.monotonic()):
+            return None
         ready = self._ready(owned)
         waiting = [_waiting(lane) for lane in ready]
         running = self._running(owned)
@@ -220,7 +224,8 @@ class Scanners:
         until = self._outboxes.rests_until(lane.subscription_id)
         if not until:
             return False
-        until = min(max(until, now) + DOWN_SECONDS, now + DOWN_MOST_SECONDS)
+        takes = min(max(now - until, DOWN_SECONDS), PROBED_MOST_SECONDS)
+        until = min(max(until, now) + takes, now + DOWN_MOST_SECONDS)
         lane.rest(max(lane.rests_until, until))
         return True
 

@@ -155,6 +155,10 @@ def a_lane_is_attached_twice(right: Callable[..., Any]) -> Callable[..., Any]:
     return happens
 
 
+def the_feed_isnt_told_that_a_part_is_its_own(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self: None  # noqa: ARG005
+
+
 def the_row_is_deleted_before_the_commit(_: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, owned, lane: (  # noqa: ARG005
         lane.state is State.DRAINING and lane.attach_at is not None
@@ -316,6 +320,7 @@ BUGS = [
     Bug(Flow, "_offer", a_placeholder_is_dropped, seed=128),
     Bug(Detaching, "_taken_back", what_flies_is_not_credited, seed=34),
     Bug(Lane, "happens", a_lane_is_attached_twice, seed=14),
+    Bug(Lane, "_shared_out", the_feed_isnt_told_that_a_part_is_its_own),
     Bug(Detaching, "is_drained", the_row_is_deleted_before_the_commit),
     Bug(Lane, "row", the_map_of_a_lane_is_forgotten, seed=4),
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),

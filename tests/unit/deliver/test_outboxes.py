@@ -348,6 +348,39 @@ def test_a_receiver_that_is_down_needs_no_more_than_two_events_until_its_next_pr
     bench.run(story)
 
 
+def test_while_a_probe_is_under_way_no_further_event_is_needed(bench: Bench) -> None:
+    subscription = a_subscription()
+    bench.reply = lambda _, __: REFUSED if bench.clock.monotonic() < 0.5 else HANGS
+
+    async def story() -> None:
+        for offset in range(6):
+            bench.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        await bench.clock.sleep(0.4)
+        for offset in (6, 7):
+            bench.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        due = bench.outboxes.rests_until(subscription.id)
+        await bench.clock.sleep(due + 0.5 - bench.clock.monotonic())
+        assert bench.outboxes.in_flight(PARTITION)
+        assert bench.outboxes.rests_until(subscription.id) == due
+
+    bench.run(story)
+
+
+def test_what_was_under_way_before_the_breaker_opened_is_no_probe(bench: Bench) -> None:
+    subscription = a_subscription()
+    bench.reply = lambda delivery, _: HANGS if delivery.position.offset < 2 else REFUSED
+
+    async def story() -> None:
+        for offset in range(8):
+            bench.outboxes.deliver(a_delivery(subscription.id, offset), subscription)
+        await bench.clock.sleep(0.5)
+        assert len(bench.outboxes.in_flight(PARTITION)) == 2
+        assert bench.outboxes.is_probing(subscription.id)
+        assert not bench.outboxes.rests_until(subscription.id), "otherwise nobody would probe"
+
+    bench.run(story)
+
+
 def test_probes_take_one_event_after_the_other_so_that_none_holds_the_breaker_open(
     bench: Bench,
 ) -> None:

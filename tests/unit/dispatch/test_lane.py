@@ -12,6 +12,9 @@ from services.kernel.delivery import Member
 from services.kernel.event import Batch, Partition, Position, Record
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import Reason
+from services.lanes.transitions import Input, State
+from services.match.index import Match
+from tests.support.factories import a_subscription
 
 ID = SubscriptionId("5e208446c97efa37d4830b01")
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -142,3 +145,72 @@ def test_a_lane_that_is_gone_isnt_free_and_one_in_its_place_is() -> None:
     assert lanes.free(now=4.0) == []
     lane = lanes[ID] = a_lane()
     assert lanes.free(now=4.0) == [lane]
+
+
+def attach(lane: Lane) -> None:
+    lane.happens(Input.READ)
+    lane.happens(Input.FLIP)
+    lane.attach_at = lane.position
+
+
+@pytest.mark.parametrize(
+    ("change", "is_fed"),
+    [
+        pytest.param(attach, True, id="is attached"),
+        pytest.param(lambda lane: lane.happens(Input.READ), False, id="is read"),
+        pytest.param(lambda lane: lane.happens(Input.REST), False, id="is not to be read"),
+        pytest.param(lambda lane: setattr(lane, "state", State.DETACHING), True, id="is detached"),
+    ],
+)
+def test_whose_part_the_feed_has_is_known_by_heart_only_until_that_changes(
+    change: Callable[[Lane], object], *, is_fed: bool
+) -> None:
+    down, well = [Match(a_subscription(id_=id_), "plan.created") for id_ in (ID, ID[::-1])]
+    matches = (down, well)
+    lanes = Lanes()
+    lane = lanes[ID] = a_lane()
+    assert list(lanes.fed(matches)) == [down, well], "its row isn't durable: placeholders"
+    lane.happens(Input.WRITTEN)
+    assert list(lanes.fed(matches)) == [well]
+    assert lanes.fed(matches) is lanes.fed(matches)
+    change(lane)
+    assert (down in lanes.fed(matches)) == is_fed
+    assert well in lanes.fed(matches)
+
+
+def test_a_lane_that_comes_or_goes_changes_whom_the_feed_passes_over() -> None:
+    down = Match(a_subscription(id_=ID), "plan.created")
+    matches = (down,)
+    lanes = Lanes()
+    lanes[ID] = a_lane()
+    lanes[ID].happens(Input.WRITTEN)
+    assert not lanes.fed(matches)
+    del lanes[ID]
+    assert list(lanes.fed(matches)) == [down]
+    lane = a_lane()
+    lane.happens(Input.WRITTEN)
+    lanes[ID] = lane
+    assert not lanes.fed(matches)
+    lane.start_over(SettledMap(-1, 0, frozenset()), {})
+    assert not lanes.fed(matches)
+
+
+def test_other_matches_with_the_same_address_are_others() -> None:
+    lanes = Lanes()
+    lanes[ID] = a_lane()
+    lanes[ID].happens(Input.WRITTEN)
+    for n in range(100):  # each tuple is gone before the next one is made
+        match = Match(a_subscription(id_=f"{n:024x}"), "plan.created")
+        assert list(lanes.fed((match,))) == [match]
+    match = Match(a_subscription(id_=ID), "plan.created")
+    assert lanes.fed([match]) == [match], "of a filter: a list is another one each time"
+
+
+def test_nobody_is_looked_for_where_all_rest() -> None:
+    lanes = Lanes()
+    lane = lanes[ID] = a_lane()
+    assert lanes.has_free(0.0)
+    lane.rest(5.0)
+    assert lanes.free(0.0) == []
+    assert not lanes.has_free(4.9)
+    assert lanes.has_free(5.0)
