@@ -24,9 +24,9 @@ UNREACHED = 5
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 JITTER = 0.2
 """A wait is shortened by up to this share, so that those that fail together aren't probed together."""
-SPREAD, SPREAD_FROM = 0.5, 8.0
+SPREAD, SPREAD_FROM = 1 / 3, 8.0
 """By up to this share where it is as long as that: with a fifth, 1,000 that are probed once a minute
-would still come within the same twelve seconds. Not the first waits, so that an outage of seconds isn't
+would still come within the same twelve seconds for a long time. Not the first waits, so that an outage of seconds isn't
 probed more often, and then waited for longer."""
 _MASK = (1 << WINDOW) - 1
 

@@ -139,12 +139,12 @@ class Flow:
 
     def _offer(self, owned: Owned, event: Event) -> None:
         renderings, subject = None, NOTHING
-        lanes, offset = owned.lanes, event.position.offset
+        lanes, near, offset = owned.lanes, owned.lanes.near, event.position.offset
         matches = self._subscriptions.match(event)
         self._counts.note(event, matches)
         for match in lanes.fed(matches) if lanes else matches:
             subscription = match.subscription
-            lane = lanes.get(subscription.id)
+            lane = near.get(subscription.id) if near else None
             if lane is not None and lane.owns(offset):
                 if lane.state is State.DETACHING:  # a placeholder, until its row is durable
                     owned.open(offset, subscription.id, 0)

@@ -81,7 +81,7 @@ class Lane:
         self._state = state
         self._attach_at = attach_at
         self._passed_over = attach_at is None and state is not State.DETACHING
-        self.on_shared_out: Callable[[], None] = lambda: None
+        self.on_shared_out: Callable[[Lane], None] = lambda _: None
         """Called when it has become the feed's, or no longer is, to look at what matches."""
         self.tracker = Tracker(start=known.base + 1, settled=known)
         self.flying = flying or {}
@@ -153,7 +153,7 @@ class Lane:
         passed_over = self._attach_at is None and self._state is not State.DETACHING
         if passed_over is not self._passed_over:
             self._passed_over = passed_over
-            self.on_shared_out()
+            self.on_shared_out(self)
 
     @property
     def passed_over(self) -> bool:

@@ -15,13 +15,14 @@ class Lanes(dict[SubscriptionId, Lane]):
     """The lanes of a partition. Thousands may rest, and nobody looks through all of them.
 
     A lane enters itself into `stirred` and `_free`; who looks there takes out what isn't so any more.
-    One that comes, goes, or changes what is the feed's part empties `_fed`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.stirred: dict[SubscriptionId, Lane] = {}
         """Those that came or changed since their row was last written."""
+        self.near: dict[SubscriptionId, Lane] = {}
+        """Those whose matches concern the feed: placeholders until a row is durable, or a part of its own."""
         self._free: dict[SubscriptionId, Lane] = {}
         self._resting = Held()
         self._fed: dict[int, tuple[Sequence[Match], Sequence[Match]]] = {}
@@ -29,33 +30,46 @@ class Lanes(dict[SubscriptionId, Lane]):
 
     def __setitem__(self, id_: SubscriptionId, lane: Lane) -> None:
         super().__setitem__(id_, lane)
-        lane.stirred, lane.free, lane.on_shared_out = self.stirred, self._free, self._fed.clear
+        lane.stirred, lane.free, lane.on_shared_out = self.stirred, self._free, self._shared_out
         self.stirred[id_] = self._free[id_] = lane
-        self._fed.clear()
+        self._shared_out(lane)
 
     def __delitem__(self, id_: SubscriptionId) -> None:
         super().__delitem__(id_)
+        self.near.pop(id_, None)
+        self._fed.clear()
+
+    def _shared_out(self, lane: Lane) -> None:
+        """Take in what has become the feed's part of a lane's subscription."""
+        id_ = lane.subscription_id
+        if self.get(id_) is not lane:
+            return
+        if lane.passed_over:
+            self.near.pop(id_, None)
+        else:
+            self.near[id_] = lane
         self._fed.clear()
 
     def fed(self, matches: Sequence[Match]) -> Sequence[Match]:
-        """Return those of *matches* that the feed has to look at.
+        """Return those of *matches* that have no lane, or one that is `near`.
 
         Where no filter decides, the matcher returns the same tuple each time: then this is one look-up,
         and not one for each of a thousand that are down, which costs a microsecond each.
         """
         if type(matches) is not tuple:
-            return matches
+            return self._not_passed_over(matches)
         known = self._fed.get(id(matches))
         if known is None or known[0] is not matches:
             if len(self._fed) >= MAX_KNOWN:
                 self._fed.clear()
-            fed = [match for match in matches if not self._passes_over(match)]
-            known = self._fed[id(matches)] = matches, fed
+            known = self._fed[id(matches)] = matches, self._not_passed_over(matches)
         return known[1]
 
-    def _passes_over(self, match: Match) -> bool:
-        lane = self.get(match.subscription.id)
-        return lane is not None and lane.passed_over
+    def _not_passed_over(self, matches: Sequence[Match]) -> Sequence[Match]:
+        near = self.near
+        return [
+            match for match in matches if (id_ := match.subscription.id) not in self or id_ in near
+        ]
 
     def has_free(self, now: float) -> bool:
         """Tell whether `free` may return any."""

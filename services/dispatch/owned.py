@@ -59,6 +59,8 @@ class Owned:
         """Those that were told to begin elsewhere while this was loading, as they were before."""
         self._replay_below = 0
         self._settled: dict[tuple[int, str], str | None] = {}
+        self._settled_to = -1
+        """The highest offset of these: above it nobody asks for them."""
         self._bytes: dict[int, int] = {}
         """The size of the bodies of each open offset."""
 
@@ -86,6 +88,7 @@ class Owned:
                 for row in assignment.settled
                 if start.trust_dead or not row.dead
             }
+            self._settled_to = max((offset for offset, _ in self._settled), default=-1)
         for row in assignment.lanes:
             id_, moved_below = row.subscription_id, start.moves_lanes_to
             if moved_below is not None:
@@ -141,12 +144,17 @@ class Owned:
         offset = event.position.offset
         if event.type.startswith(OPERATIONAL) and is_about(event, subscription):
             return False  # otherwise each failure would cause another request
-        if self._settled and self._settled.get((offset, subscription.id), "") in (event.id, None):
+        if offset <= self._settled_to and self._is_settled(event, subscription):
             if self.tracker.is_open(offset):  # not where a lane reads it
                 self.tracker.has_row(offset)
             return False
         # Nobody is sent events from before its subscription because a person moved the group back.
         return not self.replays(offset) or event.timestamp_ms >= subscription.begins_ms
+
+    def _is_settled(self, event: Event, subscription: Subscription) -> bool:
+        """Tell whether a row that was loaded with the partition stands for it."""
+        row = self._settled.get((event.position.offset, subscription.id), "")
+        return row in (event.id, None)
 
     def ask_again(self, id_: SubscriptionId) -> None:
         """Forget the rows that were loaded with the partition: a person wants all of it again."""

@@ -15,7 +15,9 @@ from services.lanes.transitions import State
 
 LOOK_SECONDS = 0.1
 OVER_SECONDS = 0.5
-"""How often to check whether trouble is over: thousands of subscriptions may be in some."""
+"""How often to check whether trouble is over: thousands of subscriptions may be in some,"""
+OVER_AT_ONCE = 500
+"""and with more than so many it is checked less often, in proportion."""
 HELD_SECONDS = 1.5
 """How long the same offsets must keep a window half full. A burst that flows off doesn't."""
 MAX_AT_ONCE = 100
@@ -61,7 +63,7 @@ class Relief:
         if eligible.is_our_outage:
             return
         if now >= self._over_at:
-            self._over_at = now + OVER_SECONDS
+            self._over_at = now + OVER_SECONDS * max(1.0, len(eligible.troubled) / OVER_AT_ONCE)
             eligible.recover()
         self._relieve_all(now)
         leaving = {id_: None for id_ in eligible.leaving if id_ in eligible.troubled}

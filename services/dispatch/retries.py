@@ -27,7 +27,7 @@ LOOK_SECONDS = 2.0
 
 MAX_KEYS, ROWS_OF_KEY = 50, 20
 """For how many keys, and how many rows, are fetched at once when their turn has come."""
-MANY_BUSY = 400
+MANY_BUSY = 250
 """Postgres is told who gets none now. When very many are down it is asked less often, in proportion."""
 HURRY = 10
 """How soon to look again when there are more rows than one look fetched."""

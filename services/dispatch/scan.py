@@ -9,6 +9,7 @@ outboxes. The requests that follow don't: they wait in line with all others.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -54,6 +55,8 @@ DOWN_SECONDS, DOWN_MOST_SECONDS = 0.2, 60.0
 by then it is known how that ended. At most for so long."""
 PROBED_MOST_SECONDS = 2.0
 """A probe that isn't answered by then is asked after as seldom as it has taken so far, or this often."""
+LOOKS_A_SECOND = 2
+"""Who rests for a probe is looked at together with others: thousands may, each on all partitions."""
 STOPPED_SECONDS = 5.0
 """How long it rests whose subscription is paused; `Detaching.resume` ends that."""
 
@@ -226,7 +229,7 @@ class Scanners:
             return False
         takes = min(max(now - until, DOWN_SECONDS), PROBED_MOST_SECONDS)
         until = min(max(until, now) + takes, now + DOWN_MOST_SECONDS)
-        lane.rest(max(lane.rests_until, until))
+        lane.rest(max(lane.rests_until, math.ceil(until * LOOKS_A_SECOND) / LOOKS_A_SECOND))
         return True
 
     def _let_on(self, scan: Scan, ready: list[Lane], *, until: int) -> None:

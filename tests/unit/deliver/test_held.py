@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.deliver.held import SLACK, Held
+from services.deliver.held import SLOTS_A_SECOND, Held
 from services.kernel.ids import SubscriptionId
 
 A, B = SubscriptionId("a" * 24), SubscriptionId("b" * 24)
@@ -29,12 +29,23 @@ def test_who_was_dropped_isnt_taken_even_if_it_was_held_anew_for_later() -> None
 
 def test_who_comes_and_goes_takes_bounded_memory() -> None:
     held = Held()
-    for n in range(10 * SLACK):
-        held.hold(A, 3_600.0 + n)
+    for n in range(10_000):
+        held.hold(A, 3_600.0 + n / 1_000)
         held.drop(A)
     held.hold(B, 1.0)
-    assert len(held._heap) <= SLACK + 2
+    assert len(held._next) <= 10 * SLOTS_A_SECOND + 1
+    assert not any(map(len, list(held._slots.values())[:-1]))
     assert held.take_due(1.0) == [B]
+
+
+def test_nobody_is_taken_more_than_a_tenth_of_a_second_early() -> None:
+    held = Held()
+    held.hold(A, 5.05)
+    assert not held.is_due(4.99)
+    assert held.take_due(4.99) == []
+    held.hold(A, 5.05)
+    assert held.is_due(5.05)
+    assert held.take_due(5.05) == [A]
 
 
 @given(
@@ -56,8 +67,11 @@ def test_it_is_a_dict_of_the_earliest_times(steps: list[tuple[str, str, int]]) -
             held.drop(SubscriptionId(id_))
             model.pop(id_, None)
         else:
-            due = sorted((until, each) for each, until in model.items() if until <= at)
-            assert held.take_due(at) == [each for _, each in due]
-            for _, each in due:
+            due = {each for each, until in model.items() if until <= at}
+            assert held.is_due(at) >= bool(due)
+            taken = held.take_due(at)
+            assert set(taken) == due
+            assert [model[each] for each in taken] == sorted(model[each] for each in due)
+            for each in due:
                 del model[each]
         assert sorted(held) == sorted(model)
