@@ -75,7 +75,9 @@ async def test_a_new_owner_waits_for_a_write_that_is_under_way(
 async def test_a_gap_is_recorded_with_its_range_and_reason(
     database: str, store: PostgresPartitions
 ) -> None:
-    await store.record_gap(EVENTS, from_offset=5, to_offset=9, reason="retention", at=NOW)
+    await store.record_gap(
+        EVENTS, from_offset=5, to_offset=9, reason="retention", at=NOW, operations=()
+    )
     async with connected(database) as connection:
         row = await connection.fetchrow("select * from gaps")
     assert row is not None

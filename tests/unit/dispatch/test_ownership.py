@@ -154,7 +154,10 @@ def an_ownership(
         cursors=cast("Any", None),
         starts=cast("Any", SimpleNamespace(begun=nothing)),
         subscriptions=cast(
-            "Any", SimpleNamespace(catch_up=catch_up, get={each.id: each for each in known}.get)
+            "Any",
+            SimpleNamespace(
+                catch_up=catch_up, get={each.id: each for each in known}.get, all=lambda: known
+            ),
         ),
         clock=database.clock,
         revoke_seconds=1.0,
