@@ -340,7 +340,7 @@ BUGS = [
     Bug(Anew, "has_passed", what_was_settled_before_more_types_is_forgotten, 15, (Fault.REWIND,)),
     Bug(Starts, "_leap", a_leap_leaves_no_gap),
     Bug(ownership, "told_of", a_gap_of_a_partition_is_told_to_nobody, faults=(Fault.RESET,)),
-    Bug(Lost, "by", who_has_a_lane_is_not_told_what_the_feed_lost, faults=(Fault.RESET,)),
+    Bug(Lost, "by", who_has_a_lane_is_not_told_what_the_feed_lost, seed=129, faults=(Fault.RESET,)),
     Bug(Operations, "pass_on", crossed_out_before_kafka_has_it, 20, (Fault.KILL, Fault.KAFKA_DOWN)),
     Bug(
         start.Start,
