@@ -87,7 +87,7 @@ def selected(written: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def topics_of(written: str) -> frozenset[str]:
-    """Return the topics that the catalogue has the types in which a pattern selects."""
+    """Return the topics in which the catalogue has the types that a pattern selects."""
     known = catalogue.event_types()
     return frozenset(known[type_].topic for type_ in selected(written))
 
