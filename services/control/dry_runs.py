@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services import catalogue
 from services.control.access import Caller
 from services.control.checks import Checker, parse_moment
 from services.control.filters import INVALID, Filters
@@ -29,7 +28,7 @@ from services.kernel.ports.broker import Bounds, Offsets
 from services.kernel.ports.control import DryRunStore, RegistrationStore
 from services.kernel.value import value
 from services.match.filters import stored
-from services.match.types import selected
+from services.match.types import topics_of
 
 log = structlog.get_logger()
 
@@ -213,8 +212,7 @@ class Runner:
 
     def _topics_of(self, patterns: Sequence[str]) -> Sequence[str]:
         """Return the topics that these types are in; all of them where one isn't known."""
-        known = catalogue.event_types()
-        named = {known[type_].topic for pattern in patterns for type_ in selected(pattern)}
+        named = {topic for pattern in patterns for topic in topics_of(pattern)}
         return [topic for topic in self._topics if topic in named] or self._topics
 
 

@@ -22,6 +22,7 @@ Partitions and subscriptions:
 
     owned          one partition under one epoch
     ownership      taking partitions and letting go of them: assign, revoke, drain
+    lost           who is told that a whole partition lost a range of its log
     subscriptions  all of them in memory: loaded, notified, re-read
     changes        what a change to a subscription means for what is queued for it
     geofences      all of them in memory, for the filters that name them

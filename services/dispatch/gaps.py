@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Gaps:
-    """Gaps of lanes; those of whole partitions are recorded when the partition is taken."""
+    """Gaps of lanes. Those of whole partitions are recorded when the partition is taken: `ownership`."""
 
     def __init__(
         self,

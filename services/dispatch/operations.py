@@ -1,11 +1,13 @@
 """What the service says of itself, on `webhooks.ops`: read back and delivered like any other event.
 
 What is told of a change was kept with it in Postgres, by a worker or the API. The owner of one partition
-passes it on in order. Killed in between it writes once more what it had not crossed out: under the same
-id, as every repeat.
+passes it on, what is about one subscription in order. Killed in between it writes once more what it had
+not crossed out: under the same id, as every repeat.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import orjson
 import structlog
@@ -46,17 +48,28 @@ class Operations:
         """Pass on what is kept, until cancelled. Waits out a lost Kafka or Postgres."""
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            if self._is_ours():
-                try:
-                    await self.pass_on()
-                except (BrokerGoneError, StoreGoneError) as error:
-                    log.warning("operations_wait", error=str(error))
+            try:
+                await self.pass_on()
+            except (BrokerGoneError, StoreGoneError) as error:
+                log.warning("operations_wait", error=str(error))
 
     async def pass_on(self) -> None:
-        """Write what waits; cross it out when Kafka has it. Raises BrokerGoneError, StoreGoneError."""
-        while kept := await self._store.waiting(limit=AT_ONCE):
+        """Write what waits; cross it out when Kafka has it. Raises BrokerGoneError, StoreGoneError.
+
+        Of 100,000 that are told of one gap each would wait for Kafka's answer to the one before; so those
+        about different subscriptions are written at once.
+        """
+        while self._is_ours() and (kept := await self._store.waiting(limit=AT_ONCE)):
+            lines: dict[bytes, list[Kept]] = defaultdict(list)
             for each in kept:
-                await self._pass_on(each)
+                lines[each.operation.key].append(each)
+            # All have ended before anything is raised: none goes on beside the next try.
+            ended = await asyncio.gather(
+                *(self._pass_on_in_order(line) for line in lines.values()), return_exceptions=True
+            )
+            for error in ended:
+                if error is not None:
+                    raise error
             await self._store.told([each.number for each in kept])
 
     async def write(self, operation: Operation) -> None:
@@ -67,6 +80,11 @@ class Operations:
 
         id_ = new_id(now=self._clock.time(), entropy=entropy)
         await self._produce(operation, operation.event(id_=id_, now=self._clock.now()))
+
+    async def _pass_on_in_order(self, line: Sequence[Kept]) -> None:
+        # One after another: the client keeps no order of what waits for room in its buffer.
+        for kept in line:
+            await self._pass_on(kept)
 
     async def _pass_on(self, kept: Kept) -> None:
         operation = kept.operation

@@ -23,11 +23,12 @@ from services.deliver.outboxes import Outboxes
 from services.dispatch.budget import Budget
 from services.dispatch.commit import Committer, Membership
 from services.dispatch.cursors import Cursors
+from services.dispatch.lost import told_of
 from services.dispatch.owned import Owned, OwnedPartitions
 from services.dispatch.parking import Parking
 from services.dispatch.starts import Starts
 from services.dispatch.subscriptions import Subscriptions
-from services.feed.start import Start, begin, floor
+from services.feed.start import Gap, Start, begin, floor
 from services.kernel.clock import Clock
 from services.kernel.delivery import Delivery
 from services.kernel.errors import BrokerGoneError, StoreGoneError
@@ -254,16 +255,6 @@ class Ownership:
         self, owned: Owned, commit: Commit | None, assignment: Assignment, bounds: Bounds
     ) -> None:
         start = begin(owned.partition, commit=commit, assignment=assignment, bounds=bounds)
-        for gap in start.gaps:
-            await self._store.record_gap(
-                owned.partition,
-                from_offset=gap.from_offset,
-                to_offset=gap.to_offset,
-                reason=gap.reason,
-                at=self._clock.now(),
-            )
-            metrics.GAPS[gap.reason].inc()
-            log.error("gap", partition=str(owned.partition), **gap._asdict())
         begins: Mapping[SubscriptionId, int] = {}
         if start.moves_lanes_to is not None:
             begins = await self._beginnings(owned.partition, assignment, start.moves_lanes_to)
@@ -275,6 +266,10 @@ class Ownership:
                 offset=start.moves_lanes_to,
                 begins=begins,
             )
+        # After all else that can fail, since the whole load is tried again then, and before anything can
+        # be committed. A worker killed before its first commit has its heir record and tell them again.
+        for gap in start.gaps:
+            await self._record(owned.partition, gap, assignment)
         if not self._partitions.is_held(owned) or owned.closing:
             return
         self._budget.load(owned.partition, assignment.usage)
@@ -284,6 +279,20 @@ class Ownership:
         self._starts.begun(owned)
         self._membership.member.seek(owned.partition, start.offset)
         _announce(owned, start)
+
+    async def _record(self, partition: Partition, gap: Gap, assignment: Assignment) -> None:
+        """Record a gap of *partition*, and have each subscription told that loses something by it."""
+        told = await told_of(gap, partition, assignment, self._subscriptions.all())
+        await self._store.record_gap(
+            partition,
+            from_offset=gap.from_offset,
+            to_offset=gap.to_offset,
+            reason=gap.reason,
+            at=self._clock.now(),
+            operations=told,
+        )
+        metrics.GAPS[gap.reason].inc()
+        log.error("gap", partition=str(partition), **gap._asdict(), subscriptions=len(told))
 
     async def _beginnings(
         self, partition: Partition, assignment: Assignment, above: int

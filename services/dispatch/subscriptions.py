@@ -64,6 +64,10 @@ class Subscriptions:
         """Return a subscription as it is now; None: deleted."""
         return self._by_id.get(id_)
 
+    def all(self) -> Sequence[Subscription]:
+        """Return all of them as they are now, in no order, paused and disabled ones too."""
+        return list(self._by_id.values())
+
     def match(self, event: Event) -> Sequence[Match]:
         """Return who wants *event*, paused and disabled ones too."""
         return self._matcher.match(event)

@@ -151,7 +151,11 @@ def gap(
     to_time: datetime | None,
     reason: str,
 ) -> Operation:
-    """Retention passed a cursor: [from_offset, to_offset) can't be delivered any more."""
+    """[from_offset, to_offset) isn't delivered: of a lane, or of the feed of a whole partition.
+
+    `retention` passed a cursor, a person `skipped` it, or the log was `recreated`: of what was in the
+    one before nobody can say where it was, and the range is of the new one.
+    """
     times = {"from_time": from_time, "to_time": to_time}
     return _operation(
         "gap",

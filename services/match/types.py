@@ -85,6 +85,13 @@ def selected(written: str) -> list[str]:
     return [type_ for type_ in catalogue.event_types() if pattern.matches(type_)]
 
 
+@lru_cache(maxsize=4096)
+def topics_of(written: str) -> frozenset[str]:
+    """Return the topics in which the catalogue has the types that a pattern selects."""
+    known = catalogue.event_types()
+    return frozenset(known[type_].topic for type_ in selected(written))
+
+
 def faults(patterns: Sequence[object], *, pointer: str) -> list[Fault]:
     """Return what is wrong with *patterns*, each with its place below *pointer*."""
     found = []

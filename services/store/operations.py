@@ -11,6 +11,9 @@ import orjson
 from services.kernel.operation import About, Kept, Operation
 from services.store.pool import Pool, queries
 
+AT_ONCE = 2_000
+"""Rows of one statement: a gap of a partition may be told to 100,000, and encoding holds up the loop."""
+
 
 class PostgresOperations:
     """The `OperationStore` of the workers."""
@@ -29,13 +32,14 @@ class PostgresOperations:
 
 async def keep(connection: asyncpg.Connection, operations: Sequence[Operation]) -> None:
     """Have *operations* told if the transaction of *connection* is committed."""
-    if operations:
+    for first in range(0, len(operations), AT_ONCE):
+        some = operations[first : first + AT_ONCE]
         await connection.execute(
             queries()["keep_operations"],
-            [operation.type for operation in operations],
-            [operation.project_id for operation in operations],
-            [operation.subscription_id for operation in operations],
-            [orjson.dumps(operation.data).decode() for operation in operations],
+            [operation.type for operation in some],
+            [operation.project_id for operation in some],
+            [operation.subscription_id for operation in some],
+            [orjson.dumps(operation.data).decode() for operation in some],
         )
 
 

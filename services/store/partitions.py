@@ -8,9 +8,11 @@ import asyncpg
 
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
+from services.kernel.operation import Operation
 from services.kernel.ports.store.partitions import Assignment, Floor, Stand
 from services.kernel.ports.store.retries import KeyRow, SettledRow, Usage
 from services.store.lanes import lane_of, start_of
+from services.store.operations import keep
 from services.store.pool import Pool, queries
 from services.store.retries import offsets_of
 
@@ -94,12 +96,21 @@ class PostgresPartitions:
         )
 
     async def record_gap(
-        self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
+        self,
+        partition: Partition,
+        *,
+        from_offset: int,
+        to_offset: int,
+        reason: str,
+        at: datetime,
+        operations: Sequence[Operation],
     ) -> None:
-        """Keep that a range was not delivered and why."""
-        await self._pool.execute(
-            "record_gap", partition.topic, partition.number, from_offset, to_offset, reason, at
-        )
+        """Keep that a range was not delivered and why, and have it told."""
+        async with self._pool.transaction() as connection:
+            await connection.execute(
+                queries()["record_gap"], *partition, from_offset, to_offset, reason, at
+            )
+            await keep(connection, operations)
 
 
 def _assignments(

@@ -21,7 +21,8 @@ from services.kernel.lane import (
     Start,
     StartKind,
 )
-from services.kernel.operation import Operation
+from services.kernel.operation import About, Operation
+from services.kernel.operation import gap as gap_operation
 from services.kernel.ports.store.lanes import LaneStore
 from services.kernel.ports.store.operations import OperationStore
 from services.kernel.ports.store.partitions import Assignment, Floor
@@ -31,7 +32,17 @@ from services.store.operations import PostgresOperations
 from services.store.registrations import PostgresRegistrations
 from tests.contract.test_store import Store, a_fake, a_real
 from tests.support.fake_store import FakeStore
-from tests.support.rows import EVENTS, NOW, a_cipher, a_delivery, a_pool, a_project, after
+from tests.support.rows import (
+    EVENTS,
+    NOW,
+    PROJECT,
+    a_cipher,
+    a_delivery,
+    a_pool,
+    a_project,
+    after,
+    an_id,
+)
 
 OTHER = Partition("planner.events", 1)
 
@@ -297,6 +308,27 @@ async def test_that_a_gap_is_over_is_told_once_with_all_of_it_when_its_lane_has_
     await store.lanes.keep_gap(replace(gap, from_offset=11, to_offset=12), from_time=NOW)
     await store.lanes.change([Drop(epoch, EVENTS, id_)])
     assert [told.data["to_offset"] for told in await store.told()] == [9, 12]
+
+
+async def test_a_gap_of_a_partition_is_told_to_all_who_lost_something(store: Lanes) -> None:
+    about = [About(project_id=PROJECT, subscription_id=an_id()) for _ in range(2)]
+    told = [
+        gap_operation(
+            each,
+            EVENTS,
+            from_offset=5,
+            to_offset=9,
+            from_time=None,
+            to_time=None,
+            reason="recreated",
+        )
+        for each in about
+    ]
+    for operations in (told, []):
+        await store.store.partitions.record_gap(
+            EVENTS, from_offset=5, to_offset=9, reason="recreated", at=NOW, operations=operations
+        )
+    assert await store.told() == told
 
 
 async def test_a_rewind_says_where_a_promise_began_that_nobody_has_taken_over(

@@ -84,6 +84,57 @@ async def test_a_reset_forward_moves_lanes_only_when_asked_to_and_a_gap_says_wha
         assert receiver.ids().keys() == set(later)
 
 
+async def test_a_reset_forward_is_told_of_each_subscription_that_was_fed_what_it_left_out(
+    cluster: Cluster,
+) -> None:
+    async with receiving() as receiver:
+        fed = await cluster.subscribe(f"{receiver.url}/ok")
+        await cluster.subscribe(f"{receiver.url}/watch", types=["webhook.gap"])
+        worker = await cluster.start()
+        ids = await cluster.produce(16)
+        await eventually(lambda: receiver.ids("/ok").keys() == set(ids), within=30)
+        await cluster.all_committed()
+        before = await cluster.ends()
+        assert await worker.terminate() == 0
+        await cluster.produce(24)
+        after = await cluster.ends()
+
+        async def moved() -> bool:
+            forward = ("--to-offset", "1000000", "--topic", cluster.topic)
+            return (await reset(cluster, *forward))[0] == 0
+
+        await eventually(moved, within=60)
+        await cluster.start()
+
+        def told() -> list[tuple[str, dict[str, object]]]:
+            bodies = [orjson.loads(each.body) for each in receiver.seen if each.path == "/watch"]
+            return sorted(
+                ((body["type"], body["data"]) for body in bodies), key=lambda x: x[1]["partition"]
+            )
+
+        left_out = [
+            (
+                "webhook.gap",
+                {
+                    "subscription_id": fed,
+                    "topic": cluster.topic,
+                    "partition": number,
+                    "from_offset": before[number],
+                    "to_offset": after[number],
+                    "reason": "skipped",
+                },
+            )
+            for number in sorted(after)
+            if after[number] > before[number]
+        ]
+        assert left_out
+        await eventually(lambda: len(told()) >= len(left_out), within=30)
+        assert told() == left_out
+        later = await cluster.produce(8)
+        await eventually(lambda: receiver.ids("/ok").keys() >= set(later), within=30)
+        assert receiver.ids("/ok").keys() == {*ids, *later}
+
+
 async def test_a_wrong_call_says_what_is_wrong_and_moves_nothing(cluster: Cluster) -> None:
     code, _, said = await reset(cluster)
     assert (code, said.strip()) == (

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from services.kernel.event import Partition
+from services.kernel.operation import About, Operation, gap
 from services.kernel.ports.store.partitions import Assignment, Floor, PartitionStore
+from services.store.operations import AT_ONCE, PostgresOperations
 from services.store.partitions import PostgresPartitions
 from services.store.pool import Pool, queries
 from tests.support.databases import connected
@@ -14,6 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.rows import (
     EVENTS,
     NOW,
+    PROJECT,
     a_pool,
 )
 
@@ -72,10 +76,45 @@ async def test_a_new_owner_waits_for_a_write_that_is_under_way(
     assert heir.result().epoch == 2
 
 
+async def test_a_gap_is_told_to_more_than_one_statement_takes_in_order(
+    pool: Pool, store: PostgresPartitions
+) -> None:
+    ids = [f"{n:024x}" for n in range(AT_ONCE + 2)]
+    told = [a_gap_told(id_) for id_ in ids]
+    await store.record_gap(
+        EVENTS, from_offset=5, to_offset=9, reason="skipped", at=NOW, operations=told
+    )
+    kept = await PostgresOperations(pool=pool).waiting(limit=AT_ONCE * 2)
+    assert [each.operation.subscription_id for each in kept] == ids
+
+
+async def test_a_gap_that_can_not_be_told_is_not_recorded(
+    database: str, store: PostgresPartitions
+) -> None:
+    unreadable = a_gap_told("\0")
+    told = [a_gap_told(f"{n:024x}") for n in range(AT_ONCE)] + [unreadable]
+    with pytest.raises(asyncpg.PostgresError):
+        await store.record_gap(
+            EVENTS, from_offset=5, to_offset=9, reason="skipped", at=NOW, operations=told
+        )
+    async with connected(database) as connection:
+        sql = "select (select count(*) from gaps) + (select count(*) from operations)"
+        assert await connection.fetchval(sql) == 0
+
+
+def a_gap_told(id_: str) -> Operation:
+    about = About(project_id=PROJECT, subscription_id=id_)
+    return gap(
+        about, EVENTS, from_offset=5, to_offset=9, from_time=None, to_time=None, reason="skipped"
+    )
+
+
 async def test_a_gap_is_recorded_with_its_range_and_reason(
     database: str, store: PostgresPartitions
 ) -> None:
-    await store.record_gap(EVENTS, from_offset=5, to_offset=9, reason="retention", at=NOW)
+    await store.record_gap(
+        EVENTS, from_offset=5, to_offset=9, reason="retention", at=NOW, operations=()
+    )
     async with connected(database) as connection:
         row = await connection.fetchrow("select * from gaps")
     assert row is not None

@@ -9,6 +9,7 @@ no zombie          who slept for longer than a session sends nothing before the 
 one at a time      a pair is never in flight twice in one process under one epoch
 latest             what is left out of a vehicle's positions has a newer one that is not
 told               at the end the log has each operational event that was kept, the same each time
+gaps               what is left out is in a gap, and its subscription is told, of a whole partition's too
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from typing import NamedTuple, TypeAlias
 
 import orjson
 
+from services.catalogue import event_types
 from services.feed.decode import derived_id
 from services.feed.settled_map import decode
 from services.kernel.attempt import Attempt, Outcome
@@ -46,6 +48,7 @@ class Batch(NamedTuple):
     pairs: Sequence[Pair]
 
 
+GAP = "webhook.gap"
 POSITION = "vehicle.position"
 """A stream: chosen by name alone."""
 SKIPPED = "skipped"
@@ -144,6 +147,8 @@ class Oracle(Watcher, CommitWatcher):
     """What a person left out."""
     to_tell: dict[str, Kept] = field(default_factory=dict)
     """Operational events that were kept, by id."""
+    gaps_told: dict[Pair, int] = field(default_factory=dict)
+    """Of subscriptions, by where each of their gaps begins: where it ends."""
     woken: dict[Process, tuple[float, float]] = field(default_factory=dict)
     """For how long each slept the last time, and until when."""
     latest: set[SubscriptionId] = field(default_factory=set)
@@ -242,6 +247,11 @@ class Oracle(Watcher, CommitWatcher):
         """Remember what is to be told."""
         self.note(f"kept {kept.operation.type} of {kept.operation.subscription_id}")
         self.to_tell[kept.id] = kept
+        if kept.operation.type == GAP:
+            data = kept.operation.data
+            begin = Position(Partition(data["topic"], data["partition"]), data["from_offset"])
+            pair = begin, SubscriptionId(kept.operation.subscription_id)
+            self.gaps_told[pair] = max(data["to_offset"], self.gaps_told.get(pair, 0))
 
     def flies(self, process: Process, delivery: Delivery, now: float) -> None:
         """Take in that a request begins."""
@@ -641,8 +651,20 @@ class Oracle(Watcher, CommitWatcher):
             gap.subscription_id in (id_, None)
             and gap.partition == position.partition
             and gap.from_offset <= position.offset < gap.to_offset
-            and (gap.told or gap.subscription_id is None)
+            and (gap.told or (gap.subscription_id is None and self._is_told(position, id_)))
             for gap in tables.gaps
+        )
+
+    def _is_told(self, position: Position, id_: SubscriptionId) -> bool:
+        """Tell whether a subscription is told of a gap that has *position*, where the catalogue says that
+        its type may be there."""
+        type_ = self.produced[position].type
+        if type_ is None or event_types()[type_].topic != position.partition.topic:
+            return True
+        return any(
+            begin.partition == position.partition and begin.offset <= position.offset < end
+            for (begin, of), end in self.gaps_told.items()
+            if of == id_
         )
 
     def repeats(self) -> list[tuple[Pair, Heard, float]]:

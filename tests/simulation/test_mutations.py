@@ -13,13 +13,14 @@ import pytest
 
 from services.deliver.conflate import Conflation, Fix, Over
 from services.deliver.outboxes import Outboxes
-from services.dispatch import expiry
+from services.dispatch import expiry, ownership
 from services.dispatch.anew import Anew
 from services.dispatch.detach import Detaching
 from services.dispatch.expiry import Expiry
 from services.dispatch.flow import Flow
 from services.dispatch.lane import Lane
 from services.dispatch.latest import Latest
+from services.dispatch.lost import Lost
 from services.dispatch.operations import Operations
 from services.dispatch.owned import Owned
 from services.dispatch.parking import Parking
@@ -31,8 +32,10 @@ from services.kernel.delivery import Delivery, Settlement
 from services.kernel.event import Event, Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Reason, Start
+from services.kernel.operation import Operation
 from services.kernel.ports.store.partitions import Floor
 from services.kernel.ports.store.retries import Park, RowChange
+from services.kernel.subscription import Subscription
 from services.lanes.transitions import Input, State
 from tests.simulation.conftest import Stories
 from tests.simulation.oracle import BrokenPromiseError
@@ -194,6 +197,21 @@ def a_leap_leaves_no_gap(_: Callable[..., Any]) -> Callable[..., Any]:
     return leap
 
 
+def a_gap_of_a_partition_is_told_to_nobody(_: Callable[..., Any]) -> Callable[..., Any]:
+    async def told_of(*_: object) -> list[Operation]:
+        return []
+
+    return told_of
+
+
+def who_has_a_lane_is_not_told_what_the_feed_lost(right: Callable[..., Any]) -> Callable[..., Any]:
+    def by(self: Lost, subscription: Subscription) -> Operation | None:
+        found: Operation | None = right(self, subscription)
+        return None if subscription.id in self._fed_from else found
+
+    return by
+
+
 def a_batch_is_given_up_with_what_is_wanted_of_it(_: Callable[..., Any]) -> Callable[..., Any]:
     def skip_below(self: FakeDatabase, begins: Start) -> None:
         for (position, id_, _), row in self.tables.retries.items():
@@ -211,7 +229,7 @@ def keys_are_kept_of_what_was_let_go(_: Callable[..., Any]) -> Callable[..., Any
 
 def crossed_out_before_kafka_has_it(_: Callable[..., Any]) -> Callable[..., Any]:
     async def pass_on(self: Operations) -> None:
-        while kept := await self._store.waiting(limit=100):
+        while self._is_ours() and (kept := await self._store.waiting(limit=100)):
             await self._store.told([each.number for each in kept])
             for each in kept:
                 await self._pass_on(each)
@@ -326,6 +344,8 @@ BUGS = [
     Bug(Lane, "begin_at", a_start_is_taken_over_before_there_is_a_lane, seed=10),
     Bug(Anew, "has_passed", what_was_settled_before_more_types_is_forgotten, 15, (Fault.REWIND,)),
     Bug(Starts, "_leap", a_leap_leaves_no_gap),
+    Bug(ownership, "told_of", a_gap_of_a_partition_is_told_to_nobody, faults=(Fault.RESET,)),
+    Bug(Lost, "by", who_has_a_lane_is_not_told_what_the_feed_lost, seed=129, faults=(Fault.RESET,)),
     Bug(Operations, "pass_on", crossed_out_before_kafka_has_it, 20, (Fault.KILL, Fault.KAFKA_DOWN)),
     Bug(
         start.Start,

@@ -203,7 +203,7 @@ join partitions p on p.topic = t.topic and p.partition = t.partition
 where p.epoch <> t.epoch or p.writes < t.writes;
 
 -- name: record_gap
--- Keep that a range was not delivered, and why.
+-- Keep that a range of a whole partition was not delivered, and why.
 insert into gaps (topic, partition, from_offset, to_offset, reason, recorded_at)
 values ($1, $2, $3, $4, $5, $6);
 

@@ -14,7 +14,7 @@ from services.kernel.lane import (
     LaneGap,
     Start,
 )
-from services.kernel.operation import Kept
+from services.kernel.operation import Kept, Operation
 from services.kernel.ports.store.health import HealthRow
 from services.kernel.ports.store.partitions import Assignment, Floor, Stand
 from services.kernel.ports.store.retries import (
@@ -68,11 +68,18 @@ class FakeStore:
         )
 
     async def record_gap(
-        self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
+        self,
+        partition: Partition,
+        *,
+        from_offset: int,
+        to_offset: int,
+        reason: str,
+        at: datetime,
+        operations: Sequence[Operation],
     ) -> None:
-        """Keep that a range was not delivered and why."""
+        """Keep that a range was not delivered and why, and have it told."""
         gap = GapRow(partition, from_offset, to_offset, reason, at)
-        await self._ask(lambda: self._database.tables.gaps.append(gap))
+        await self._ask(lambda: self._database.record_gap(gap, operations))
 
     async def write(
         self, changes: Sequence[RowChange], *, known: Mapping[Partition, int] | None = None

@@ -449,6 +449,11 @@ class FakeDatabase(Server):
                 )
                 self.keep([told])
 
+    def record_gap(self, gap: GapRow, operations: Sequence[Operation]) -> None:
+        """Keep a gap of a whole partition, and have it told."""
+        self.tables.gaps.append(gap)
+        self.keep(operations)
+
     def keep_gap(self, gap: LaneGap, from_time: datetime) -> bool:
         """Keep a gap, or extend the one that is open; tell whether nobody was told of it."""
         key = gap.partition, gap.subscription_id, gap.reason.value

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from services.kernel.event import Partition
 from services.kernel.ids import SubscriptionId
 from services.kernel.lane import LaneRow, Start
+from services.kernel.operation import Operation
 from services.kernel.ports.store.retries import KeyRow, SettledRow, Usage
 from services.kernel.value import value
 
@@ -84,9 +85,20 @@ class PartitionStore(Protocol):
         """
 
     async def record_gap(
-        self, partition: Partition, *, from_offset: int, to_offset: int, reason: str, at: datetime
+        self,
+        partition: Partition,
+        *,
+        from_offset: int,
+        to_offset: int,
+        reason: str,
+        at: datetime,
+        operations: Sequence[Operation],
     ) -> None:
-        """Keep that [from_offset, to_offset) was not delivered and why: `retention` `skipped`."""
+        """Keep that [from_offset, to_offset) was not delivered, why, and whom that is told of.
+
+        The *reason* is `retention`, `skipped` or `recreated`. The *operations*, one per subscription that
+        lost something, maybe 100,000, are kept in the same transaction. Raises StoreGoneError.
+        """
 
     async def move_lanes_back(
         self,
