@@ -24,9 +24,9 @@ UNREACHED = 5
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 JITTER = 0.2
 """A wait is shortened by up to this share, so that those that fail together aren't probed together."""
-SPREAD, SPREAD_FROM = 1 / 3, 8.0
-"""By up to this share where it is as long as that: with a fifth, 1,000 that are probed once a minute
-would still come within the same twelve seconds for a long time. Not the first waits, so that an outage of seconds isn't
+SPREAD = 1.0
+"""The same of the first of the longest waits: 1,000 that went down together would otherwise be probed
+within the same twelve seconds of each minute. Not of those before it, so that an outage of seconds isn't
 probed more often, and then waited for longer."""
 _MASK = (1 << WINDOW) - 1
 
@@ -85,8 +85,8 @@ class Breaker:
         if self.state is not BreakerState.OPEN:
             self._become(BreakerState.OPEN, now)
             self.opened += 1
+        share = SPREAD if self._wait < LONGEST_WAIT <= wait else JITTER
         self._wait = min(wait, LONGEST_WAIT)
-        share = JITTER if self._wait < SPREAD_FROM else SPREAD
         self.probe_at = now + self._wait * (1 - share * chance)
 
     def _close_if_enough(self, now: float) -> None:

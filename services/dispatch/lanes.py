@@ -21,8 +21,10 @@ class Lanes(dict[SubscriptionId, Lane]):
         super().__init__()
         self.stirred: dict[SubscriptionId, Lane] = {}
         """Those that came or changed since their row was last written."""
+        self.ids: set[SubscriptionId] = set()
+        """Of all of them: most are looked up in vain, which in a set costs half as much or less."""
         self.near: dict[SubscriptionId, Lane] = {}
-        """Those whose matches concern the feed: placeholders until a row is durable, or a part of its own."""
+        """Those whose matches concern the feed: placeholders until a row is durable, or its own part."""
         self._free: dict[SubscriptionId, Lane] = {}
         self._resting = Held()
         self._fed: dict[int, tuple[Sequence[Match], Sequence[Match]]] = {}
@@ -31,11 +33,13 @@ class Lanes(dict[SubscriptionId, Lane]):
     def __setitem__(self, id_: SubscriptionId, lane: Lane) -> None:
         super().__setitem__(id_, lane)
         lane.stirred, lane.free, lane.on_shared_out = self.stirred, self._free, self._shared_out
+        self.ids.add(id_)
         self.stirred[id_] = self._free[id_] = lane
         self._shared_out(lane)
 
     def __delitem__(self, id_: SubscriptionId) -> None:
         super().__delitem__(id_)
+        self.ids.discard(id_)
         self.near.pop(id_, None)
         self._fed.clear()
 
