@@ -14,7 +14,8 @@ MAX_KNOWN = 10_000
 class Lanes(dict[SubscriptionId, Lane]):
     """The lanes of a partition. Thousands may rest, and nobody looks through all of them.
 
-    A lane enters itself into `stirred` and `_free`; who looks there takes out what isn't so any more.
+    They come by `lanes[id] = …` and go by `del`, and by nothing else. A lane enters itself into `stirred`
+    and `_free`; who looks there takes out what isn't so any more.
     """
 
     def __init__(self) -> None:
@@ -70,9 +71,9 @@ class Lanes(dict[SubscriptionId, Lane]):
         return known[1]
 
     def _not_passed_over(self, matches: Sequence[Match]) -> Sequence[Match]:
-        near = self.near
+        ids, near = self.ids, self.near
         return [
-            match for match in matches if (id_ := match.subscription.id) not in self or id_ in near
+            match for match in matches if (id_ := match.subscription.id) not in ids or id_ in near
         ]
 
     def has_free(self, now: float) -> bool:

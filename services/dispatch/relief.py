@@ -14,10 +14,10 @@ from services.kernel.subscription import Subscription
 from services.lanes.transitions import State
 
 LOOK_SECONDS = 0.1
-OVER_SECONDS = 0.5
-"""How often to check whether trouble is over: thousands of subscriptions may be in some,"""
+OVER_SECONDS, OVER_MOST_SECONDS = 0.5, 2.0
+"""How often to check whether trouble is over, and how often while very many are in some,"""
 OVER_AT_ONCE = 500
-"""and with more than so many it is checked less often, in proportion."""
+"""which are more than so many: in proportion."""
 HELD_SECONDS = 1.5
 """How long the same offsets must keep a window half full. A burst that flows off doesn't."""
 MAX_AT_ONCE = 100
@@ -63,7 +63,8 @@ class Relief:
         if eligible.is_our_outage:
             return
         if now >= self._over_at:
-            self._over_at = now + OVER_SECONDS * max(1.0, len(eligible.troubled) / OVER_AT_ONCE)
+            seldom = OVER_SECONDS * len(eligible.troubled) / OVER_AT_ONCE
+            self._over_at = now + min(max(OVER_SECONDS, seldom), OVER_MOST_SECONDS)
             eligible.recover()
         self._relieve_all(now)
         leaving = {id_: None for id_ in eligible.leaving if id_ in eligible.troubled}
