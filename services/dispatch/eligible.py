@@ -33,8 +33,6 @@ class Eligible:
         self._clock = clock
         self._hold_seconds = hold_seconds
         self.troubled: dict[SubscriptionId, Reason] = {}
-        self._ids: set[SubscriptionId] = set()
-        """Of these: most are looked up in vain, which in a set costs half as much or less."""
         self.leaving: dict[SubscriptionId, None] = {}
         """Those of them that may still have something open in the feed."""
         self._outage = Outage(now=clock.monotonic())
@@ -42,18 +40,16 @@ class Eligible:
     def trouble(self, id_: SubscriptionId, what: Trouble) -> None:
         """Note that a subscription can't keep up; it is detached at the next look."""
         self.troubled.setdefault(id_, Reason(what.value))
-        self._ids.add(id_)
         self.leaving[id_] = None
 
     def forget(self, id_: SubscriptionId) -> None:
-        """Drop what was noted of a subscription: its trouble is over, or it was deleted."""
+        """Drop what was noted of a deleted subscription."""
         self.troubled.pop(id_, None)
-        self._ids.discard(id_)
 
     def recover(self) -> None:
         """Drop those whose trouble is over."""
         for id_ in [id_ for id_ in self.troubled if self._is_over(id_)]:
-            self.forget(id_)
+            del self.troubled[id_]
 
     def attempted(self, attempt: Attempt, subscription: Subscription) -> None:
         """Note whether a receiver could be reached: if none can, the outage is ours."""
@@ -77,7 +73,7 @@ class Eligible:
         usual = _usual(subscription)
         if usual is not None:
             return usual
-        return self.troubled[subscription.id] if subscription.id in self._ids else None
+        return self.troubled.get(subscription.id) if self.troubled else None
 
     def is_well(self, lane: Lane) -> bool:
         """Tell whether *lane*, which has caught up, may be attached."""

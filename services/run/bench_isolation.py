@@ -221,6 +221,8 @@ async def _swapping(pids: Sequence[int]) -> AsyncIterator[None]:
 
 
 def _threads(pid: int) -> list[int]:
+    if not Path(f"/proc/{pid}/task").exists():  # whoever waits for it says how it ended
+        return []
     return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
 
 
