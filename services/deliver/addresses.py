@@ -8,6 +8,7 @@ inner one. A host name is judged by what it resolves to at the time of connectin
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 SETTING = "WEBHOOKS_DELIVER__ALLOW_NETWORKS"
 HTTP_SETTING = "WEBHOOKS_DELIVER__ALLOW_HTTP"
+MAX_JUDGED = 4_096
+"""Addresses of which the answer is kept: one whose connections fail is asked for again and again."""
 MAX_URL = 2048
 MAX_HOST, MAX_LABEL = 253, 63
 """The limit of DNS: a longer name can't even be looked up."""
@@ -65,9 +68,13 @@ class AddressPolicy:
     def __init__(self, *, allow_networks: Iterable[str] = (), allow_http: bool = False) -> None:
         self._allowed = tuple(ipaddress.ip_network(text) for text in allow_networks)
         self._allow_http = allow_http
+        self._judged = lru_cache(MAX_JUDGED)(self._judge)
 
     def refusal(self, text: str) -> str | None:
         """Say why the address *text* may not be connected to; None if it may."""
+        return self._judged(text)
+
+    def _judge(self, text: str) -> str | None:
         address = ipaddress.ip_address(text.partition("%")[0])
         if self._is_allowed(address):
             return None
