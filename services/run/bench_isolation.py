@@ -221,9 +221,10 @@ async def _swapping(pids: Sequence[int]) -> AsyncIterator[None]:
 
 
 def _threads(pid: int) -> list[int]:
-    if not Path(f"/proc/{pid}/task").exists():  # whoever waits for it says how it ended
+    try:
+        return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError:  # it has ended; whoever waits for it says how
         return []
-    return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
 
 
 class _Side(NamedTuple):
