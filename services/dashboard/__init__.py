@@ -14,6 +14,7 @@
     tiles       pictures of a tile server under a map, where one is configured; pure
     rows        a filter as rows, and as the pattern that the API takes; pure
     words       states and reasons in sentences; pure
+    times       times as they are shown, as long as the script writes them; pure
     became      what became of events, deliveries and replays, in sentences; pure
     noted       what entries of the audit are about, by name; pure
     hints       what a failed attempt usually means; pure

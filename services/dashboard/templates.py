@@ -1,13 +1,12 @@
 """Jinja2: one environment, always escaping; a name that nobody gave is an error."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.dashboard import became, charts, hints, timeline, words
+from services.dashboard import became, charts, hints, timeline, times, words
 from services.dashboard.assets import address
 from services.dashboard.theme import theme_address
 
@@ -33,7 +32,7 @@ class Templates:
             percent=percent,
             ms=ms,
             size=size,
-            utc=utc,
+            utc=times.utc,
             duration=words.duration,
             sentence=words.sentence,
         )
@@ -48,6 +47,7 @@ class Templates:
             charts=charts,
             shown_count=number,
             shown_ms=ms,
+            shown_time=times.shown,
         )
         for name in self._environment.list_templates():
             self._environment.get_template(name)  # none is compiled while a request waits
@@ -103,10 +103,3 @@ def size(value: float | None) -> str:
             return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= KILO
     raise AssertionError
-
-
-def utc(text: str | None, form: str | None = None) -> str:
-    """Return a time of the API, 2026-03-17T09:40:51.000Z, as 2026-03-17 09:40:51 UTC, or as *form*."""
-    if text is None:
-        return "—"
-    return datetime.fromisoformat(text).strftime(form or "%Y-%m-%d %H:%M:%S UTC")

@@ -118,6 +118,7 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
         for type_ in (*TYPES, "vehicle.position"):
             await site.put(type_)
         await _geofence(site)
+        await _portal_links(site)
         await eventually(lambda: _recorded(site), within=30, every=0.1)
         await _look_up(site)
         site.dry_run = await _dry_run(site)
@@ -138,6 +139,18 @@ async def _geofence(site: Site) -> None:
     circle = {"center": {"lat": 41.4, "lng": 2.17}, "radius_m": 800}
     body = {"project_id": site.cluster.project, "label": "Depot", "circle": circle}
     await site.cluster.call("POST", "/v1/geofences", body)
+
+
+async def _portal_links(site: Site) -> None:
+    """Make a page of them, each of two webhooks."""
+    body = {
+        "project_id": site.cluster.project,
+        "expires_in": 3600,
+        "origins": ["https://app.example.com"],
+    }
+    body |= {"subscriptions": [site.healthy, site.failing]}
+    for _ in range(12):
+        await site.cluster.call("POST", "/v1/portal-links", body)
 
 
 async def _dry_run(site: Site) -> str:

@@ -7,13 +7,13 @@ const POLL_MS = 5000; // where there is no stream
 const REFUSED_MS = 20000; // until one is asked for again
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// Times: the server writes UTC; here they are in the viewer's zone, with UTC on hover.
+// Times: the server writes UTC; here they are in the viewer's zone, with UTC on hover. The forms are those of
+// times.py, as long, or the page moves.
 
 const FORMS = {
   full: { dateStyle: "medium", timeStyle: "medium" },
   short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
   axis: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
-  clock: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },
 };
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from services.dashboard import words
 from services.dashboard.forms import Form, lines
-from services.dashboard.templates import utc
+from services.dashboard.times import utc
 from services.dashboard.views.new_webhook import check, try_on_last
 from services.dashboard.views.recent import recent
 from services.dashboard.views.webhook_form import filter_of
