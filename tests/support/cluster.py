@@ -308,6 +308,17 @@ class Cluster:
 
         await eventually(done, within=30)
 
+    async def pause(self, subscription_id: str) -> None:
+        """Pause who is fed live, and produce until a dispatcher has heard of it and holds back."""
+        await self.call("POST", f"/v1/subscriptions/{subscription_id}/pause")
+        held = "select from lanes where subscription_id = $1 and reason = 'paused'"
+
+        async def holds() -> bool:
+            await self.produce(1)
+            return bool(await self.fetch(held, subscription_id))
+
+        await eventually(holds, within=30, every=0.2)
+
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None
     ) -> dict[str, Any]:
