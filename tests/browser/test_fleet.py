@@ -100,18 +100,22 @@ async def test_a_day_with_more_positions_than_a_page_reads_is_shown_in_parts(
     await page.get_by_role("link", name="From its beginning").wait_for()
     await page.get_by_role("link", name="Go on from there").wait_for(state="detached")
     drawn = await page.locator(".map path.track").get_attribute("d") or ""
-    assert drawn.count("L") == LONG - 2000, "the last position of the first part begins the second"
+    assert drawn.count("L") == LONG - 2000 - 1
     assert await violations(visitor) == []
 
 
 async def _drive(site: Site, project: str, route: str, count: int) -> None:
-    """Produce positions of a vehicle, one each 5 s until now."""
+    """Produce positions of a vehicle, one each 5 s until now, behind a newer one of another route.
+
+    As a vehicle does that had no connection for long: in the log, its times go back.
+    """
     example, now = examples()["vehicle.position"], int(time.time() * 1000)
     producer = AIOKafkaProducer(bootstrap_servers=site.cluster.bootstrap, linger_ms=10)
     async with producer:
-        for n in range(count):
+        for n in (count, *range(count)):
             position = {**example["data"]["position"], "lat": 41 + n / 10_000, "speed": n}
-            data = {**example["data"], "route_id": route, "position": position}
+            other = "the-next" if n == count else route
+            data = {**example["data"], "route_id": other, "position": position}
             body = {**example, "id": f"{project}-{n}", "project_id": project, "data": data}
             await producer.send(
                 site.cluster.topic, orjson.dumps(body), key=b"long-van",

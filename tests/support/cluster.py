@@ -317,7 +317,7 @@ class Cluster:
             await self.produce(1)
             return bool(await self.fetch(held, subscription_id))
 
-        await eventually(holds, within=30, every=0.2)
+        await eventually(holds, within=30, every=0.5)
 
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None

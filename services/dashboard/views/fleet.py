@@ -33,7 +33,7 @@ SPANS = {
 """By their seconds, as `span` in the address; without it the shortest that has positions is shown."""
 LATE = timedelta(minutes=30)
 """Before the oldest position that is shown: what was acknowledged since is looked for."""
-DAY, HOUR = timedelta(hours=24), timedelta(hours=1)
+DAY = timedelta(hours=24)
 EARLY = timedelta(minutes=10)
 """Before a route is said to have started: from when on its way is shown."""
 PAGES, READ = 4, "500"
@@ -47,18 +47,15 @@ class Positions(NamedTuple):
     """What was read of the log, oldest first."""
 
     entries: Sequence[Mapping[str, Any]]
-    ended: bool
-    """Whether that is all; else there was too much."""
+    cursor: str | None
+    """Behind which there is more, too much for one page; None: that is all."""
     since: datetime
     span: timedelta
 
     @property
-    def goes_on(self) -> datetime | None:
-        """From when on there is more; None: that is all."""
-        if self.ended:
-            return None
-        last = max(map(_produced, self.entries), default=self.since)
-        return last if last > self.since else self.since + HOUR
+    def until(self) -> datetime:
+        """The moment of the newest of them."""
+        return _produced(self.entries[-1]) if self.entries else self.since
 
 
 class Vehicle(NamedTuple):
@@ -119,17 +116,13 @@ async def _route(visit: Visit, id_: str) -> web.StreamResponse:
     )
     vehicle = newest["data"][0]["key"] if newest["data"] else None
     since = await _begins(visit, started["data"])
-    positions = Positions((), ended=True, since=since, span=DAY)
+    positions = Positions((), cursor=None, since=since, span=DAY)
     if vehicle is not None:
-        for read in (_usual, _read):
-            positions = await read(visit, DAY, since=since, key=vehicle, route_id=id_)
-            if positions.entries or not positions.ended:
-                break
+        positions = await _way(visit, since, {"key": vehicle, "route_id": id_})
     line = [place_of(each) for each in positions.entries]
     frame = _frame(line, fences if line else ())
     deliveries = [each for each in found["data"] if each["type"] != POSITION]
-    goes_on = positions.goes_on
-    is_part = goes_on is not None or "from" in visit.query
+    is_part = positions.cursor is not None or "from" in visit.query
     places = places_at(
         positions.entries, [each["attempted_at"] for each in deliveries], is_part=is_part
     )
@@ -141,7 +134,7 @@ async def _route(visit: Visit, id_: str) -> web.StreamResponse:
         "map_route.html", route=id_, vehicle=vehicle, positions=positions, line=line, marks=marks,
         frame=frame, fences=fences, rings_of=rings_of, tiles=tiles_of(frame, visit.tiles),
         webhooks=webhooks, is_part=is_part, is_crowded=len(found["data"]) == int(DELIVERIES),
-        since=rfc3339(positions.since), goes_on=goes_on and rfc3339(goes_on),
+        since=rfc3339(positions.since), until=rfc3339(positions.until),
     )  # fmt: skip
 
 
@@ -206,40 +199,64 @@ def place_of(entry: Mapping[str, Any]) -> Place:
 async def _latest(visit: Visit) -> Positions:
     """Return the positions of the span that is asked for, or of the shortest that has some."""
     chosen = SPANS.get(visit.query.get("span", ""))
-    found = Positions((), ended=True, since=visit.now, span=DAY)
+    spans = tuple(SPANS.values()) if chosen is None else (chosen,)
+    found = None
     for read in (_usual, _read):
-        for span in SPANS.values() if chosen is None else (chosen,):
-            found = await read(visit, span)
-            if found.entries:
+        for span in spans:
+            found = await read(visit, visit.now - span, {}, span=span)
+            if found is not None and found.entries:
                 return found
-    return found
+    return found or Positions((), cursor=None, since=visit.now, span=spans[-1])
+
+
+async def _way(visit: Visit, since: datetime, query: Mapping[str, str]) -> Positions:
+    """Return a vehicle's way: the part behind the cursor that is asked for, or from *since* on.
+
+    By a cursor, since a producer may send late what it kept while it had no connection: by time, a part
+    would begin with what another has shown. Raises FaultsError: the cursor is of something else.
+    """
+    cursor = visit.query.get("cursor")
+    usual = await _usual(visit, since, query, cursor=cursor)
+    if usual is not None and (usual.entries or usual.cursor or cursor):
+        return usual
+    return await _read(visit, since, query, cursor=cursor)
 
 
 async def _usual(
-    visit: Visit, span: timedelta, *, since: datetime | None = None, **query: str
-) -> Positions:
-    """Return those of the topic where they usually are; none where there is no such topic."""
+    visit: Visit,
+    since: datetime,
+    query: Mapping[str, str],
+    *,
+    span: timedelta = DAY,
+    cursor: str | None = None,
+) -> Positions | None:
+    """Return those of the topic where they usually are; None: no such topic, or not its cursor."""
     try:
-        return await _read(visit, span, since=since, topic=TOPIC, **query)
+        return await _read(visit, since, {**query, "topic": TOPIC}, span=span, cursor=cursor)
     except FaultsError:
-        return Positions((), ended=True, since=since or visit.now - span, span=span)
+        return None
 
 
 async def _read(
-    visit: Visit, span: timedelta, *, since: datetime | None = None, **query: str
+    visit: Visit,
+    since: datetime,
+    query: Mapping[str, str],
+    *,
+    span: timedelta = DAY,
+    cursor: str | None = None,
 ) -> Positions:
-    """Return the positions of the last *span*, or *since* a moment, a few pages at most."""
-    since = since or visit.now - span
+    """Return the positions behind *cursor*, or else *since* a moment; a few pages at most."""
     asked = visit.scoped({"type": POSITION, "limit": READ, **query})
+    where = {"time": rfc3339(since)} if cursor is None else {"after": cursor}
     entries: list[Mapping[str, Any]] = []
-    where = {"time": rfc3339(since)}
     for _ in range(PAGES):
         page = await visit.ask("GET /v1/events", query={**asked, **where})
         entries += page["data"]
-        if page["next"] is None:
-            return Positions(entries, ended=True, since=since, span=span)
-        where = {"after": page["next"]}
-    return Positions(entries, ended=False, since=since, span=span)
+        cursor = page["next"]
+        if cursor is None:
+            break
+        where = {"after": cursor}
+    return Positions(sorted(entries, key=_produced), cursor=cursor, since=since, span=span)
 
 
 async def _acknowledged(visit: Visit, *, since: datetime) -> Sequence[Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.dashboard.maps import HEIGHT, MARGIN, WIDTH, Frame, rings_of
-from services.dashboard.views.fleet import Positions, places_at, vehicles_of
+from services.dashboard.views.fleet import places_at, vehicles_of
 
 BARCELONA, GIRONA = (41.3874, 2.1686), (41.9794, 2.8214)
 DEGREE = 111_320.0
@@ -89,15 +89,3 @@ def test_of_a_part_of_the_way_a_delivery_of_another_part_stands_nowhere() -> Non
     way = [position(0, 41.0), position(10, 41.1)]
     found = places_at(way, [moment(-1), moment(0), moment(10), moment(11)], is_part=True)
     assert found == [None, (41.0, 2.0), (41.1, 2.0), None]
-
-
-def test_a_way_that_was_too_long_goes_on_from_its_last_position() -> None:
-    def read(*seconds: float, ended: bool) -> Positions:
-        entries = [position(each) for each in seconds]
-        return Positions(entries, ended=ended, since=DEPARTS, span=timedelta(hours=24))
-
-    assert read(0, 10, ended=True).goes_on is None
-    assert read(0, 10, ended=False).goes_on == DEPARTS + timedelta(seconds=10)
-    # Nothing but what was there already: or the next part would be this one again.
-    assert read(0, ended=False).goes_on == DEPARTS + timedelta(hours=1)
-    assert read(ended=False).goes_on == DEPARTS + timedelta(hours=1)
