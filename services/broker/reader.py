@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
+REST_SECONDS = 5.0
+"""Without a read for so long nothing is fetched ahead any more: it would be ten times a second."""
 
 
 @value
@@ -38,9 +40,17 @@ class KafkaLogReader:
     behind that only a member of a group is judged by, so a read may be cancelled here.
     """
 
-    def __init__(self, *, connection: Connection, options: ReaderOptions | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        options: ReaderOptions | None = None,
+        rest_seconds: float = REST_SECONDS,
+    ) -> None:
         self._connection = connection
         self._options = options or ReaderOptions()
+        self._rest_seconds = rest_seconds
+        self._resting: asyncio.TimerHandle | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._at: dict[TopicPartition, int] = {}
         """Where the consumer goes on, by partition assigned."""
@@ -51,6 +61,16 @@ class KafkaLogReader:
         """Return up to *limit* records from these offsets on, of some partitions; maybe nothing."""
         if not positions:
             return {}
+        self._stay()
+        try:
+            return await self._read(positions, limit=limit, wait=wait)
+        finally:
+            loop = asyncio.get_running_loop()
+            self._resting = loop.call_later(self._rest_seconds, self._rest)
+
+    async def _read(
+        self, positions: Mapping[Partition, int], *, limit: int, wait: timedelta
+    ) -> Mapping[Partition, Batch]:
         asked = {TopicPartition(*partition): offset for partition, offset in positions.items()}
         try:
             consumer = await self._connected()
@@ -71,9 +91,23 @@ class KafkaLogReader:
 
     async def stop(self) -> None:
         """Close within a few seconds."""
+        self._stay()
         consumer, self._consumer, self._at = self._consumer, None, {}
         if consumer is not None:
             await _close(consumer)
+
+    def _stay(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+
+    def _rest(self) -> None:
+        """Fetch nothing more until the next read, and let go of what was fetched ahead."""
+        consumer = self._consumer
+        if consumer is not None:
+            paused = consumer.paused()
+            consumer.pause(*(tp for tp in self._at if tp not in paused))
+            for tp, at in self._at.items():
+                consumer.seek(tp, at)
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:

@@ -75,7 +75,7 @@ class Anew:
         """The epoch of the promise that its row fulfils once it is written."""
         self._settled: set[int] | None = None
         """What was settled between learning that it begins anew and learning where."""
-        self._passed: list[Passed] = []
+        self._passed: tuple[Passed, ...] = ()
 
     def wait(self, before: Subscription | None) -> None:
         """Wait until it is known where; *before* is the subscription as it was."""
@@ -99,12 +99,12 @@ class Anew:
     def rewind(self, *, below: int | None, but: Iterable[int]) -> None:
         """Send again what is *below*, *but* these offsets, and skip nothing else."""
         self.replay_below = below
-        self._passed = [Passed(also=but)]
+        self._passed = (Passed(also=but),)
 
     def skip(self, known: SettledMap) -> None:
         """Skip what is *known* to be settled, as far as the subscription asked for it before."""
         if self.before is not None:
-            self._passed.append(Passed(known, was=self.before))
+            self._passed += (Passed(known, was=self.before),)
 
     def has_passed(self, event: Event) -> bool:
         """Tell whether *event*, which matches, was settled before."""
@@ -117,4 +117,4 @@ class Anew:
     def forget(self, below: int) -> None:
         """Drop what says nothing from the cursor *below* on."""
         if self._passed:
-            self._passed = [passed for passed in self._passed if passed.end > below]
+            self._passed = tuple(passed for passed in self._passed if passed.end > below)

@@ -4,6 +4,7 @@ Its own tracker knows what is open: the lowest open offset is the cursor, `posit
 read. While `detaching`, its row isn't durable yet, and what the feed reads waits in the feed's tracker.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ class Lane:
     __slots__ = (
         "_attach_at",
         "_dirty",
+        "_measured",
+        "_measured_at",
         "_passed_over",
         "_state",
         "anew",
@@ -57,7 +60,6 @@ class Lane:
         "speed",
         "stirred",
         "subscription_id",
-        "told",
         "tracker",
     )
 
@@ -109,8 +111,10 @@ class Lane:
         self.dirty = True
         self.speed = 0.0
         """By how many offsets per second its cursor has moved lately."""
-        self.told: tuple[float, int] | None = None
-        """When its row was last built, monotonic seconds, and the cursor at that time."""
+        self._measured_at = math.inf
+        """When its row was last built, monotonic seconds."""
+        self._measured = 0
+        """The cursor at that time."""
 
     @property
     def position(self) -> int:
@@ -216,7 +220,7 @@ class Lane:
         self.asleep = False
         self.free[self.subscription_id] = self
         self.dirty = True
-        self.speed, self.told = 0.0, None
+        self.speed, self._measured_at = 0.0, math.inf
 
     def begin_at(self, start: Start | None, *, rows: Iterable[int] = ()) -> None:
         """Begin where it was promised to; without a promise, go on where it is.
@@ -338,12 +342,12 @@ class Lane:
 
     def _measure(self, cursor: int, now: float) -> None:
         """Smooth the speed over some seconds, because a scanner serves each lane only in turns."""
-        if self.told is not None and now > self.told[0]:
-            latest = (cursor - self.told[1]) / (now - self.told[0])
+        if now > self._measured_at:
+            latest = (cursor - self._measured) / (now - self._measured_at)
             self.speed = (
                 latest if self.speed == 0.0 else self.speed + SMOOTH * (latest - self.speed)
             )
-        self.told = now, cursor
+        self._measured_at, self._measured = now, cursor
 
     def __repr__(self) -> str:
         end = "∞" if self.attach_at is None else self.attach_at

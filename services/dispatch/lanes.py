@@ -28,10 +28,12 @@ class Lanes(dict[SubscriptionId, Lane]):
         self._resting = Held()
         self._fed: dict[int, tuple[Sequence[Match], Sequence[Match]]] = {}
         """By identity: who wants events of a project and type, and who of them isn't passed over."""
+        self._tell = self._shared_out
+        """One for all lanes: a method is made anew each time it is looked up."""
 
     def __setitem__(self, id_: SubscriptionId, lane: Lane) -> None:
         super().__setitem__(id_, lane)
-        lane.stirred, lane.free, lane.on_shared_out = self.stirred, self._free, self._shared_out
+        lane.stirred, lane.free, lane.on_shared_out = self.stirred, self._free, self._tell
         self.stirred[id_] = self._free[id_] = lane
         self._shared_out(lane)
 

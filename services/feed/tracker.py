@@ -25,12 +25,23 @@ class Tracker:
     settled. Settling a pair twice, or one never opened, changes nothing: answers can come late.
     """
 
+    __slots__ = (
+        "_closed",
+        "_matched_to",
+        "_open",
+        "_partial",
+        "_settled",
+        "changed",
+        "opened",
+        "read_pos",
+    )
+
     def __init__(self, *, start: int, settled: SettledMap = NOTHING_SETTLED) -> None:
         self._settled = settled
         # Offset to subscriptions not settled yet. Keys ascend, since offsets are registered in the
         # log's order and a dict keeps that of insertion: the lowest open offset is the first key.
         self._open: dict[int, set[str]] = {}
-        self._partial: set[int] = set()
+        self._partial: dict[int, None] = {}  # thousands are empty: a third of a set's size
         self._matched_to = start
         self.read_pos = start
         """The next offset to match."""
@@ -65,7 +76,7 @@ class Tracker:
 
     def has_row(self, offset: int) -> None:
         """Note that a row settles a pair of *offset*: once it is deleted, nothing else says so."""
-        self._partial.add(offset)
+        self._partial[offset] = None
 
     def matched(self, offset: int) -> None:
         """Note that nothing more will be opened at *offset* or below."""
@@ -73,7 +84,7 @@ class Tracker:
         pairs = self._open.get(offset)
         if pairs is not None and not pairs:
             del self._open[offset]
-            self._partial.discard(offset)
+            self._partial.pop(offset, None)
             self.changed = True
         if not self._open:
             self._matched_to = self.read_pos
@@ -86,10 +97,10 @@ class Tracker:
         pairs.discard(subscription_id)
         self._closed += 1
         if pairs or offset >= self._matched_to:
-            self._partial.add(offset)
+            self._partial[offset] = None
         else:
             del self._open[offset]
-            self._partial.discard(offset)
+            self._partial.pop(offset, None)
             self.changed = True
         return True
 
