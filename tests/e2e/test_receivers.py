@@ -182,7 +182,7 @@ async def test_whatever_a_receiver_does_ends_as_its_outcome_and_costs_others_not
 ) -> None:
     expected: dict[str, Verdict] = {}
     served: dict[str, list[bytes]] = {}
-    once = {"types": ["plan.*"], "retry_schedule": [], "timeout_seconds": 1}
+    once = {"types": ["plan.*"], "retry_schedule": [], "timeout_seconds": 5}
     await cluster.subscribe(f"{receiver.url}/healthy", types=["plan.*"])
     async with AsyncExitStack() as stack:
         for name, (misbehave, verdict) in HOSTILE.items():
@@ -194,7 +194,7 @@ async def test_whatever_a_receiver_does_ends_as_its_outcome_and_costs_others_not
         expected[refused] = exhausted("connect")
         nameless = await cluster.subscribe("http://nobody.invalid/", **once)
         expected[nameless] = exhausted("dns")
-        receiver.delays["/slow"] = 3
+        receiver.delays["/slow"] = 10
         slow = await cluster.subscribe(f"{receiver.url}/slow", **once)
         expected[slow] = exhausted("timeout")
         await cluster.start()
