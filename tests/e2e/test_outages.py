@@ -253,15 +253,8 @@ async def test_a_topic_made_anew_under_a_worker_is_read_on_and_what_was_passed_i
     assert repeats(receiver.ids()) == {}
 
 
-@pytest.fixture
-def soon_empty(cluster: Cluster) -> Cluster:
-    """Kafka's tool moves a group when its last member's session is over: here that is soon."""
-    cluster.environment["WEBHOOKS_KAFKA__SESSION_TIMEOUT_SECONDS"] = "2"
-    return cluster
-
-
 async def reset_offsets(cluster: Cluster, *to: str) -> None:
-    """Move the group with Kafka's own tool, as soon as Kafka has noticed that it has no members."""
+    """Move the group with Kafka's own tool, once the session of its last member is over."""
 
     async def done() -> bool:
         ran = await asyncio.to_thread(
@@ -279,9 +272,8 @@ async def reset_offsets(cluster: Cluster, *to: str) -> None:
 
 
 async def test_a_group_moved_back_by_a_person_sends_again_what_was_sent_and_says_so(
-    soon_empty: Cluster, receiver: Receiver
+    cluster: Cluster, receiver: Receiver
 ) -> None:
-    cluster = soon_empty
     await cluster.subscribe(f"{receiver.url}/ok")
     await cluster.subscribe(f"{receiver.url}/refusing", retry_schedule=[])
     await cluster.subscribe(f"{receiver.url}/waiting", retry_schedule=[3600])
@@ -317,9 +309,8 @@ async def test_a_group_moved_back_by_a_person_sends_again_what_was_sent_and_says
 
 
 async def test_a_group_moved_forward_by_a_person_skips_and_records_what_was_passed(
-    soon_empty: Cluster, receiver: Receiver
+    cluster: Cluster, receiver: Receiver
 ) -> None:
-    cluster = soon_empty
     await cluster.subscribe(f"{receiver.url}/ok")
     worker = await cluster.start()
     before = await cluster.produce(COUNT)

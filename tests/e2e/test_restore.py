@@ -14,7 +14,6 @@ from tests.support.commands import planner_webhooks
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(120)
-QUICK = {"WEBHOOKS_KAFKA__SESSION_TIMEOUT_SECONDS": "2"}
 NAMED = re.compile(r"`planner-webhooks (reset-offsets --to-datetime) <time of the dump - 10 min>`")
 
 
@@ -91,7 +90,7 @@ class Restored:
 async def restored(kafka: str, database: str, tmp_path: Path) -> AsyncIterator[Restored]:
     async with (
         receiving() as receiver,
-        a_cluster(kafka, database, tmp_path, settings=QUICK) as cluster,
+        a_cluster(kafka, database, tmp_path) as cluster,
     ):
         broken = [False]
         taken = accepted(receiver, broken)
