@@ -1,6 +1,7 @@
 """Whole dispatchers, killed and stopped under load: nothing is lost, and hardly anything repeats."""
 
 import asyncio
+import math
 import os
 import signal
 from collections import Counter
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.cluster import Cluster, Receiver, repeats
 from tests.support.eventually import eventually
-from tests.support.settled import Settled, place_of, settled
+from tests.support.settled import Place, Settled, place_of, settled
 
 ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 3
 RATE = 300.0
@@ -69,7 +70,38 @@ async def test_a_killed_dispatcher_loses_nothing_and_repeats_nothing_that_was_wr
         assert not list(filter(durable.is_through, again))
 
 
-async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing(
+def may_repeat(cluster: Cluster) -> dict[int, int]:
+    """Return from which offset on a partition may be sent again whose owner says that its last commit
+    was not done: from where the next one began. A rebalance waits for that commit, so it is tried once,
+    for a second.
+    """
+    lines = [line for process in cluster.processes for line in process.lines()]
+    told = ("partitions_released", "partition_begins")
+    lines = [line for line in lines if line["event"] in told]
+    waiting: set[str] = set()
+    found: dict[int, int] = {}
+    for line in sorted(lines, key=lambda each: str(each["timestamp"])):
+        if line["event"] == "partitions_released":
+            waiting |= set() if line["committed"] else set(line["partitions"])
+        elif line["partition"] in waiting:
+            waiting.remove(line["partition"])
+            number = int(line["partition"].rpartition("/")[2])
+            found[number] = min(line["offset"], found.get(number, line["offset"]))
+    return found
+
+
+def repeated(cluster: Cluster, receiver: Receiver, path: str) -> list[Place]:
+    """Return what came again, and was not left out by a last commit that wasn't done."""
+    counts = Counter(place_of(seen) for seen in receiver.seen if seen.path == path)
+    uncommitted = may_repeat(cluster)
+    return [
+        place
+        for place, count in counts.items()
+        if count > 1 and place.offset < uncommitted.get(place.partition, math.inf)
+    ]
+
+
+async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing_that_it_could_commit(
     cluster: Cluster, receiver: Receiver
 ) -> None:
     await cluster.subscribe(f"{receiver.url}/a")
@@ -87,7 +119,7 @@ async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing(
         await eventually(
             lambda path=path: receiver.ids(path).keys() >= cluster.produced.keys(), within=300
         )
-        assert repeats(receiver.ids(path)) == {}
+        assert repeated(cluster, receiver, path) == []
 
 
 async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
@@ -111,7 +143,7 @@ async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
     assert sum(repeats(receiver.ids()).values()) <= 64
 
 
-async def test_partitions_move_between_workers_without_loss_or_repeats(
+async def test_partitions_move_between_workers_without_loss_or_repeats_of_what_was_committed(
     cluster: Cluster, receiver: Receiver
 ) -> None:
     await cluster.subscribe(f"{receiver.url}/ok")
@@ -128,7 +160,7 @@ async def test_partitions_move_between_workers_without_loss_or_repeats(
     cluster.stop_producing()
     await load
     await all_received(cluster, receiver, within=90)
-    assert repeats(receiver.ids()) == {}
+    assert repeated(cluster, receiver, "/ok") == []
 
 
 async def test_a_receiver_that_was_down_gets_everything_and_others_notice_nothing(
