@@ -244,6 +244,12 @@ async def test_an_event_says_who_got_it_and_which_clause_said_no(
         filter={"data": {"label": ["Lleida"]}},
     )
     await failed(site, "wanted-too", 200)
+
+    async def has_both() -> bool:  # the newer one is of when there was who doesn't want it
+        found = await site.cluster.call("GET", f"/v1/deliveries?subscription={id_}")
+        return len(found["data"]) >= 2
+
+    await eventually(has_both, within=30, every=0.1)
     page = await opened(owner, id_)
     await page.get_by_role("link", name="The event").click()
     row = page.locator("#answers tr").filter(has_text="Only Lleida")

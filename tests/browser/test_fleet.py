@@ -37,6 +37,7 @@ async def test_a_vehicle_is_on_the_map_with_what_its_receiver_knows_and_its_rout
     await page.wait_for_url("**/map?span=43200")
     assert await page.locator(".map circle.vehicle").count() == 1
     await page.locator("tbody a").click()
+    await page.wait_for_url("**/map?route=*")
     await page.get_by_role("heading", name="A route's day").wait_for()
     assert await page.locator(".map path.track").count() == 1
     assert (

@@ -71,9 +71,9 @@ async def test_a_replay_is_cancelled(unscripted: Visitor, site: Site) -> None:
     page = await unscripted.goto(f"/replays/new?subscription={id_}&vehicle_id={vehicle}")
     await page.get_by_label("Events per second").fill("0.1")
     await page.get_by_role("button", name="Estimate").click()
-    assert "3 events" in await page.inner_text("#estimate")
+    await page.locator("#estimate").get_by_text("3 events").wait_for(timeout=PATIENCE)
     await page.get_by_role("button", name="Start the replay").click()
     await page.get_by_role("button", name="Cancel").click()
-    assert "Cancelled" in await page.inner_text("#job")
+    await page.locator("#job").get_by_text("Cancelled").wait_for()
     found = await site.cluster.call("GET", f"/v1/replays?subscription={id_}")
     assert found["data"][0]["state"] == "cancelled"
