@@ -70,8 +70,8 @@ KILL = Disruption(What.KILL, 10.0, 10.0, "ada")
         (10.2, Cause.IN_FLIGHT),
         (9.99, Cause.IN_FLIGHT),
         (9.7, Cause.SINCE_COMMIT),
-        (8.9, Cause.HELD),
-        (6.0, Cause.UNEXPLAINED),
+        (6.5, Cause.HELD),
+        (5.5, Cause.UNEXPLAINED),
     ],
 )
 def test_a_repeat_after_a_kill_is_explained_by_its_age(ended: float, cause: Cause) -> None:
