@@ -47,6 +47,12 @@ async def test_a_receiver_hears_once_of_each_entry_and_exit_over_a_kill(
     await eventually(lambda: role.logged("geofence_restored") == 8, within=30)
     await cluster.put(*(at(cluster, n, place) for n, place in enumerate((OUTSIDE, INSIDE))))
     await eventually(lambda: len(receiver.seen) == 1, within=30)
+    group = cluster.environment["WEBHOOKS_KAFKA__GROUP"] + ".geofence"
+
+    async def are_judged() -> bool:
+        return sum(at.offset for at in (await cluster.commits(group)).values()) >= 2
+
+    await eventually(are_judged, within=30)  # what isn't committed may be told again
     await role.kill()
     await cluster.put(*(at(cluster, n + 2, place) for n, place in enumerate((OUTSIDE, INSIDE))))
     heir = await cluster.start("fences", role="geofence")

@@ -1,11 +1,14 @@
 """The latest position of each vehicle: few requests, the newest there is, and all that is no position."""
 
+import asyncio
+
 import orjson
 import pytest
 
 from tests.support.cluster import Cluster, Put, Receiver, Seen, keep_history
 from tests.support.drives import a_position
 from tests.support.eventually import eventually
+from tests.support.settled import Place, settled
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -36,6 +39,22 @@ def number_of(seen: Seen) -> int:
     return int(seen.id.partition("-")[2])
 
 
+async def only_the_newest_waits(cluster: Cluster, id_: str) -> None:
+    """Wait until of each vehicle all positions between its first and its last are superseded."""
+    between = {f"{each}-{n}" for each in VEHICLES for n in range(1, POSITIONS - 1)}
+    places = [
+        Place(record.partition, record.offset)
+        for record in await cluster.records(cluster.topic)
+        if record.value is not None and orjson.loads(record.value)["id"] in between
+    ]
+    assert len(places) == len(between)
+
+    async def are_superseded() -> bool:
+        return all(map((await settled(cluster, id_)).is_through, places))
+
+    await eventually(are_superseded, within=20)
+
+
 async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_until_it_wants_each(
     cluster: Cluster, receiver: Receiver
 ) -> None:
@@ -44,16 +63,21 @@ async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_un
     def of(vehicle: str) -> list[Seen]:
         return [seen for seen in receiver.seen if seen.id.startswith(vehicle)]
 
-    def fails_at_first(seen: Seen) -> int:
+    is_read = asyncio.Event()
+
+    async def fails_at_first(seen: Seen) -> int:
         vehicle = seen.id.partition("-")[0]
-        return 500 if vehicle in VEHICLES and of(vehicle)[0] is seen else 200
+        if vehicle not in VEHICLES or of(vehicle)[0] is not seen:
+            return 200
+        await is_read.wait()
+        return 500
 
     receiver.answers["/one"] = fails_at_first
-    receiver.delays["/one"] = 0.9  # newer ones have come by then
     id_ = await cluster.subscribe(
         f"{receiver.url}/one",
         types=["vehicle.position", "plan.created"],
         delivery={"mode": "latest", "every_seconds": 1},
+        timeout_seconds=30,
     )
     await cluster.start()
     await cluster.start("r0", role="record")
@@ -63,6 +87,8 @@ async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_un
     for n, id_of_plan in enumerate(sorted(PLANS)):
         puts.insert(40 * (n + 1), a_plan(cluster, id_of_plan))
     await cluster.put(*puts)
+    await only_the_newest_waits(cluster, id_)
+    is_read.set()
 
     def newest_came() -> bool:
         return all(of(each) and number_of(of(each)[-1]) == POSITIONS - 1 for each in VEHICLES)
@@ -87,7 +113,6 @@ async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_un
     await eventually(is_known, within=30)
     assert (await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog"))["state"] == "attached"
 
-    receiver.delays.clear()
     await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"delivery": {"mode": "each"}})
 
     async def is_fed_live() -> bool:

@@ -5,17 +5,16 @@ import contextlib
 import itertools
 import os
 import signal
-import socket
 import ssl
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 import orjson
@@ -25,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 from aiokafka.structs import OffsetAndMetadata
 
+from services.dev.folder import free_ports
 from tests.support.eventually import eventually
 from tests.support.forked import Forked
 
@@ -47,13 +47,16 @@ class Seen:
     """Who the certificate of the connection is of, where one was asked for."""
 
 
+Answer: TypeAlias = web.StreamResponse | int
+
+
 @dataclass
 class Receiver:
     """An HTTP server in the test's own process; answers what `answers[path]` says, 200 otherwise."""
 
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
-    answers: dict[str, Callable[[Seen], web.StreamResponse | int]] = field(default_factory=dict)
+    answers: dict[str, Callable[[Seen], Answer | Awaitable[Answer]]] = field(default_factory=dict)
     delays: dict[str, float] = field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -69,6 +72,8 @@ class Receiver:
         self.seen.append(seen)
         await asyncio.sleep(self.delays.get(request.path, 0.0))
         answer = self.answers.get(request.path, lambda _: 200)(seen)
+        if isinstance(answer, Awaitable):
+            answer = await answer
         return web.Response(status=answer) if isinstance(answer, int) else answer
 
     def ids(self, path: str | None = None) -> Counter[str]:
@@ -252,13 +257,17 @@ class Cluster:
         finally:
             await consumer.stop()
 
-    async def commits(self) -> dict[int, OffsetAndMetadata]:
-        """Return the group's offset, with its metadata, of each partition of the events topic."""
+    async def commits(self, group: str | None = None) -> dict[int, OffsetAndMetadata]:
+        """Return a group's offset, with its metadata, of each partition of the events topic.
+
+        Of the dispatchers', where none is named.
+        """
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
-            group = self.environment["WEBHOOKS_KAFKA__GROUP"]
-            offsets = await admin.list_consumer_group_offsets(group)
+            offsets = await admin.list_consumer_group_offsets(
+                group or self.environment["WEBHOOKS_KAFKA__GROUP"]
+            )
         finally:
             await admin.close()
         return {tp.partition: at for tp, at in offsets.items() if tp.topic == self.topic}
@@ -309,7 +318,7 @@ class Cluster:
         await eventually(done, within=30)
 
     async def pause(self, subscription_id: str) -> None:
-        """Pause who is fed live, and produce until a dispatcher has heard of it and holds back."""
+        """Pause who is fed live, and produce until a dispatcher has heard of it and holds one back."""
         await self.call("POST", f"/v1/subscriptions/{subscription_id}/pause")
         held = "select from lanes where subscription_id = $1 and reason = 'paused'"
 
@@ -318,6 +327,7 @@ class Cluster:
             return bool(await self.fetch(held, subscription_id))
 
         await eventually(holds, within=30, every=0.5)
+        await self.produce(1)  # the lane may be of one that was in flight, and then got through
 
     async def call(
         self, method: str, path: str, body: object = None, *, status: int | None = None
@@ -459,9 +469,9 @@ async def a_cluster(
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port that nobody has, and that the system gives nobody who asks for any."""
+    (port,) = free_ports(1)
+    return port
 
 
 async def create_topics(kafka: str, names: list[str], *, partitions: int = 8) -> None:
