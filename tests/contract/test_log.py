@@ -1,6 +1,7 @@
 """What whoever reads the log by pointer relies on; the simulation's log is held to the same."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ WAIT = timedelta(seconds=5)
 KEPT = timedelta(days=1)
 """As `a_topic` makes them."""
 MOMENT = timedelta(milliseconds=50)
+BEGAN = int(time.time() * 1000) - 60_000
+"""When the first record is of, Unix milliseconds: lately, or Kafka deletes it when it next looks."""
 NEVER = 4_000_000_000_000
-"""Unix milliseconds, long after all records and markers, which have a time of their own."""
+"""Milliseconds after that, long after all records and markers, which have a time of their own."""
 
 
 @dataclass
@@ -65,9 +68,9 @@ def a_fake() -> Written:
     kafka.retention = KEPT
     first, second = kafka.logs
     for n in range(10):
-        kafka.append(first, b"%d" % n, timestamp_ms=1_000 + n)
+        kafka.append(first, b"%d" % n, timestamp_ms=BEGAN + n)
     kafka.skip(first, 1)
-    kafka.append(first, b"10", timestamp_ms=2_000)
+    kafka.append(first, b"10", timestamp_ms=BEGAN + 1_000)
 
     def delete_below(offset: int) -> None:
         kafka.delete_below(first, offset)
@@ -85,7 +88,7 @@ async def a_real(kafka: str, stack: AsyncExitStack) -> Written:
                         first.topic,
                         b"%d" % n,
                         partition=0,
-                        timestamp_ms=1_000 + n if n < 10 else 2_000,
+                        timestamp_ms=BEGAN + (n if n < 10 else 1_000),
                     )
     reader = KafkaLogReader(connection=a_connection(kafka))
     stack.push_async_callback(reader.stop)
@@ -167,14 +170,12 @@ async def test_an_offset_outside_of_the_log_is_said_and_the_reader_goes_on(
     await eventually(goes_on)
 
 
-@pytest.mark.parametrize(
-    ("moment", "first_value"), [(0, 0), (1_004, 4), (1_500, 10), (NEVER, None)]
-)
+@pytest.mark.parametrize(("moment", "first_value"), [(-1, 0), (4, 4), (500, 10), (NEVER, None)])
 async def test_a_time_is_the_first_offset_at_or_after_it(
     log: Written, moment: int, first_value: int | None
 ) -> None:
     first, second = log.partitions
-    found = await log.offsets.at([first, second], moment)
+    found = await log.offsets.at([first, second], BEGAN + moment)
     bounds = await log.offsets.bounds([first, second])
     assert found[second] == bounds[second].end
     batch = (await log.reader.read({first: found[first]}, limit=1, wait=MOMENT)).get(
