@@ -226,7 +226,7 @@ class Ground:
 
     async def received(self, sink: str) -> int:
         """Return how many requests *sink* has had since `forget`."""
-        return int((await get(sink, "/stats"))["count"])
+        return int(await get(sink, "/count"))
 
     async def forget(self, sink: str) -> None:
         """Have *sink* begin anew."""
