@@ -148,16 +148,21 @@ async def test_the_tail_is_live_and_can_be_paused(owner: Visitor, site: Site) ->
         await page.goto(f"{site.url}/deliveries?subscription={id_}")
     rows = page.locator("#tail tbody tr")
     assert await rows.count() == 1
-    await site.put("stop.created")
+
+    async def are_stored(count: int) -> bool:
+        found = await site.cluster.call("GET", f"/v1/deliveries?subscription={id_}")
+        return len(found["data"]) == count
+
+    async with page.expect_response(page.url, timeout=PATIENCE):  # it is told, and looks by itself
+        await site.put("stop.created")
+    await eventually(lambda: are_stored(2), within=30, every=0.1)
+    # It looks but twice, and what is stored later still is seen when somebody comes back to it.
+    async with page.expect_response(page.url, timeout=PATIENCE):
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await rows.nth(1).wait_for(timeout=PATIENCE)
     await page.get_by_role("button", name="Pause").click()
     await site.put("stop.created")
-
-    async def is_stored() -> bool:
-        found = await site.cluster.call("GET", f"/v1/deliveries?subscription={id_}")
-        return len(found["data"]) == 3
-
-    await eventually(is_stored, within=30, every=0.1)
+    await eventually(lambda: are_stored(3), within=30, every=0.1)
     assert await rows.count() == 2
     await page.get_by_role("button", name="Follow again").click()
     await rows.nth(2).wait_for(timeout=PATIENCE)

@@ -81,7 +81,7 @@ async def test_a_page_that_is_not_there_says_whose_it_may_be_and_leads_to_its_li
     page = await owner.goto("/deliveries/5e208446c97efa37d4830b99", status=404)
     assert "another project than your key" in await page.inner_text("main")
     await page.get_by_role("link", name="To the deliveries").click()
-    assert await page.inner_text("h1") == "Deliveries"
+    await page.get_by_role("heading", level=1, name="Deliveries", exact=True).wait_for()
     page = await owner.goto("/webhooks?status=gone", status=422)
     assert "status" in await page.inner_text("main p:nth-of-type(2)"), "which fault it is"
 

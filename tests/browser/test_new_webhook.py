@@ -1,5 +1,6 @@
 """A customer sets up a webhook alone, in three steps, and sees its first event."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ async def test_a_webhook_is_made_in_three_steps_and_its_first_event_is_seen(
 ) -> None:
     page = await owner.goto("/webhooks")
     await page.get_by_role("link", name="New webhook").click()
+    await page.wait_for_url("**/webhooks/new")  # the list has a field of that name too
     # 1: where to, with a probe that stays.
     url = f"{site.receiver.url}/warehouse"
     await page.get_by_label("URL").fill(url)
@@ -34,7 +36,7 @@ async def test_a_webhook_is_made_in_three_steps_and_its_first_event_is_seen(
     await page.get_by_role("button", name="Probe and choose types").click()
     # 2: what, with a filter as rows that is wrong at first.
     await page.get_by_role("checkbox", name="stop.report.completed").check()
-    assert "events a day" in await page.inner_text("[data-sum]")
+    await page.locator("[data-sum]").filter(has_text="events a day").wait_for()
     await page.get_by_label("Field 1").fill("data.report.typ")
     await page.get_by_label("Value 1").fill("service_report_completed")
     await page.get_by_role("button", name="Try on the last 20 events").click()
@@ -63,6 +65,7 @@ async def test_a_webhook_is_made_in_three_steps_and_its_first_event_is_seen(
     assert b'"stop.report.completed"' in seen.body
     # It is what was asked for, and the secret is shown nowhere again.
     await page.get_by_role("link", name="To its page").click()
+    await page.wait_for_url(re.compile(r"/webhooks/[0-9a-f]{24}$"))
     id_ = page.url.rpartition("/")[2]
     found = await site.cluster.call("GET", f"/v1/subscriptions/{id_}")
     assert (found["url"], found["types"]) == (url, ["stop.report.completed"])

@@ -98,10 +98,15 @@ async def test_the_operator_chooses_a_project_and_a_theme(visitor: Visitor) -> N
     page = visitor.page
     await page.get_by_label("Project").select_option(label="Elsewhere")
     await page.get_by_text("No webhooks yet").wait_for()
+    await page.wait_for_load_state()  # it is the page's script that submits a choice
     await page.get_by_label("Project").select_option(label="All projects")
-    await page.get_by_text("of test", exact=True).first.wait_for()
+    of_test = page.get_by_text("of test", exact=True).first
+    await of_test.wait_for()
+    await page.wait_for_load_state()
     await page.get_by_label("Project").select_option(label="test")
+    await of_test.wait_for(state="detached")  # which only the list of all projects says
     await page.locator("tbody tr").nth(1).wait_for()
+    await page.wait_for_load_state()
     async with page.expect_response("**/theme"):
         await page.get_by_label("Theme").select_option("dark")
     await visitor.goto("/event-types")

@@ -62,7 +62,7 @@ async def test_events_come_as_arrays_signed_once_and_what_failed_comes_again_byt
         rows = await cluster.fetch("select distinct reason, attach_at from lanes")
         return [tuple(row) for row in rows] == [("batch", None)]
 
-    await eventually(is_at_home, within=10)
+    await eventually(is_at_home)
 
 
 async def test_an_acknowledged_batch_is_shown_as_it_was_sent_and_sent_again_byte_for_byte(

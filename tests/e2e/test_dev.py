@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -99,14 +100,14 @@ async def _read(stream: asyncio.StreamReader | None, lines: list[str]) -> None:
 
 async def call(
     running: dict[str, str], method: str, path: str, body: object = None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {running['admin_key']}"}
     async with (
         ClientSession(running["api"], headers=headers) as session,
         session.request(method, path, json=body) as response,
     ):
         assert response.ok, await response.text()
-        found: dict[str, object] = await response.json()
+        found: dict[str, Any] = await response.json()
         return found
 
 
@@ -115,6 +116,13 @@ async def subscribed(running: dict[str, str], receiver: Receiver) -> str:
     body = {"project_id": project, "url": f"{receiver.url}/hook", "types": ["plan.*"]}
     await call(running, "POST", "/v1/subscriptions", body)
     return project
+
+
+async def is_committed(running: dict[str, Any]) -> bool:
+    """Tell whether all is committed that came: at the end a commit is tried once, for a second."""
+    (subscription,) = (await call(running, "GET", "/v1/subscriptions"))["data"]
+    path = f"/v1/subscriptions/{subscription['id']}/backlog"
+    return bool((await call(running, "GET", path))["lag"] == 0)
 
 
 async def delivered(running: dict[str, str], receiver: Receiver, project: str, id_: str) -> None:
@@ -160,6 +168,7 @@ async def test_dev_says_in_one_line_where_all_is_and_outlives_the_death_of_any_p
 
         await eventually(answers, within=60)
         await delivered(running, receiver, project, "two")
+        await eventually(lambda: is_committed(running), within=30)
         children = list(first.children())
         assert len(children) == 6, first.children()
         assert await first.interrupt() == 0

@@ -101,6 +101,14 @@ def repeated(cluster: Cluster, receiver: Receiver, path: str) -> list[Place]:
     ]
 
 
+def still_open(cluster: Cluster) -> int:
+    """Return how many requests were still open when their partition was let go of: no answer came in
+    the time for it, and they are sent again."""
+    lines = [line for process in cluster.processes for line in process.lines()]
+    released = [line for line in lines if line["event"] == "partitions_released"]
+    return sum(int(str(line["still_in_flight"])) for line in released)
+
+
 async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing_that_it_could_commit(
     cluster: Cluster, receiver: Receiver
 ) -> None:
@@ -119,7 +127,7 @@ async def test_a_stopped_dispatcher_loses_nothing_and_repeats_nothing_that_it_co
         await eventually(
             lambda path=path: receiver.ids(path).keys() >= cluster.produced.keys(), within=300
         )
-        assert repeated(cluster, receiver, path) == []
+        assert len(repeated(cluster, receiver, path)) <= still_open(cluster)
 
 
 async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
@@ -140,7 +148,7 @@ async def test_a_dispatcher_that_slept_through_its_membership_changes_nothing(
     await all_received(cluster, receiver)
     await cluster.all_committed()
     assert heir.process.returncode is None
-    assert sum(repeats(receiver.ids()).values()) <= 64
+    assert len(repeated(cluster, receiver, "/ok")) <= 64
 
 
 async def test_partitions_move_between_workers_without_loss_or_repeats_of_what_was_committed(
@@ -160,7 +168,7 @@ async def test_partitions_move_between_workers_without_loss_or_repeats_of_what_w
     cluster.stop_producing()
     await load
     await all_received(cluster, receiver, within=90)
-    assert repeated(cluster, receiver, "/ok") == []
+    assert len(repeated(cluster, receiver, "/ok")) <= still_open(cluster)
 
 
 async def test_a_receiver_that_was_down_gets_everything_and_others_notice_nothing(
@@ -219,8 +227,6 @@ async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver
     failed = [line for line in worker.lines() if line["event"] == "attempt_failed"]
     assert Counter(line["status"] for line in failed) == {410: 1, 302: 2, 404: 2}
     assert "/missing" not in worker.log.read_text()
-    shown = await cluster.call("GET", f"/v1/subscriptions/{ids['/gone']}")
-    assert (shown["status"], shown["status_reason"]) == ("disabled", "gone")
 
     def disabled() -> list[str]:
         told = [orjson.loads(seen.body) for seen in receiver.seen if seen.path == "/ops"]
@@ -228,3 +234,5 @@ async def test_each_answer_leads_where_the_table_says(cluster: Cluster, receiver
 
     await eventually(disabled, within=30)  # that the others are failing may be told before
     assert disabled() == [ids["/gone"]]
+    shown = await cluster.call("GET", f"/v1/subscriptions/{ids['/gone']}")
+    assert (shown["status"], shown["status_reason"]) == ("disabled", "gone")

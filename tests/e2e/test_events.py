@@ -293,7 +293,7 @@ async def test_what_is_no_event_is_quarantined_with_its_reason_and_the_partition
     async def committed() -> bool:
         return await cluster.committed() == len(puts)
 
-    await eventually(committed, within=10)
+    await eventually(committed)
     kept = {record.key.decode(): record for record in await cluster.records(cluster.quarantine)}
     assert kept.keys() == bad.keys()
     for n, (name, (put, reason, pointer)) in enumerate(bad.items()):
@@ -372,7 +372,7 @@ class Probes:
 
     async def until(self, shows: Callable[[str], Awaitable[bool]]) -> str:
         """Send until one *shows* the change; a notification that was lost would take a minute."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await shows(id_ := await self.send()):
                 pass
         return id_
@@ -391,11 +391,11 @@ async def test_changes_of_a_subscription_reach_a_running_worker_at_once(
         return await cluster.committed() == len(probes.ids)
 
     async def at(path: str, id_: str) -> bool:
-        await eventually(settled, within=10)
+        await eventually(settled)
         return id_ in receiver.ids(path)
 
     async def kept(id_: str) -> bool:
-        await eventually(settled, within=10)
+        await eventually(settled)
         lanes = await cluster.fetch("select from lanes where reason = 'paused'")
         return bool(lanes) and id_ not in receiver.ids("/moved")
 
@@ -403,7 +403,8 @@ async def test_changes_of_a_subscription_reach_a_running_worker_at_once(
         return not await at("/moved", id_)
 
     async def signed_by_both(id_: str) -> bool:
-        assert await at("/made", id_)
+        if not await at("/made", id_):
+            return False
         seen = next(seen for seen in receiver.seen if (seen.path, seen.id) == ("/made", id_))
         verified(seen, made)
         with suppress(WebhookVerificationError):
@@ -426,7 +427,7 @@ async def test_changes_of_a_subscription_reach_a_running_worker_at_once(
     held = [await probes.until(kept), await probes.send(), await probes.send()]
     assert not set(held) & receiver.ids("/moved").keys()
     await cluster.call("POST", f"{subscription}/resume")
-    await eventually(lambda: receiver.ids("/moved").keys() >= set(held), within=10)
+    await eventually(lambda: receiver.ids("/moved").keys() >= set(held))
     await probes.until(lambda id_: at("/moved", id_))
 
     await cluster.call("DELETE", subscription, status=204)
@@ -435,4 +436,11 @@ async def test_changes_of_a_subscription_reach_a_running_worker_at_once(
     assert probes.ids[-1] not in receiver.ids("/moved")
     assert receiver.ids("/witness") == dict.fromkeys(probes.ids, 1)
     assert repeats(receiver.ids("/made")) == repeats(receiver.ids("/moved")) == {}
-    assert await cluster.fetch("select from retries union all select from dead_letters") == []
+
+    async def none_left() -> (
+        bool
+    ):  # of a slow request the row goes after what it stood for was committed
+        left = "select from retries union all select from dead_letters"
+        return await cluster.fetch(left) == []
+
+    await eventually(none_left)

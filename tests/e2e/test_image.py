@@ -99,7 +99,7 @@ async def test_the_image_has_all_that_a_role_needs_and_no_more(
             WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS=nowhere,
             WEBHOOKS_POSTGRES__DSN=f"postgresql://w@{nowhere}/webhooks",
             WEBHOOKS_SECRETS__KEY=SECRETS_KEY,
-            WEBHOOKS_DISPATCH__START_TIMEOUT_SECONDS="0.5",
+            WEBHOOKS_DISPATCH__START_TIMEOUT_SECONDS="2",
         )
         assert code == 3, out
         assert '"waiting"' in out, out

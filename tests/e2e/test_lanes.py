@@ -9,7 +9,7 @@ import pytest
 from tests.support.cluster import Cluster, Receiver, repeats
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 async def lanes(cluster: Cluster, id_: str) -> int:
@@ -38,7 +38,7 @@ async def test_a_hanging_receiver_is_detached_and_others_keep_their_pace(
     cluster.stop_producing()
     await producing
     await cluster.all_committed()  # nobody waits for the hanging one
-    await eventually(lambda: len(receiver.ids("/well")) == len(cluster.produced), within=10)
+    await eventually(lambda: len(receiver.ids("/well")) == len(cluster.produced))
     before, during = (
         sorted(
             seen.at - cluster.produced[seen.id]
@@ -76,8 +76,13 @@ async def test_pause_and_resume_lose_nothing_and_repeat_nothing(
     total = len(cluster.produced)
     await cluster.all_committed()
     assert 0 < await lanes(cluster, id_) <= 8
-    rows = await cluster.fetch("select count(*) from retries")
-    assert rows[0][0] == 0
+
+    async def no_rows() -> (
+        bool
+    ):  # that of a slow request goes after what it stood for was committed
+        return await cluster.fetch("select from retries") == []
+
+    await eventually(no_rows)
     before = len(receiver.ids())
     assert before < total
     backlog = await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog")
@@ -89,7 +94,7 @@ async def test_pause_and_resume_lose_nothing_and_repeat_nothing(
     async def is_attached() -> bool:
         return await lanes(cluster, id_) == 0
 
-    await eventually(is_attached, within=10)
+    await eventually(is_attached, within=60)
     assert repeats(receiver.ids()) == {}
 
 
@@ -147,7 +152,7 @@ async def test_a_new_subscription_misses_nothing_after_its_201(
     for n in range(3):
         await cluster.subscribe(f"{receiver.url}/{n}")
         after = await produced_from_now_on(cluster)
-        await eventually(lambda: after <= set(receiver.ids(f"/{n}")), within=10)  # noqa: B023
+        await eventually(lambda: after <= set(receiver.ids(f"/{n}")))  # noqa: B023
     cluster.stop_producing()
     await producing
     await cluster.all_committed()
@@ -202,7 +207,7 @@ async def test_resuming_from_now_leaves_out_what_a_gap_names_and_from_a_time_sen
     await cluster.call("POST", f"{path}/resume", {"from": before})
     await eventually(lambda: receiver.ids().keys() == cluster.produced.keys(), within=20)
     once = len(sent) + len(live)
-    await eventually(lambda: len(receiver.seen) == once + len(cluster.produced), within=10)
+    await eventually(lambda: len(receiver.seen) == once + len(cluster.produced))
     again = receiver.seen[once:]
     assert {seen.id for seen in again} == cluster.produced.keys()
     marks = {seen.id: seen.headers.get("planner-replay") for seen in again}
@@ -223,8 +228,8 @@ async def test_types_that_are_added_miss_nothing_and_what_was_sent_repeats_not(
     after = await produced_from_now_on(cluster)
     cluster.stop_producing()
     await producing
-    await eventually(lambda: after <= set(receiver.ids("/lacked")), within=10)
-    await eventually(lambda: set(receiver.ids("/had")) == set(cluster.produced), within=10)
+    await eventually(lambda: after <= set(receiver.ids("/lacked")))
+    await eventually(lambda: set(receiver.ids("/had")) == set(cluster.produced))
     assert repeats(receiver.ids("/had")) == repeats(receiver.ids("/lacked")) == {}
 
 

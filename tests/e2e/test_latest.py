@@ -10,7 +10,7 @@ from tests.support.drives import a_position
 from tests.support.eventually import eventually
 from tests.support.settled import Place, settled
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 
 VEHICLES = [f"{n:024x}" for n in range(3)]
 POSITIONS = 50
@@ -53,6 +53,11 @@ async def only_the_newest_waits(cluster: Cluster, id_: str) -> None:
         return all(map((await settled(cluster, id_)).is_through, places))
 
     await eventually(are_superseded, within=20)
+
+
+async def is_at_home(cluster: Cluster, id_: str) -> bool:
+    found = await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog")
+    return bool(found["state"] == "attached")
 
 
 async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_until_it_wants_each(
@@ -111,7 +116,7 @@ async def test_a_receiver_gets_the_latest_of_each_vehicle_and_everything_else_un
         return await superseded() == {of(each)[0].id for each in VEHICLES}
 
     await eventually(is_known, within=30)
-    assert (await cluster.call("GET", f"/v1/subscriptions/{id_}/backlog"))["state"] == "attached"
+    await eventually(lambda: is_at_home(cluster, id_))
 
     await cluster.call("PATCH", f"/v1/subscriptions/{id_}", {"delivery": {"mode": "each"}})
 

@@ -100,9 +100,9 @@ async def test_each_attempt_is_stored_once_through_kill_9_of_recorders(
         before = await stored(cluster) + int(RATE)
     cluster.stop_producing()
     await producing
+    await eventually(lambda: receiver.ids().keys() == cluster.produced.keys(), within=60)
     await cluster.all_committed()
     await whole(cluster, receiver)
-    assert len(receiver.ids()) == len(cluster.produced)
     await eventually(lambda: no_lag(cluster), within=30)
 
 
@@ -132,9 +132,10 @@ async def test_history_is_late_while_postgres_is_down_and_complete_afterwards(
             await own_postgres.kill()
             await cluster.produce(400, rate=RATE)
             sent = 50 + 400 * (n + 1)
-            await eventually(partial(has_seen, receiver, sent), within=60)
             await eventually(partial(recorder.logged, "recorder_waits"), within=30)
             await own_postgres.start()
+            # Most came meanwhile; who looks slow on a machine that stalls waits for the row of its lane.
+            await eventually(partial(has_seen, receiver, sent), within=60)
             if n % 2:  # while it takes in what it was late with
                 await recorder.kill()
                 recorder = await cluster.start("r0", role="record")

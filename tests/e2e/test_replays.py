@@ -61,7 +61,7 @@ async def test_a_replay_sends_what_was_asked_for_once_more_beside_what_is_live(
         type_ = "webhook.replay_finished"
         return [each for each in receiver.seen if each.headers["planner-event-type"] == type_]
 
-    await eventually(ends, within=10)  # the others are told of the end
+    await eventually(ends)  # the others are told of the end
     (told,) = ends()
     assert told.path == "/other"
     data = orjson.loads(told.body)["data"]
@@ -72,7 +72,7 @@ async def test_a_replay_sends_what_was_asked_for_once_more_beside_what_is_live(
     receiver.seen.clear()
     slow = {"from": began, "to": middle, "rate": 20}
     job = await cluster.call("POST", path, slow)
-    await eventually(lambda: len(receiver.ids("/asked")) >= 10, within=10)
+    await eventually(lambda: len(receiver.ids("/asked")) >= 10)
     await worker.kill()
     # Nobody is there to end it: one beside it is refused however long that takes.
     refused = await cluster.call("POST", path, {"from": began}, status=422)
@@ -105,11 +105,11 @@ async def test_a_failed_event_is_retried_on_its_own_and_a_cancelled_replay_stops
     job = await cluster.call("POST", path, {"from": began, "to": middle})
     assert (await ended(cluster, job["id"]))["state"] == "done"
     again = {**dict.fromkeys(ids, 1), ids[3]: 2}
-    await eventually(lambda: receiver.ids("/ok") == again, within=10)
+    await eventually(lambda: receiver.ids("/ok") == again)
     assert {seen.headers.get("planner-replay") for seen in receiver.seen} == {job["id"]}
     receiver.seen.clear()
     job = await cluster.call("POST", path, {"from": began, "to": middle, "rate": 5})
-    await eventually(lambda: len(receiver.seen) >= 3, within=10)
+    await eventually(lambda: len(receiver.seen) >= 3)
     cancelled = await cluster.call("POST", f"/v1/replays/{job['id']}/cancel", status=202)
     assert cancelled["state"] == "cancelled"
     again = await cluster.call("POST", f"/v1/replays/{job['id']}/cancel", status=202)
@@ -121,14 +121,14 @@ async def test_a_failed_event_is_retried_on_its_own_and_a_cancelled_replay_stops
         before, replayed = replayed, len(receiver.seen)
         return replayed == before
 
-    await eventually(has_stopped, within=10, every=1.0)  # at its rate it would have sent five
+    await eventually(has_stopped, every=1.0)  # at its rate it would have sent five
     assert replayed < COUNT
     await cluster.produce(5)
 
     def live() -> int:
         return sum("planner-replay" not in seen.headers for seen in receiver.seen)
 
-    await eventually(lambda: live() == 5, within=10)
+    await eventually(lambda: live() == 5)
     assert len(receiver.seen) < COUNT
     await cluster.call("POST", f"/v1/subscriptions/{id_}/pause")
     await cluster.call("POST", path, {"from": began}, status=409)

@@ -1,5 +1,6 @@
 """Thousands of dead letters sent again, with restarts in the middle: each arrives, and the job ends."""
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -59,8 +60,7 @@ async def test_all_of_them_arrive_though_api_and_dispatcher_are_killed_in_the_mi
     ids = await dead(cluster, id_, COUNT)
     made = await cluster.call("POST", "/v1/dead-letters/resend", {"subscription": id_}, status=202)
     await eventually(lambda: len(receiver.ids("/again")) > COUNT / 10, within=60)
-    await api.kill()
-    await worker.kill()
+    await asyncio.gather(worker.kill(), api.kill())  # at once: one goes on sending until it is dead
     assert len(receiver.ids("/again")) < COUNT
     await cluster.start("api", role="api")
     await eventually(cluster._api_ready, within=30)

@@ -58,6 +58,7 @@ async def test_the_encryption_key_is_rotated_without_a_pause(
 
         ids += await cluster.produce(20)  # the worker reads what the other key encrypted
         await eventually(lambda: receiver.ids().keys() >= set(ids), within=30)
+        await cluster.all_committed()  # its last commit is tried once, for a second
         assert await worker.terminate() == 0
         await cluster.start(WEBHOOKS_SECRETS__KEY=NEW)  # the old key is gone for good
         ids += await cluster.produce(20)

@@ -20,7 +20,7 @@ from tests.support.rows import a_pool, a_project, a_subscription
 
 pytestmark = pytest.mark.timeout(60)
 
-PATIENCE = {"WEBHOOKS_DISPATCH__START_TIMEOUT_SECONDS": "1"}
+PATIENCE = {"WEBHOOKS_DISPATCH__START_TIMEOUT_SECONDS": "2"}
 
 
 class Ended(NamedTuple):
@@ -73,7 +73,7 @@ async def test_without_postgres_it_waits_and_then_gives_up(
     dsn = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x"
     found = await ended(role, {**environment, "WEBHOOKS_POSTGRES__DSN": dsn})
     assert '"what":"Postgres"' in found.log
-    assert "gave up waiting for Postgres after 1 s" in found.last
+    assert "gave up waiting for Postgres after 2 s" in found.last
     assert "hunter2" not in found.log + found.last
     assert found.code == 3
 
@@ -85,7 +85,7 @@ async def test_without_kafka_it_waits_and_then_gives_up(
     nobody = f"127.0.0.1:{free_port()}"
     found = await ended(role, {**environment, "WEBHOOKS_KAFKA__BOOTSTRAP_SERVERS": nobody})
     assert '"what":"Kafka"' in found.log
-    assert "gave up waiting for Kafka after 1 s" in found.last
+    assert "gave up waiting for Kafka after 2 s" in found.last
     assert found.code == 3
 
 

@@ -27,6 +27,8 @@ from tests.support.group import (
     transactions,
 )
 
+pytestmark = pytest.mark.timeout(90)
+
 LONGEST = "v1|7|5||" + "x" * 4088
 """As much metadata as Kafka takes."""
 
@@ -99,11 +101,12 @@ async def test_a_worker_replaced_by_its_restart_commits_nothing_any_more(kafka: 
 async def test_a_restart_within_the_session_moves_nobody_elses_partitions(kafka: str) -> None:
     partitions = await a_topic(kafka, partitions=2)
     group = topic = partitions[0].topic
-    async with joined(kafka, group, topic, instance="w0") as stays:
-        async with joined(kafka, group, topic, instance="w1") as stopped:
+    seconds = 15.0  # a busy machine is back within it as well
+    async with joined(kafka, group, topic, instance="w0", session_timeout=seconds) as stays:
+        async with joined(kafka, group, topic, instance="w1", session_timeout=seconds) as stopped:
             await eventually(lambda: len(stays.owned) == len(stopped.owned) == 1, within=20)
             theirs, before = set(stopped.owned), stays.assignments
-        async with joined(kafka, group, topic, instance="w1") as back:
+        async with joined(kafka, group, topic, instance="w1", session_timeout=seconds) as back:
             assert back.owned == theirs
     assert stays.assignments == before
 
@@ -112,7 +115,7 @@ async def test_topics_that_were_added_or_removed_between_two_starts_are_read_or_
     kafka: str,
 ) -> None:
     (one,), (two,) = await a_topic(kafka), await a_topic(kafka)
-    seconds = 3.0
+    seconds = 6.0
     async with joined(kafka, one.topic, one.topic, session_timeout=seconds) as worker:
         assert worker.owned == {one}
     async with joined(kafka, one.topic, one.topic, two.topic, session_timeout=seconds) as worker:

@@ -91,9 +91,9 @@ async def test_a_connection_on_its_way_back_is_no_error_at_the_end(
 
 
 async def test_a_statement_that_takes_too_long_is_an_outage(database: str) -> None:
-    pool = Pool(dsn=database, size=1, seconds=2.0)
+    pool = Pool(dsn=database, size=1, seconds=5.0)
     try:
-        await pool.open()  # connecting has the same limit, and is not meant here
+        await pool.open()  # connecting has the same limit, also after it, and is not meant here
         with pytest.raises(StoreGoneError):
             async with pool.connection() as connection:
                 await connection.execute("select pg_sleep(60)")

@@ -122,6 +122,8 @@ async def a_site(kafka: str, dsn: str, folder: Path) -> AsyncIterator[Site]:
         await eventually(lambda: _recorded(site), within=30, every=0.1)
         await _look_up(site)
         site.dry_run = await _dry_run(site)
+        for job in (f"/v1/replays/{site.replay}", f"/v1/resends/{site.resend}"):
+            await _done(site, job)  # or it sends beside the first test
         yield site
         lines = cluster.processes[0].lines()
         errors = [line["exception"] for line in lines if line["event"] == "api_error"]
@@ -163,13 +165,17 @@ async def _dry_run(site: Site) -> str:
         "subscription": site.failing,
     }
     made = await site.cluster.call("POST", "/v1/filters/dry-run", body)
-    path = f"/v1/filters/dry-runs/{made['id']}"
+    await _done(site, f"/v1/filters/dry-runs/{made['id']}")
+    return str(made["id"])
+
+
+async def _done(site: Site, job: str) -> None:
+    """Wait until the job at this path has done all."""
 
     async def is_done() -> bool:
-        return bool((await site.cluster.call("GET", path))["state"] == "done")
+        return bool((await site.cluster.call("GET", job))["state"] == "done")
 
-    await eventually(is_done, within=30, every=0.1)
-    return str(made["id"])
+    await eventually(is_done, within=60, every=0.1)
 
 
 async def _recorded(site: Site) -> bool:
