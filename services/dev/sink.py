@@ -86,8 +86,8 @@ class _Connection(asyncio.Protocol):
             else:
                 self._answer(OK)
             return
-        # Asked for all the time while it measures, and percentiles are dear: at the end alone.
-        body = b"%d" % sink.count if head.startswith(b"GET /count") else sink.stats()
+        # A count is asked for all the time while it measures; percentiles are dear, and come at the end.
+        body = sink.stats() if head.startswith(b"GET /stats") else b"%d" % sink.count
         if head.startswith(b"GET /reset"):
             sink.count = 0
             sink.latencies.clear()

@@ -129,7 +129,9 @@ class Ownership:
         for owned in held:
             owned.closing = True
         queued = [d for owned in closing for d in self._outboxes.withdraw(owned.partition)]
+        began = self._clock.monotonic()
         left = await self._wait_for_answers(closing, seconds)
+        waited = self._clock.monotonic() - began
         for delivery in left:
             self._parking.leave_in_flight(delivery)
         await self._flush()  # what was answered and has a row counts as settled only from here on
@@ -150,6 +152,7 @@ class Ownership:
             "partitions_released",
             partitions=sorted(str(owned.partition) for owned in held),
             still_in_flight=len(left),
+            waited_seconds=round(waited, 2),
             committed=committed,
         )
 

@@ -45,7 +45,9 @@ slices of each."""
 SETTLE_SECONDS = 65.0
 """By then who is down is probed once a minute."""
 IDLE_SECONDS = 30.0
-"""For how long it is measured what a worker spends by time: 1 to 2 CPU seconds."""
+"""For how long it is measured what a worker spends by time: 1 to 2 CPU seconds. That is before the
+slices, when the probes of those that went down together aren't spread over the minute yet: if more come
+later, they count against being down."""
 SWAP_SECONDS = 0.05
 """Two cores of one machine may differ by a quarter at a time: whoever else uses it is on one of them."""
 FROM, TO = 0.15, 0.97
@@ -175,7 +177,10 @@ async def _down(ground: Ground, events: int, *, say: Callable[[str], None]) -> l
         f"slices differ by {by_core[1]:.1%}: that much is noise; per CPU second it is {by_cpu[0]:.3f},"
         f" by the clock, where both compete for two cores, {by_clock[0]:.3f}"
     )
-    named = f"deliveries to {SUBSCRIPTIONS:,} receivers while as many others are down, not well"
+    named = (
+        f"deliveries to {SUBSCRIPTIONS:,} receivers while as many others are down, not well,"
+        " with a core to itself"
+    )
     return [Figure(named, by_core[0], "of the rate", 0.95, at_least=True)]
 
 
@@ -183,12 +188,17 @@ async def _idle(sides: Sequence["_Side"]) -> list[float]:
     """Return what share of a core each spends while there is nothing to deliver."""
     began = [await side.worker.mark(0) for side in sides]
     await asyncio.sleep(IDLE_SECONDS)
+    for side in sides:
+        side.worker.check()
     ended = [await side.worker.mark(0) for side in sides]
     return [(b.cpu - a.cpu) / (b.at - a.at) for a, b in zip(began, ended, strict=True)]
 
 
 def _ratios(slices: Sequence["_Slice"], idle: Sequence[float]) -> tuple[float, float, float]:
-    """Return the second's rate by the first's: of a core to itself, per CPU second, by the clock."""
+    """Return the second's rate by the first's: with a core to itself, per CPU second, by the clock.
+
+    Of each second of that core what is spent by time is gone; the rest goes by the CPU per delivery.
+    """
     without, with_ = (
         (
             (1 - share) * each.done / (each.cpu - share * each.seconds),
@@ -265,7 +275,7 @@ class _Slice(NamedTuple):
 
 
 async def _slices(ground: Ground, sides: Sequence[_Side], events: int) -> list[_Slice]:
-    """Have all *sides* deliver at once."""
+    """Have all *sides* deliver at once; return what each did while all had something to do."""
     total = events * SUBSCRIPTIONS // PROJECTS
     for side in sides:
         await ground.forget(side.sink)

@@ -12,7 +12,7 @@ from tests.support.cluster import Put
 from tests.support.eventually import eventually
 from tests.support.site import Site, Visitor, a_key
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
 LONG = 2_050
 """Positions, more than a page of the map reads."""

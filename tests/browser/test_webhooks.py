@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from services.control.tail import MAX_PER_KEY
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
-from tests.support.site import Site, Visitor, a_key
+from tests.support.site import TRIES, Site, Visitor, a_key, comes
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -73,14 +73,11 @@ async def test_an_open_page_shows_a_delivery_as_it_happens(owner: Visitor, site:
     assert "0 delivered" in await page.inner_text("#tiles")
     async with page.expect_response("**/live?*"):
         await page.reload()
-
-    async def is_shown() -> bool:
-        if re.search(r"\b[1-9]\d* delivered", await page.inner_text("#tiles")):
-            return True
-        await site.put("plan.created")  # what is stored late is shown with the next
-        return False
-
-    await eventually(is_shown, within=40, every=2)
+    tiles, sent = page.locator("#tiles"), 0
+    while not sent or not await comes(tiles.get_by_text(f"{sent} delivered")):
+        assert sent < TRIES
+        await site.put("plan.created")
+        sent += 1
 
 
 async def test_of_many_open_pages_those_that_are_refused_a_stream_say_so_and_stay_fresh(

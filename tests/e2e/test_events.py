@@ -29,7 +29,7 @@ from tests.support.eventually import eventually
 
 MAX_RECORD_BYTES = 1_048_576
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 def verified(seen: Seen, subscription: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -372,7 +372,7 @@ class Probes:
 
     async def until(self, shows: Callable[[str], Awaitable[bool]]) -> str:
         """Send until one *shows* the change; a notification that was lost would take a minute."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await shows(id_ := await self.send()):
                 pass
         return id_

@@ -11,7 +11,7 @@ import pytest
 from tests.support.cluster import Cluster, Put, Receiver, repeats
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 FENCE = "5e208446c97efa37d4830b09"
 STATUSES = ("planning", "in_progress", "finished")

@@ -8,7 +8,7 @@ import pytest
 from tests.support.cluster import ADMIN_KEY, Cluster, Receiver
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 async def test_a_paused_webhook_gets_what_it_missed_once_it_is_enabled(

@@ -34,7 +34,7 @@ FEW = 4
 """Of failures in a row: the breaker would leave the receiver alone after the fifth."""
 HOUR = 3600
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 # Servers that speak no proper HTTP, or none at all.

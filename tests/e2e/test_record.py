@@ -12,7 +12,7 @@ from services.dev.postgres import EmbeddedPostgres
 from services.kernel.event import Partition
 from services.run.probes import postgres_answers
 from services.store.migrate import migrate
-from tests.support.cluster import Cluster, Receiver, a_cluster, keep_history
+from tests.support.cluster import Cluster, Process, Receiver, a_cluster, keep_history
 from tests.support.eventually import eventually
 from tests.support.group import offsets_of
 
@@ -129,10 +129,11 @@ async def test_history_is_late_while_postgres_is_down_and_complete_afterwards(
         await cluster.produce(50)
         await eventually(lambda: stored_all(cluster, 50), within=60)
         for n in range(OUTAGES):
+            waited = recorder.logged("recorder_waits")
             await own_postgres.kill()
             await cluster.produce(400, rate=RATE)
             sent = 50 + 400 * (n + 1)
-            await eventually(partial(recorder.logged, "recorder_waits"), within=30)
+            await eventually(partial(waits_again, recorder, waited), within=30)
             await own_postgres.start()
             # Most came meanwhile; who looks slow on a machine that stalls waits for the row of its lane.
             await eventually(partial(has_seen, receiver, sent), within=60)
@@ -141,6 +142,10 @@ async def test_history_is_late_while_postgres_is_down_and_complete_afterwards(
                 recorder = await cluster.start("r0", role="record")
             await whole(cluster, receiver)
         await shown_as_sent(cluster, receiver)
+
+
+def waits_again(recorder: Process, before: int) -> bool:
+    return recorder.logged("recorder_waits") > before
 
 
 def has_seen(receiver: Receiver, count: int) -> bool:

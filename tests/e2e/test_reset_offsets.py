@@ -7,7 +7,7 @@ from tests.support.cluster import Cluster, receiving
 from tests.support.commands import Ended, planner_webhooks
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 async def reset(cluster: Cluster, *arguments: str) -> Ended:

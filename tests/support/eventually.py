@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 async def eventually(
     condition: Callable[[], object | Awaitable[object]],
     *,
-    within: float = 30.0,
+    within: float = 20.0,
     every: float = 0.02,
 ) -> None:
     """Return as soon as *condition* holds; fail when it doesn't *within* seconds."""

@@ -13,7 +13,15 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    async_playwright,
+)
+from playwright.async_api import TimeoutError as TooLate
 
 from services.catalogue import examples
 from tests.support.cluster import (
@@ -34,6 +42,9 @@ TYPES = (
     "plan.created", "plan.optimized", "route.created", "route.started", "stop.created",
     "stop.report.completed", "stop.report.canceled", "vehicle.updated", "customer.created",
 )  # fmt: skip
+SOON_MS, TRIES = 12_000, 4
+"""An open page looks at once after an event and once more 4 s later. On a busy machine one may be stored
+later still: it is seen with the next."""
 FAILED_LOAD = "Failed to load resource"
 """What Chromium says of each page that isn't answered with 2xx; the test knows that itself."""
 
@@ -167,6 +178,15 @@ async def _dry_run(site: Site) -> str:
     made = await site.cluster.call("POST", "/v1/filters/dry-run", body)
     await _done(site, f"/v1/filters/dry-runs/{made['id']}")
     return str(made["id"])
+
+
+async def comes(what: Locator) -> bool:
+    """Wait for something that an open page shows by itself; tell whether it came."""
+    try:
+        await what.wait_for(timeout=SOON_MS)
+    except TooLate:
+        return False
+    return True
 
 
 async def _done(site: Site, job: str) -> None:
