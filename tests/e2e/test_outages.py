@@ -16,10 +16,12 @@ from aiokafka.errors import KafkaError
 
 from services.dev.kafka import CONSUMER_GROUPS, EmbeddedKafka, run_tool
 from services.dev.postgres import EmbeddedPostgres
+from services.kernel.lane import Reason
 from services.run.probes import kafka_answers, postgres_answers
 from services.store.migrate import migrate
 from tests.support.cluster import (
     Cluster,
+    Process,
     Put,
     Receiver,
     Seen,
@@ -37,6 +39,7 @@ COMMIT_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
 """The default: with nobody to answer and nobody to write to, a worker ends within it."""
 COUNT = 100
+SLOW = (Reason.SLOW, Reason.WAITED)
 
 pytestmark = pytest.mark.timeout(240 * ROUNDS)
 
@@ -66,6 +69,31 @@ async def caught_up(cluster: Cluster, receiver: Receiver, path: str = "/ok") -> 
     await eventually(lambda: len(receiver.ids(path)) >= len(cluster.produced) - 20, within=60)
     seen = len(receiver.ids(path))
     await eventually(lambda: len(receiver.ids(path)) > seen + RATE, within=60)
+
+
+async def caught_up_or_detached(
+    cluster: Cluster, receiver: Receiver, worker: Process, id_: str, *, detached: int
+) -> None:
+    """Wait as `caught_up` does while Postgres is gone, or until the subscription at `/ok` has been
+    detached as slow more than so many times: so it looks on a machine that stalls for seconds, and then
+    its lane waits for Postgres."""
+
+    def is_detached() -> bool:
+        return times_detached(worker, id_) > detached
+
+    async with asyncio.TaskGroup() as group:
+        waiting = [
+            group.create_task(caught_up(cluster, receiver)),
+            group.create_task(eventually(is_detached, within=180, every=0.5)),
+        ]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+
+def times_detached(worker: Process, id_: str) -> int:
+    told = [line for line in worker.lines() if line.get("event") == "lane_detached"]
+    return sum(line["subscription_id"] == id_ and line["reason"] in SLOW for line in told)
 
 
 async def none_left(cluster: Cluster) -> bool:
@@ -140,7 +168,7 @@ async def test_postgres_restarted_under_load_holds_up_no_delivery_and_loses_noth
 ) -> None:
     await migrate(own_postgres.dsn())
     async with a_cluster(kafka, own_postgres.dsn(), tmp_path) as cluster:
-        await cluster.subscribe(f"{receiver.url}/ok")
+        id_ = await cluster.subscribe(f"{receiver.url}/ok")
         await cluster.subscribe(f"{receiver.url}/flaky", retry_schedule=[1] * 10)
         receiver.answers["/flaky"] = every_fourth_fails_at_first()
         worker = await cluster.start()
@@ -148,8 +176,10 @@ async def test_postgres_restarted_under_load_holds_up_no_delivery_and_loses_noth
         for _ in range(ROUNDS):
             for end in (own_postgres.stop, own_postgres.kill):
                 await caught_up(cluster, receiver)
+                before = times_detached(worker, id_)
                 await end()
-                await caught_up(cluster, receiver)  # those that answer are delivered to meanwhile
+                # Those that answer are delivered to meanwhile.
+                await caught_up_or_detached(cluster, receiver, worker, id_, detached=before)
                 await own_postgres.start()
         await eventually_subscribed(cluster, f"{receiver.url}/added")
         await eventually(lambda: receiver.ids("/added"), within=30)
@@ -157,8 +187,9 @@ async def test_postgres_restarted_under_load_holds_up_no_delivery_and_loses_noth
         assert worker.process.returncode is None
         assert repeats(receiver.ids("/ok")) == repeats(receiver.ids("/added")) == {}
         # Both at once: what the worker held in memory alone is still ahead of the group's offsets.
+        before = times_detached(worker, id_)
         await own_postgres.kill()
-        await caught_up(cluster, receiver)
+        await caught_up_or_detached(cluster, receiver, worker, id_, detached=before)
         await worker.kill()
         worker = await cluster.start()
         await eventually(lambda: worker.logged("waiting"), within=30)
