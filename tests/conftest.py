@@ -5,11 +5,9 @@ import logging
 import os
 import socket
 import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
@@ -20,6 +18,7 @@ from services.dev.kafka import EmbeddedKafka
 from services.dev.postgres import EmbeddedPostgres
 from services.run.probes import kafka_answers, postgres_answers
 from services.store.migrate import migrate
+from tests.support.databases import a_database, new_database
 
 REQUIRE_TOOLS = os.environ.get("REQUIRE_TOOLS") == "1"
 OUTSIDE_KAFKA = os.environ.get("WEBHOOKS_TEST_KAFKA")
@@ -104,14 +103,12 @@ def embedded_postgres(event_loop_of_servers: asyncio.Runner, servers_folder: Pat
 
 @pytest.fixture(scope="session")
 def template_database(event_loop_of_servers: asyncio.Runner, embedded_postgres: str) -> str:
-    name = f"template_{uuid.uuid4().hex[:8]}"
+    async def make() -> str:
+        dsn = await new_database(embedded_postgres, named="template")
+        await migrate(dsn)
+        return dsn.rpartition("/")[2]
 
-    async def make() -> None:
-        await _run_sql(embedded_postgres, f'create database "{name}"')
-        await migrate(_database(embedded_postgres, name))
-
-    event_loop_of_servers.run(make())
-    return name
+    return event_loop_of_servers.run(make())
 
 
 @pytest.fixture
@@ -123,10 +120,8 @@ def kafka(embedded_kafka: str) -> str:
 @pytest.fixture
 async def database(embedded_postgres: str, template_database: str) -> AsyncIterator[str]:
     """DSN of a fresh database with today's schema."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    await _run_sql(embedded_postgres, f'create database "{name}" template "{template_database}"')
-    yield _database(embedded_postgres, name)
-    await _run_sql(embedded_postgres, f'drop database "{name}" with (force)')
+    async with a_database(embedded_postgres, template=template_database) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -164,15 +159,3 @@ def _no_unexpected_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def _no_network(*_: object) -> None:
     raise AssertionError("a unit test opens no connection")
-
-
-def _database(dsn: str, name: str) -> str:
-    return dsn.rpartition("/")[0] + "/" + name
-
-
-async def _run_sql(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()

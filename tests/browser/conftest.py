@@ -1,15 +1,14 @@
 """One stack and one Chromium for all tests of pages, on one loop; each test has a browser of its own."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
+from tests.support.databases import drop_database, new_database
 from tests.support.site import OPERATOR, SCREENSHOTS, Site, Visitor, a_browser, a_site, a_visitor
 
 collect_ignore = [] if SCREENSHOTS else ["test_screenshots.py"]  # `make screenshots` runs it
@@ -20,16 +19,10 @@ def site_database(
     event_loop_of_servers: asyncio.Runner, embedded_postgres: str, template_database: str
 ) -> Iterator[str]:
     """DSN of a database that lasts as long as the site."""
-    name = f"site_{uuid.uuid4().hex[:12]}"
-
-    async def run(sql: str) -> None:
-        connection = await asyncpg.connect(embedded_postgres)
-        await connection.execute(sql)
-        await connection.close()
-
-    event_loop_of_servers.run(run(f'create database "{name}" template "{template_database}"'))
-    yield embedded_postgres.rpartition("/")[0] + "/" + name
-    event_loop_of_servers.run(run(f'drop database "{name}" with (force)'))
+    made = new_database(embedded_postgres, template=template_database, named="site")
+    dsn = event_loop_of_servers.run(made)
+    yield dsn
+    event_loop_of_servers.run(drop_database(embedded_postgres, dsn))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
