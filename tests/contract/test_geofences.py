@@ -2,29 +2,21 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
 
 import pytest
 
 from services.kernel.clock import SystemClock
-from services.kernel.geofence import Geofence, GeofenceNews, GeofenceOrigin
-from services.kernel.ids import GeofenceId, ProjectId
+from services.kernel.geofence import GeofenceNews
+from services.kernel.ids import ProjectId
 from services.kernel.ports.store.sources import GeofenceSource
 from services.store.geofences import PostgresGeofenceSource
 from tests.support.eventually import eventually
-from tests.support.fake_geofences import FakeGeofences
+from tests.support.fake_geofences import ID, FakeGeofences, news
 from tests.support.fake_store import FakeDatabase
 from tests.support.rows import NOW, PROJECT, a_pool, a_project, after
 from tests.support.tasks import running
 
 OTHER = ProjectId("5e208446c97efa37d4830b02")
-ID = GeofenceId("5e208446c97efa37d4830b09")
-SQUARE = {
-    "geometry": {
-        "type": "Polygon",
-        "coordinates": [[[2.09, 41.35], [2.23, 41.35], [2.23, 41.45], [2.09, 41.35]]],
-    }
-}
 
 
 @pytest.fixture
@@ -37,23 +29,6 @@ async def store(dsn: str | None) -> AsyncIterator[GeofenceSource]:
         await a_project(pool)
         await a_project(pool, OTHER)
         yield PostgresGeofenceSource(pool=pool, clock=clock)
-
-
-def news(at: datetime = NOW, *, deleted: bool = False, **fields: object) -> GeofenceNews:
-    geofence = Geofence(
-        **{
-            "id": ID,
-            "project_id": PROJECT,
-            "label": "Low emission zone",
-            "area": SQUARE,
-            "origin": GeofenceOrigin.PLANNER,
-            "changed_at": at,
-            "created_at": at,
-            "updated_at": at,
-            **fields,
-        }
-    )
-    return GeofenceNews(geofence, deleted)
 
 
 async def test_what_an_event_says_is_found_by_project(store: GeofenceSource) -> None:

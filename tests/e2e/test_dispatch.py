@@ -16,7 +16,7 @@ from tests.support.settled import Place, Settled, place_of, settled
 ROUNDS = 20 if os.environ.get("WEBHOOKS_TEST_LONG") else 3
 RATE = 300.0
 REVOKE_SECONDS = 2.0
-"""How long an owner waits for answers in a rebalance; at its end it waits for longer."""
+"""The default: so long an owner waits for answers in a rebalance; at its end it waits for longer."""
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -3,15 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from services.kernel.errors import StoreGoneError
-from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews
+from services.kernel.geofence import CoordinateOrder, Geofence, GeofenceNews, GeofenceOrigin
 from services.kernel.ids import GeofenceId, ProjectId
 from tests.support.fake_store import FakeDatabase
+from tests.support.rows import NOW, PROJECT
 from tests.support.server import GoneError
 
 T = TypeVar("T")
+
+ID = GeofenceId("5e208446c97efa37d4830b09")
+SQUARE = {
+    "geometry": {
+        "type": "Polygon",
+        "coordinates": [[[2.09, 41.35], [2.23, 41.35], [2.23, 41.45], [2.09, 41.35]]],
+    }
+}
 
 
 class FakeGeofences:
@@ -83,3 +93,21 @@ class FakeGeofences:
 def _said(news: GeofenceNews) -> tuple[object, ...]:
     row = news.geofence
     return row.label, row.color, row.external_id, row.enabled, row.area, news.deleted
+
+
+def news(at: datetime = NOW, *, deleted: bool = False, **fields: object) -> GeofenceNews:
+    """Return what an event of the planner says of a geofence."""
+    geofence = Geofence(
+        **{
+            "id": ID,
+            "project_id": PROJECT,
+            "label": "Low emission zone",
+            "area": SQUARE,
+            "origin": GeofenceOrigin.PLANNER,
+            "changed_at": at,
+            "created_at": at,
+            "updated_at": at,
+            **fields,
+        }
+    )
+    return GeofenceNews(geofence, deleted)
